@@ -1,0 +1,1 @@
+"""What a sequence model costs, from three sides that must agree: theory, code and machine."""

@@ -1,0 +1,52 @@
+"""What can go wrong by a user's hand; the lowest floor.
+
+SeqcostError (ValueError)
+ ├── UnknownName     a target, preset, letter or question that does not exist
+ ├── BadSize         a size that is not a whole number, or out of range, or does not divide
+ ├── BadTarget       a module, callable, file or text that cannot be used
+ ├── TraceFailed     every rung of the ladder failed
+ ├── RunFailed       a measured run could not be started at all
+ └── MissingExtra    an optional dependency is not installed
+
+Each message is one sentence: what was given, what is allowed, what to do. Errors of our own making are
+asserts, never these.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SeqcostError(ValueError):
+    """Base of every error that a user can mend."""
+
+
+class UnknownName(SeqcostError):
+    """A name that is not in a registry."""
+
+    @classmethod
+    def among(cls, what: str, given: str, allowed: Iterable[str]) -> "UnknownName":
+        """Sentence for a failed look-up: names the near misses, else all that is allowed."""
+        allowed = sorted(allowed)
+        near = difflib.get_close_matches(given, allowed, n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(allowed)}."
+        return cls(f"unknown {what} {given!r}: {hint}")
+
+
+class BadSize(SeqcostError):
+    """A size that a formula or a layer cannot take."""
+
+
+class BadTarget(SeqcostError):
+    """A target, file or text that cannot be used."""
+
+
+class TraceFailed(SeqcostError):
+    """No rung of the ladder could carry the module."""
+
+
+class RunFailed(SeqcostError):
+    """A measured run that could not be started."""
+
+
+class MissingExtra(SeqcostError):
+    """An optional dependency that is not installed."""
