@@ -1,0 +1,28 @@
+"""Size expressions and the Bill: what every other room speaks in. No torch.
+
+expr          int, NumPy and SymPy read alike          bill       named lines that add, scale, group, rank
+asymptotics   leading terms                            lift       exact polynomials from samples
+rendering     text, LaTeX, HTML, dict
+"""
+
+from seqcost.algebra.asymptotics import leading_term as leading_term
+from seqcost.algebra.bill import Bill as Bill
+from seqcost.algebra.expr import Size as Size
+from seqcost.algebra.expr import ceil_div as ceil_div
+from seqcost.algebra.expr import maximum as maximum
+from seqcost.algebra.expr import minimum as minimum
+from seqcost.algebra.expr import sweep as sweep
+from seqcost.algebra.expr import symbol as symbol
+from seqcost.algebra.expr import symbols as symbols
+from seqcost.algebra.expr import where as where
+from seqcost.algebra.lift import Polynomial as Polynomial
+from seqcost.algebra.lift import Samples as Samples
+from seqcost.algebra.lift import fit as fit
+from seqcost.algebra.lift import lift as lift
+from seqcost.algebra.line import Kind as Kind
+from seqcost.algebra.line import Line as Line
+
+__all__ = [
+    "Bill", "Kind", "Line", "Polynomial", "Samples", "Size", "ceil_div", "fit", "leading_term", "lift",
+    "maximum", "minimum", "sweep", "symbol", "symbols", "where",
+]  # fmt: skip

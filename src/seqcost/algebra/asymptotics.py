@@ -1,0 +1,58 @@
+"""What a formula becomes for large sizes, and where two formulas cross.
+
+`leading_term` in one letter; `crossings`, the exact lengths at which one formula overtakes another.
+Works on SymPy expressions; rounding up is dropped (⌈T/C⌉ → T/C), minima and maxima take the side that wins.
+"""
+
+from typing import TYPE_CHECKING
+
+from seqcost.algebra.expr import Size, is_symbolic, symbol
+
+if TYPE_CHECKING:
+    import sympy
+
+
+def leading_term(formula: Size, letter: str) -> Size:
+    """Term of `formula` that dominates as `letter` grows, its coefficient included.
+
+    A formula without the letter (a plain number too) is its own leading term.
+    """
+    if not is_symbolic(formula):
+        return formula
+    import sympy
+
+    x = symbol(letter)
+    smooth = sympy.expand(_smooth(formula, x))
+    if not smooth.has(x):
+        return sympy.factor(smooth)
+    if smooth.is_polynomial(x):
+        poly = sympy.Poly(smooth, x)
+        return sympy.factor(poly.LC()) * x ** poly.degree()
+    # T·log T and the like: compare the terms pairwise by their limit at infinity.
+    terms = sympy.Add.make_args(sympy.expand(smooth, log=True))
+    lead = terms[0]
+    for term in terms[1:]:
+        ratio = sympy.limit(sympy.Abs(term / lead), x, sympy.oo)
+        if ratio == sympy.oo:
+            lead = term
+        elif ratio != 0:
+            lead = lead + term
+    return sympy.factor(lead)
+
+
+def _smooth(formula: "sympy.Expr", x: "sympy.Symbol") -> "sympy.Expr":
+    import sympy
+
+    formula = formula.replace(sympy.ceiling, lambda inner: inner).replace(sympy.floor, lambda inner: inner)
+
+    def winner(*sides: "sympy.Expr", largest: bool) -> "sympy.Expr":
+        best = sides[0]
+        for side in sides[1:]:
+            grows = sympy.limit(side - best, x, sympy.oo)
+            if (grows == sympy.oo) == largest:
+                best = side
+        return best
+
+    formula = formula.replace(sympy.Min, lambda *sides: winner(*sides, largest=False))
+    formula = formula.replace(sympy.Max, lambda *sides: winner(*sides, largest=True))
+    return formula.replace(sympy.Piecewise, lambda *branches: branches[-1][0])

@@ -1,0 +1,147 @@
+"""Amounts and Bills as text, LaTeX, HTML and plain data. Prefixes and digits live here and nowhere below.
+
+Inside the program bytes are bytes and seconds seconds; GiB, GFLOP and ms are made on this page.
+"""
+
+import html
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from seqcost.algebra.expr import Size, is_array, is_symbolic
+from seqcost.algebra.line import Line
+
+_SI = ("", "k", "M", "G", "T", "P", "E", "Z", "Y", "R", "Q")
+_BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi", "Ri", "Qi")
+
+
+def scaled(value: float | Fraction, unit: str, digits: int = 3) -> str:
+    """`291648307200, "FLOP"` → `292 GFLOP`; bytes take binary prefixes, the rest decimal ones."""
+    binary = unit in ("B", "byte")
+    base, prefixes = (1024, _BINARY) if binary else (1000, _SI)
+    shown = "B" if binary else unit
+    if value < 0:
+        return "-" + scaled(-value, unit, digits)
+    if isinstance(value, float) and (value != value or value == float("inf")):
+        return f"{value} {shown}".strip()
+    step = 0
+    # Fractions of exact ints: a float would round 10^30 before it is shown.
+    size = Fraction(value)
+    while size >= base and step < len(prefixes) - 1:
+        size /= base
+        step += 1
+    if size >= base * 1000:
+        return f"{float(value):.{digits - 1}e} {shown}".strip()
+    if round(float(size), 0) >= base and step < len(prefixes) - 1:
+        size /= base
+        step += 1
+    number = f"{float(size):.{digits}g}"
+    if "e" in number:
+        number = f"{float(size):.0f}"
+    if step == 0 and size.denominator == 1:
+        number = str(size.numerator)
+    return f"{number} {prefixes[step]}{shown}".strip()
+
+
+def seconds(value: float) -> str:
+    """`0.00213` → `2.13 ms`."""
+    for factor, unit in ((1, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")):
+        if value >= factor:
+            break
+    else:
+        factor, unit = 1e-9, "ns"
+    number = f"{value / factor:.3g}"
+    return f"{float(number):.0f} {unit}" if "e" in number else f"{number} {unit}"
+
+
+def size_to_text(amount: Size) -> str:
+    """An exact number with thousands separators, or the formula."""
+    if isinstance(amount, Fraction) and amount.denominator == 1:
+        amount = amount.numerator
+    if isinstance(amount, int):
+        return f"{amount:,}"
+    if is_symbolic(amount):
+        return formula_to_text(amount)
+    if is_array(amount):
+        return f"{amount.min():.4g} … {amount.max():.4g} ({amount.size} points)"
+    return str(amount)
+
+
+def formula_to_text(amount: Any) -> str:
+    """A SymPy expression as a person writes it: `4·B·D·T² + 8·B·D²·T`, highest powers first."""
+    import sympy
+
+    expression = sympy.expand(amount)
+    if len(str(expression)) > len(str(sympy.factor(amount))) * 1.5:
+        expression = sympy.factor(amount)
+    text = sympy.sstr(expression, order="grlex")
+    for power, sign in (("**2", "²"), ("**3", "³"), ("**4", "⁴")):
+        text = text.replace(power, sign)
+    return text.replace("**", "^").replace("*", "·")
+
+
+def formula_to_latex(amount: Size) -> str:
+    """LaTeX of an amount; plain numbers with thin spaces."""
+    if is_symbolic(amount):
+        import sympy
+
+        return sympy.latex(sympy.expand(amount), order="grlex")
+    return size_to_text(amount).replace(",", r"\,")
+
+
+def plain(amount: Size) -> Any:
+    """JSON-able: ints stay ints of any size, Fractions and formulas become strings, sweeps lists."""
+    if isinstance(amount, Fraction):
+        return int(amount) if amount.denominator == 1 else str(amount)
+    if is_array(amount):
+        return [plain(value) for value in amount.tolist()]
+    return str(amount) if is_symbolic(amount) else amount
+
+
+def lines_to_dict(lines: Sequence[Line]) -> dict[str, Any]:
+    """See `Bill.to_dict`."""
+    rows = [
+        {"name": line.name, "kind": str(line.kind), "amount": plain(line.amount)}
+        | ({"note": line.note} if line.note else {})
+        for line in lines
+    ]
+    return {"unit": _unit(lines), "total": plain(_total(lines)), "lines": rows}
+
+
+def lines_to_text(lines: Sequence[Line]) -> str:
+    """See `Bill.__str__`."""
+    rows = [(line.name, size_to_text(line.amount), line.note) for line in lines]
+    rows.append(("total", size_to_text(_total(lines)), _unit(lines)))
+    names, amounts = max(len(r[0]) for r in rows), max(len(r[1]) for r in rows)
+    return "\n".join(f"{name:<{names}}  {amount:>{amounts}}  {note}".rstrip() for name, amount, note in rows)
+
+
+def lines_to_latex(lines: Sequence[Line]) -> str:
+    """See `Bill.to_latex`."""
+    rows = [rf"\text{{{_tex(line.name)}}} &= {formula_to_latex(line.amount)}" for line in lines]
+    rows.append(rf"\text{{total}} &= {formula_to_latex(_total(lines))}")
+    return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
+
+
+def lines_to_html(lines: Sequence[Line]) -> str:
+    """See `Bill.to_html`."""
+
+    def row(tag: str, name: str, amount: str, note: str) -> str:
+        cells = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in (name, amount, note))
+        return f"<tr>{cells}</tr>"
+
+    body = "".join(row("td", line.name, size_to_text(line.amount), line.note) for line in lines)
+    foot = row("th", "total", size_to_text(_total(lines)), _unit(lines))
+    return f'<table class="bill"><tbody>{body}</tbody><tfoot>{foot}</tfoot></table>'
+
+
+def _unit(lines: Sequence[Line]) -> str:
+    return lines[0].kind.unit if lines else ""
+
+
+def _total(lines: Sequence[Line]) -> Size:
+    return sum((line.amount for line in lines), start=0)
+
+
+def _tex(text: str) -> str:
+    return text.replace("_", r"\_")
