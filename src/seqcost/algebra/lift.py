@@ -24,6 +24,7 @@ class Polynomial:
     exact: bool = True
 
     def __call__(self, value: int) -> Fraction:
+        """Value of the polynomial at a size."""
         return sum((c * value**power for power, c in enumerate(self.coefficients)), start=Fraction(0))
 
     @property
@@ -92,9 +93,10 @@ def fit(values: Mapping[int, int | Fraction], variable: str = "T", *, spare: int
     """
     points = sorted((n, Fraction(v)) for n, v in values.items())
     coefficients = interpolate(points)
-    if len(coefficients) <= min(len(points) - spare, MAX_DEGREE + 1):
+    most_terms = min(len(points) - spare, MAX_DEGREE + 1)
+    if len(coefficients) <= most_terms:
         return Polynomial(variable, coefficients, valid_from=points[0][0])
-    reason = f"no polynomial of degree {min(len(points) - spare, MAX_DEGREE + 1) - 1} or less passes through {len(points)} lengths"
+    reason = f"no polynomial of degree {most_terms - 1} or less passes through {len(points)} lengths"
     return Samples(variable, dict(points), reason)
 
 

@@ -45,13 +45,10 @@ def scaled(value: float | Fraction, unit: str, digits: int = 3) -> str:
 
 def seconds(value: float) -> str:
     """`0.00213` → `2.13 ms`."""
-    for factor, unit in ((1, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")):
-        if value >= factor:
-            break
-    else:
-        factor, unit = 1e-9, "ns"
-    number = f"{value / factor:.3g}"
-    return f"{float(number):.0f} {unit}" if "e" in number else f"{number} {unit}"
+    units = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+    factor, unit = next((pair for pair in units if value >= pair[0]), units[-1])
+    number = float(f"{value / factor:.3g}")
+    return f"{number:.0f} {unit}" if number >= 100 else f"{number:g} {unit}"
 
 
 def size_to_text(amount: Size) -> str:
@@ -74,7 +71,7 @@ def formula_to_text(amount: Any) -> str:
     expression = sympy.expand(amount)
     if len(str(expression)) > len(str(sympy.factor(amount))) * 1.5:
         expression = sympy.factor(amount)
-    text = sympy.sstr(expression, order="grlex")
+    text = str(sympy.sstr(expression, order="grlex"))
     for power, sign in (("**2", "²"), ("**3", "³"), ("**4", "⁴")):
         text = text.replace(power, sign)
     return text.replace("**", "^").replace("*", "·")
@@ -85,7 +82,7 @@ def formula_to_latex(amount: Size) -> str:
     if is_symbolic(amount):
         import sympy
 
-        return sympy.latex(sympy.expand(amount), order="grlex")
+        return str(sympy.latex(sympy.expand(amount), order="grlex"))
     return size_to_text(amount).replace(",", r"\,")
 
 
