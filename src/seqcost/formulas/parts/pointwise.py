@@ -31,3 +31,6 @@ GELU = 5  # ½·x·(1 + erf(x/√2))
 GELU_BACKWARD = 10  # the cumulative normal (4), the density (3), x·density, sum, times g
 GELU_TANH = 9  # ½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
 GELU_TANH_BACKWARD = 18
+
+ATTENTION = SOFTMAX + 1  # inside a fused kernel, a score: scale, then softmax
+ATTENTION_BACKWARD = 6  # scale, subtract the logsumexp, exp; then a·(g − δ), scaled

@@ -1,0 +1,173 @@
+"""What every architecture answers, and how small ones make large ones.
+
+A `Component` is a frozen config (the sizes) with eight questions, each answered by a Bill:
+
+  params · flops · backward_flops · bytes_moved · saved_bytes · state_bytes · step_flops · depth · path_length
+
+A subclass writes its parameters, its operators forward and backward, the tensors it keeps for backward and for the
+next token, and its path. The base derives the rest, so that FLOPs, traffic and depth cannot disagree.
+
+Tensors at the seams belong to two components at once. `keeps_input` and `keeps_output` say whether autograd holds
+the component's own input or output; a chain counts such a tensor once. `kept_bytes` is what it holds besides them.
+"""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from seqcost.algebra.bill import Bill
+from seqcost.algebra.expr import Size, is_array, is_symbolic
+from seqcost.algebra.line import Kind, Line
+from seqcost.errors import BadSize
+from seqcost.formulas.parts.operator import Operator
+from seqcost.formulas.parts.workload import Workload
+
+
+class Component(ABC):
+    """A piece of a sequence model: a part, a mixer, a block or a whole model."""
+
+    SOURCE: ClassVar[str]  # paper and equation
+    EQUATIONS: ClassVar[tuple[str, ...]] = ()  # LaTeX, as the paper writes them in our letters
+
+    D: Size
+
+    @property
+    def width_in(self) -> Size:
+        """Features of one input token."""
+        return self.D
+
+    @property
+    def width_out(self) -> Size:
+        """Features of one output token."""
+        return self.D
+
+    @property
+    def decodes(self) -> bool:
+        """Whether tokens can be given one at a time, a state carrying on what came before."""
+        return True
+
+    @property
+    def keeps_input(self) -> bool:
+        """Whether autograd holds the input itself."""
+        return False
+
+    @property
+    def keeps_output(self) -> bool:
+        """Whether autograd holds the output itself."""
+        return False
+
+    @property
+    def keeps_source(self) -> bool:
+        """Whether autograd holds the source sequence (cross-attention's second input)."""
+        return False
+
+    @abstractmethod
+    def params(self) -> Bill:
+        """Trainable scalars, a line each weight."""
+
+    @abstractmethod
+    def forward(self, run: Workload) -> Iterable[Operator]:
+        """Operators of a forward pass, in the order of their execution."""
+
+    @abstractmethod
+    def backward(self, run: Workload) -> Iterable[Operator]:
+        """Operators of the backward pass down to the gradient of the input; their FLOPs only."""
+
+    @abstractmethod
+    def kept_bytes(self, run: Workload) -> Bill:
+        """What autograd keeps besides the component's own input and output."""
+
+    def state_bytes(self, run: Workload) -> Bill:
+        """What decoding carries on after P + T tokens; an empty bill where nothing is carried."""
+        return Bill()
+
+    def path_length(self, run: Workload) -> Bill:
+        """Greatest number of mixing steps between two positions; an empty bill where positions do not mix."""
+        return Bill()
+
+    def flops(self, run: Workload) -> Bill:
+        """FLOPs of a forward pass: contractions and pointwise operations, by line."""
+        return _flops(self.forward(run))
+
+    def backward_flops(self, run: Workload) -> Bill:
+        """FLOPs that the backward pass executes (recomputation included), by line."""
+        return _flops(self.backward(run))
+
+    def step_flops(self, run: Workload) -> Bill:
+        """FLOPs of one decoding step at position T, the T − 1 earlier tokens being in the state."""
+        if not self.decodes:
+            raise BadSize(
+                f"{type(self).__name__} sees the future (causal=False), so it has no decoding step; "
+                "ask for phase 'forward', or set causal=true."
+            )
+        return self.flops(run.step())
+
+    def bytes_moved(self, run: Workload) -> Bill:
+        """Least traffic with main memory of each operator: every operand read once, every result written once."""
+        return _traffic(self.forward(run), run)
+
+    def depth(self, run: Workload) -> Bill:
+        """Longest chain of dependent operators of a forward pass (the span of work and span)."""
+        return _steps(self.forward(run))
+
+    def saved_bytes(self, run: Workload) -> Bill:
+        """What a forward pass keeps for backward, parameters excluded."""
+        token_bytes = run.B * run.T * run.itemsize
+        seams = []
+        if self.keeps_input:
+            seams.append(Line("input", token_bytes * self.width_in, Kind.SAVED, "the input itself"))
+        if self.keeps_source:
+            source_bytes = run.B * run.S * run.itemsize
+            seams.append(Line("source", source_bytes * self.width_in, Kind.SAVED, "the source sequence itself"))
+        if self.keeps_output:
+            seams.append(Line("output", token_bytes * self.width_out, Kind.SAVED, "the output itself"))
+        return Bill(seams) + self.kept_bytes(run)
+
+    def sizes(self) -> dict[str, Any]:
+        """The config's own letters and choices, as plain data."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]  # every Component is a dataclass
+        return {f.name: getattr(self, f.name) for f in fields}
+
+
+def _flops(operators: Iterable[Operator]) -> Bill:
+    lines = []
+    for operator in operators:
+        if not _is_zero(operator.contraction):
+            lines.append(Line(operator.name, operator.contraction, Kind.CONTRACTION, operator.note))
+        if not _is_zero(operator.pointwise):
+            lines.append(Line(operator.name, operator.pointwise, Kind.POINTWISE, operator.note))
+    return Bill(lines)
+
+
+def _traffic(operators: Iterable[Operator], run: Workload) -> Bill:
+    return Bill(Line(op.name, op.moved_bytes(run.itemsize), Kind.TRAFFIC, op.note) for op in operators)
+
+
+def _steps(operators: Iterable[Operator]) -> Bill:
+    return Bill(Line(op.name, op.steps, Kind.DEPTH, op.note) for op in operators if not _is_zero(op.steps))
+
+
+def _is_zero(amount: Size) -> bool:
+    # A sweep is never dropped, so that all its points have the same lines.
+    return not is_array(amount) and bool(amount == 0)
+
+
+def exact_div(whole: Size, part: Size, what: str) -> Size:
+    """Whole / part, refusing whole numbers that do not divide."""
+    if isinstance(whole, int) and isinstance(part, int):
+        if part < 1 or whole % part:
+            raise BadSize(f"{what}: {whole} does not divide by {part}; choose sizes that divide.")
+        return whole // part
+    return whole / part
+
+
+def check_sizes(component: Component, *letters: str) -> None:
+    """Refuse whole numbers below 1 and things that are no sizes at all."""
+    for letter in letters:
+        value = getattr(component, letter)
+        if is_symbolic(value) or not isinstance(value, int | float | str | bool):
+            continue  # symbols and sweeps are checked where they are made
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            name = type(component).__name__
+            raise BadSize(f"{name}: {letter} = {value!r} was given; a whole number of at least 1 is allowed.")

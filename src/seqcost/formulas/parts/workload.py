@@ -1,0 +1,43 @@
+"""What is asked of a component: how many sequences, how many tokens, in what number format."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from seqcost.algebra.expr import Size, halve, is_symbolic
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """The sizes of one call. All are sizes: ints, sweeps or symbols.
+
+    B batch · T tokens of this call · P tokens already in the carried state · S tokens of the source (cross-attention)
+    · itemsize bytes an element (4 float32, 2 bfloat16, 8 float64).
+
+    `causal` says how the pairs of causal attention are counted: "full", the T·S rectangle that a dense
+    implementation executes and most published numbers use; "half", the pairs that are not masked,
+    T(T+1)/2 + T·P. `encoded` says that the source has been encoded by an earlier call and waits in the state.
+    """
+
+    B: Size = 1
+    T: Size = 1
+    P: Size = 0
+    S: Size = 0
+    itemsize: Size = 4
+    causal: Literal["full", "half"] = "full"
+    encoded: bool = False
+
+    def step(self) -> "Workload":
+        """One decoding step at position T: a single new token after all earlier ones."""
+        return replace(self, T=1, P=self.P + self.T - 1, encoded=True)
+
+    def of_source(self) -> "Workload":
+        """What an encoder sees: the S tokens of the source, all at once."""
+        return replace(self, T=self.S, P=0)
+
+    def pairs(self, *, causal: bool) -> Size:
+        """Query-key pairs of self-attention over this call, a head and a sequence."""
+        rectangle = self.T * (self.P + self.T)
+        if not causal or self.causal == "full":
+            return rectangle
+        triangle = self.T * (self.T + 1)
+        return self.T * self.P + (triangle / 2 if is_symbolic(triangle) else halve(triangle))

@@ -1,0 +1,218 @@
+"""How components combine: one after the other, many times, and around a residual connection.
+
+Three combinators make every stack: `Chain` (in series), `Repeat` (L equal ones in series), `Residual` (x + f(x)).
+Costs add; tensors at a seam are counted once, whichever side keeps them.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from seqcost.algebra import Bill, Kind, Line, Size, minimum
+from seqcost.formulas.parts.component import Component
+from seqcost.formulas.parts.operator import Operator, under
+from seqcost.formulas.parts.workload import Workload
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """`times` equal components in series, their lines summed under one name."""
+
+    component: Component
+    times: Size
+
+
+@dataclass(frozen=True)
+class Chain(Component):
+    """Named components in series: the output of one is the input of the next."""
+
+    SOURCE: ClassVar[str] = "sum over its parts"
+
+    links: tuple[tuple[str, Component | Repeat], ...]
+
+    @classmethod
+    def of(cls, **links: Component | Repeat) -> "Chain":
+        """`Chain.of(norm=Norm(D=64), mixer=Attention(D=64, H=4))`."""
+        return cls(tuple(links.items()))
+
+    @property
+    def parts(self) -> tuple[tuple[str, Component, Size], ...]:
+        """(name, component, times) of each link."""
+        return tuple(
+            (name, link.component, link.times) if isinstance(link, Repeat) else (name, link, 1)
+            for name, link in self.links
+        )
+
+    @property
+    def width_in(self) -> Size:
+        return self.parts[0][1].width_in
+
+    @property
+    def width_out(self) -> Size:
+        return self.parts[-1][1].width_out
+
+    @property
+    def decodes(self) -> bool:
+        return all(part.decodes for _, part, _ in self.parts)
+
+    @property
+    def keeps_input(self) -> bool:
+        return self.parts[0][1].keeps_input
+
+    @property
+    def keeps_output(self) -> bool:
+        return self.parts[-1][1].keeps_output
+
+    @property
+    def keeps_source(self) -> bool:
+        return any(part.keeps_source for _, part, _ in self.parts)
+
+    def _sum(self, question: Callable[[Component], Bill]) -> Bill:
+        lines = [line for name, part, times in self.parts for line in (question(part) * times).under(name)]
+        return Bill(lines)
+
+    def params(self) -> Bill:
+        return self._sum(lambda part: part.params())
+
+    def forward(self, run: Workload) -> Iterator[Operator]:
+        for name, part, times in self.parts:
+            yield from (op.repeated(times) for op in under(name, part.forward(run)))
+
+    def backward(self, run: Workload) -> Iterator[Operator]:
+        for name, part, times in reversed(self.parts):
+            yield from (op.repeated(times) for op in under(name, part.backward(run)))
+
+    def kept_bytes(self, run: Workload) -> Bill:
+        return self._sum(lambda part: part.kept_bytes(run)) + Bill(self._seams(run))
+
+    def _seams(self, run: Workload) -> Iterator[Line]:
+        token_bytes = run.B * run.T * run.itemsize
+        for i, (name, part, times) in enumerate(self.parts):
+            seam = token_bytes * part.width_out
+            if part.keeps_output or part.keeps_input:  # between the repetitions
+                inner = seam * (times - 1)
+                if not (isinstance(inner, int) and inner == 0):
+                    yield Line(f"{name}.seams", inner, Kind.SAVED, "output of each, input of the next")
+            after = self.parts[i + 1][1] if i + 1 < len(self.parts) else None
+            if after is not None and (part.keeps_output or after.keeps_input):
+                yield Line(f"{name}.output", seam, Kind.SAVED, "input of what follows")
+
+    def state_bytes(self, run: Workload) -> Bill:
+        return self._sum(lambda part: part.state_bytes(run))
+
+    def path_length(self, run: Workload) -> Bill:
+        """The shortest path among the mixing parts: one layer that reaches is enough."""
+        paths = [path for _, part, _ in self.parts if (path := part.path_length(run))]
+        if not paths:
+            return Bill()
+        shortest: Size = paths[0].total()
+        for path in paths[1:]:
+            shortest = minimum(shortest, path.total())
+        return Bill.of(Kind.PATH, mixing=(shortest, paths[0].lines[0].note))
+
+
+@dataclass(frozen=True)
+class Residual(Component):
+    """x + f(x)."""
+
+    SOURCE: ClassVar[str] = "He et al. 2015, arXiv 1512.03385, eq. 1"
+    EQUATIONS: ClassVar[tuple[str, ...]] = (r"y = x + f(x)",)
+
+    inner: Component
+
+    @property
+    def width_in(self) -> Size:
+        return self.inner.width_in
+
+    @property
+    def width_out(self) -> Size:
+        return self.inner.width_out
+
+    @property
+    def decodes(self) -> bool:
+        return self.inner.decodes
+
+    @property
+    def keeps_input(self) -> bool:
+        return self.inner.keeps_input
+
+    @property
+    def keeps_source(self) -> bool:
+        return self.inner.keeps_source
+
+    def params(self) -> Bill:
+        return self.inner.params()
+
+    def forward(self, run: Workload) -> Iterator[Operator]:
+        yield from self.inner.forward(run)
+        n = run.B * run.T * self.width_out
+        yield Operator(name="residual", pointwise=n, reads=2 * n, writes=n, note="x + f(x)")
+
+    def backward(self, run: Workload) -> Iterator[Operator]:
+        yield from self.inner.backward(run)
+        yield Operator(name="residual_sum", pointwise=run.B * run.T * self.width_in, note="both ways into x")
+
+    def kept_bytes(self, run: Workload) -> Bill:
+        kept = self.inner.kept_bytes(run)
+        if not self.inner.keeps_output:
+            return kept
+        output = run.B * run.T * self.inner.width_out * run.itemsize
+        return kept + Bill.of(Kind.SAVED, inner_output=(output, "f(x)"))
+
+    def state_bytes(self, run: Workload) -> Bill:
+        return self.inner.state_bytes(run)
+
+    def path_length(self, run: Workload) -> Bill:
+        return self.inner.path_length(run)
+
+
+class Assembled(Component):
+    """A component that is its chain: it names sizes, and every question goes to the chain it builds from them."""
+
+    @property
+    @abstractmethod
+    def chain(self) -> Chain:
+        """The parts in series."""
+
+    @property
+    def width_in(self) -> Size:
+        return self.chain.width_in
+
+    @property
+    def width_out(self) -> Size:
+        return self.chain.width_out
+
+    @property
+    def decodes(self) -> bool:
+        return self.chain.decodes
+
+    @property
+    def keeps_input(self) -> bool:
+        return self.chain.keeps_input
+
+    @property
+    def keeps_output(self) -> bool:
+        return self.chain.keeps_output
+
+    @property
+    def keeps_source(self) -> bool:
+        return self.chain.keeps_source
+
+    def params(self) -> Bill:
+        return self.chain.params()
+
+    def forward(self, run: Workload) -> Iterable[Operator]:
+        return self.chain.forward(run)
+
+    def backward(self, run: Workload) -> Iterable[Operator]:
+        return self.chain.backward(run)
+
+    def kept_bytes(self, run: Workload) -> Bill:
+        return self.chain.kept_bytes(run)
+
+    def state_bytes(self, run: Workload) -> Bill:
+        return self.chain.state_bytes(run)
+
+    def path_length(self, run: Workload) -> Bill:
+        return self.chain.path_length(run)
