@@ -71,7 +71,9 @@ CATALOGUE: dict[str, Entry] = {
     "transformer": Entry(
         "decoder Transformer language model", "model", "stacks/transformer", Transformer, presets.transformer, "UDLHK"
     ),
-    "encoder": Entry("bidirectional encoder Transformer", "model", "stacks/transformer", Transformer, presets.encoder, "UDLHK"),
+    "encoder": Entry(
+        "bidirectional encoder Transformer", "model", "stacks/transformer", Transformer, presets.encoder, "UDLHK"
+    ),
     "encoder-decoder": Entry(
         "Transformer with encoder, decoder and cross-attention",
         "model", "stacks/encoder_decoder", EncoderDecoder, presets.encoder_decoder, "UDLH",

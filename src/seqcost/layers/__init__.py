@@ -1,0 +1,28 @@
+"""The working layers beside the formulas: a library of its own.
+
+    from seqcost.layers import Lstm
+    layer = Lstm(D=64, N=128)
+    y_BTN = layer(x_BTD)
+
+Every layer keeps one contract (`Layer`): the whole sequence, any further tokens with a carried state, one token,
+and a readable reference. `build(config)` makes the layer of any config of `seqcost.formulas`.
+"""
+
+from seqcost.layers.build import build as build
+from seqcost.layers.mixers.attention import Attention as Attention
+from seqcost.layers.mixers.gru import Gru as Gru
+from seqcost.layers.mixers.lstm import Lstm as Lstm
+from seqcost.layers.mixers.rnn import Rnn as Rnn
+from seqcost.layers.parts.embedding import Embedding as Embedding
+from seqcost.layers.parts.feed_forward import FeedForward as FeedForward
+from seqcost.layers.parts.head import Head as Head
+from seqcost.layers.parts.layer import Layer as Layer
+from seqcost.layers.parts.norm import Norm as Norm
+from seqcost.layers.parts.positions import LearnedPositions as LearnedPositions
+from seqcost.layers.parts.positions import SinusoidalPositions as SinusoidalPositions
+from seqcost.layers.parts.state import State as State
+
+__all__ = [
+    "Attention", "Embedding", "FeedForward", "Gru", "Head", "Layer", "LearnedPositions", "Lstm", "Norm", "Rnn",
+    "SinusoidalPositions", "State", "build",
+]  # fmt: skip

@@ -56,11 +56,12 @@ class Attention(Component):
 
     def __post_init__(self) -> None:
         check_sizes(self, "D", "H")
-        derived = {"G": lambda: self.H, "K": lambda: exact_div(self.D, self.H, "width D over heads H")}
-        derived["V"] = lambda: self.K
-        for letter, default in derived.items():
-            if getattr(self, letter) is None:
-                object.__setattr__(self, letter, default())
+        if self.G is None:
+            object.__setattr__(self, "G", self.H)
+        if self.K is None:
+            object.__setattr__(self, "K", exact_div(self.D, self.H, "width D over heads H"))
+        if self.V is None:
+            object.__setattr__(self, "V", self.K)
         check_sizes(self, "G", "K", "V")
         exact_div(self.H, self.G, "query heads H over key/value heads G")
         if self.rope:
@@ -158,7 +159,7 @@ class Attention(Component):
             note="q kᵀ, softmax and its product with v, tile by tile",
         )
 
-    def _lse_bytes(self, run: Workload) -> int:
+    def _lse_bytes(self, run: Workload) -> Size:
         return max(4, run.itemsize)  # the logarithm of each row's sum is at least float32
 
     def _materialised(self, run: Workload) -> Iterator[Operator]:

@@ -1,0 +1,1 @@
+"""The pieces of which architectures are made."""

@@ -1,0 +1,1 @@
+"""Components in series, blocks, whole models and published presets."""

@@ -21,7 +21,10 @@ CELLS: dict[str, type[Rnn] | type[Lstm] | type[Gru]] = {"rnn": Rnn, "lstm": Lstm
 
 @dataclass(frozen=True, kw_only=True)
 class Recurrent(Assembled):
-    """Tokens [B,T] → logits [B,T,U]. U vocabulary · D width of the embedding · N hidden width (default D) · L layers."""
+    """Tokens [B,T] → logits [B,T,U].
+
+    U vocabulary · D width of the embedding · N hidden width (default D) · L layers.
+    """
 
     SOURCE: ClassVar[str] = "Mikolov et al. 2010, Interspeech (RNN language models); torch.nn.RNN, LSTM, GRU"
 

@@ -1,0 +1,1 @@
+"""Pieces of layers, and the contract that all layers keep."""

@@ -1,0 +1,1 @@
+"""Layers in series, residual blocks, whole models."""

@@ -1,0 +1,70 @@
+"""From a config to its working layer: the one place that knows which class is whose twin."""
+
+from typing import Any
+
+from seqcost.formulas.mixers import attention, gru, lstm, rnn
+from seqcost.formulas.parts import embedding, feed_forward, head, norm, positions
+from seqcost.formulas.parts.component import Component
+from seqcost.formulas.stacks import chain, encoder_decoder
+from seqcost.layers.mixers.attention import Attention
+from seqcost.layers.mixers.gru import Gru
+from seqcost.layers.mixers.lstm import Lstm
+from seqcost.layers.mixers.rnn import Rnn
+from seqcost.layers.parts.embedding import Embedding
+from seqcost.layers.parts.feed_forward import FeedForward
+from seqcost.layers.parts.head import Head, Pooler
+from seqcost.layers.parts.layer import Layer
+from seqcost.layers.parts.norm import Norm
+from seqcost.layers.parts.positions import LearnedPositions, SinusoidalPositions, TokenType
+from seqcost.layers.stacks.chain import Chain, Residual
+from seqcost.layers.stacks.encoder_decoder import EncoderDecoder
+
+TWINS: dict[type[Component], type[Any]] = {
+    attention.Attention: Attention,
+    rnn.Rnn: Rnn,
+    lstm.Lstm: Lstm,
+    gru.Gru: Gru,
+    norm.Norm: Norm,
+    feed_forward.FeedForward: FeedForward,
+    embedding.Embedding: Embedding,
+    positions.LearnedPositions: LearnedPositions,
+    positions.SinusoidalPositions: SinusoidalPositions,
+    positions.TokenType: TokenType,
+    head.Head: Head,
+    head.Pooler: Pooler,
+}
+
+
+def build(config: Component) -> Layer:
+    """The layer of a config, with fresh weights, on the current default device and in the default dtype."""
+    if isinstance(config, encoder_decoder.EncoderDecoder):
+        encoder, decoder = _chain(config.encoder), _chain(config.decoder)
+        encoder.get_submodule("embedding").weight = _table(decoder)
+        return EncoderDecoder(config, encoder, decoder)
+    if isinstance(config, chain.Assembled):
+        return _chain(config.chain, config)
+    if isinstance(config, chain.Chain):
+        return _chain(config)
+    if isinstance(config, chain.Residual):
+        return Residual(config, build(config.inner))
+    return TWINS[type(config)](config)
+
+
+def _chain(links: chain.Chain, config: Component | None = None) -> Chain:
+    layers: list[tuple[str, Layer]] = []
+    for name, link in links.links:
+        if isinstance(link, chain.Repeat):
+            copies = [(str(i), build(link.component)) for i in range(link.times)]
+            layers.append((name, Chain(chain.Chain(tuple((n, link.component) for n, _ in copies)), copies)))
+        else:
+            layers.append((name, build(link)))
+    out = Chain(config or links, layers)
+    for layer in out.links:
+        if isinstance(layer, Head) and layer.config.tied:
+            layer.tie(_table(out))
+    return out
+
+
+def _table(model: Chain) -> Any:
+    """The embedding's table [U,D]."""
+    return model.get_submodule("embedding").weight

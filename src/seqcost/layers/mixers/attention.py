@@ -1,0 +1,163 @@
+"""Multi-head, grouped-query and multi-query attention; self or cross; materialised or fused. Letters: see formulas.
+
+B batch · T queries · S keys · H query heads · G key/value heads · K, V their widths. Query head h reads key head
+h // (H/G). Definition, cost and source: `seqcost.formulas.mixers.attention`.
+"""
+
+import dataclasses
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seqcost.errors import BadSize
+from seqcost.formulas.mixers import attention
+from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.rope import rope_frequency, rope_tables, rope_turn
+from seqcost.layers.parts.state import State, empty
+
+
+@dataclasses.dataclass(frozen=True)
+class Cache(State):
+    """Keys [B,P,G,K] and values [B,P,G,V] of the tokens seen (cross-attention: of the whole source)."""
+
+    k_BPGK: Tensor
+    v_BPGV: Tensor
+
+
+class Attention(Layer):
+    """See `seqcost.formulas.mixers.attention`. `keep` [B,S] is True for keys that count, False for padding."""
+
+    Config = attention.Attention
+    takes_keep = True
+    frequency: Tensor
+
+    def __init__(self, config: attention.Attention | None = None, /, **sizes: object) -> None:
+        super().__init__(config, **sizes)
+        m = self.config
+        self.takes_source = m.cross
+        self.query = nn.Linear(m.D, m.H * m.K, bias=m.bias)
+        self.key = nn.Linear(m.D, m.G * m.K, bias=m.bias)
+        self.value = nn.Linear(m.D, m.G * m.V, bias=m.bias)
+        self.output = nn.Linear(m.H * m.V, m.D, bias=m.bias)
+        if m.rope:
+            self.register_buffer("frequency", rope_frequency(m.K, m.rope_base), persistent=False)
+
+    def forward(self, x_BTD: Tensor, source: Tensor | None = None, *, keep: Tensor | None = None) -> Tensor:
+        check_features(self, x_BTD)
+        if self.config.cross:
+            if source is None:
+                raise BadSize("cross-attention was called without a source; call it as m(x, source).")
+            return self._attend(self._queries(x_BTD), *self._keys_values(source), past=0, keep=keep)
+        q, k, v = self._turned(x_BTD, past=0)
+        return self._attend(q, k, v, past=0, keep=keep)
+
+    def init_state(self, batch: int, source: Tensor | None = None) -> Cache:
+        m = self.config
+        if m.cross:
+            if source is None:
+                raise BadSize("cross-attention carries its source; call init_state(batch, source).")
+            return Cache(*self._keys_values(source))
+        if not m.causal:
+            raise BadSize(
+                "attention with causal=False sees the future and has no state; call it on the whole sequence."
+            )
+        weight = self.key.weight
+        return Cache(empty(batch, 0, m.G, m.K, like=weight), empty(batch, 0, m.G, m.V, like=weight))
+
+    def extend(self, x_BTD: Tensor, state: Cache) -> tuple[Tensor, Cache]:
+        check_features(self, x_BTD)
+        if self.config.cross:
+            return self._attend(self._queries(x_BTD), state.k_BPGK, state.v_BPGV, past=0, keep=None), state
+        past = state.k_BPGK.shape[1]
+        q, k, v = self._turned(x_BTD, past=past)
+        if past:
+            k, v = torch.cat([state.k_BPGK, k], dim=1), torch.cat([state.v_BPGV, v], dim=1)
+        return self._attend(q, k, v, past=past, keep=None), Cache(k, v)
+
+    def _queries(self, x_BTD: Tensor) -> Tensor:
+        return self.query(x_BTD).unflatten(-1, (self.config.H, self.config.K))
+
+    def _keys_values(self, x_BSD: Tensor) -> tuple[Tensor, Tensor]:
+        m = self.config
+        return self.key(x_BSD).unflatten(-1, (m.G, m.K)), self.value(x_BSD).unflatten(-1, (m.G, m.V))
+
+    def _turned(self, x_BTD: Tensor, *, past: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of new tokens, rotated to their positions where RoPE is on."""
+        q_BTHK, (k_BTGK, v_BTGV) = self._queries(x_BTD), self._keys_values(x_BTD)
+        if self.config.rope:
+            cos, sin = rope_tables(past, x_BTD.shape[1], self.frequency, x_BTD.dtype)
+            q_BTHK, k_BTGK = rope_turn(q_BTHK, cos, sin), rope_turn(k_BTGK, cos, sin)
+        return q_BTHK, k_BTGK, v_BTGV
+
+    def _attend(self, q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, *, past: int, keep: Tensor | None) -> Tensor:
+        T, S = q_BTHK.shape[1], k_BSGK.shape[1]
+        causal = self.config.causal and T > 1
+        if self.config.implementation == "fused":
+            # The kernel's own mask is aligned top-left: right only where no past shifts the diagonal.
+            own = causal and not past and keep is None
+            mask = None if own else _mask(q_BTHK, S, past if causal else None, keep)
+            y_BTHV = F.scaled_dot_product_attention(
+                q_BTHK.transpose(1, 2),
+                k_BSGK.transpose(1, 2),
+                v_BSGV.transpose(1, 2),
+                attn_mask=mask,
+                is_causal=own,
+                enable_gqa=self.config.G != self.config.H,
+            ).transpose(1, 2)
+        else:
+            y_BTHV = _materialised(q_BTHK, k_BSGK, v_BSGV, _mask(q_BTHK, S, past if causal else None, keep))
+        return self.output(y_BTHV.flatten(2))
+
+    def reference(self, x_BTD: Tensor, source: Tensor | None = None) -> Tensor:
+        """One query at a time, one head at a time: softmax of its scores, weighted sum of the values."""
+        m = self.config
+        if m.cross:
+            assert source is not None
+            q, (k, v) = self._queries(x_BTD), self._keys_values(source)
+        else:
+            q, k, v = self._turned(x_BTD, past=0)
+        rows = []
+        for t in range(x_BTD.shape[1]):
+            seen = t + 1 if m.causal else k.shape[1]
+            heads = []
+            for h in range(m.H):
+                g = h // (m.H // m.G)
+                scores_BS = torch.einsum("bk,bsk->bs", q[:, t, h], k[:, :seen, g]) / m.K**0.5
+                heads.append(torch.einsum("bs,bsv->bv", scores_BS.softmax(-1), v[:, :seen, g]))
+            rows.append(torch.cat(heads, dim=-1))
+        return self.output(torch.stack(rows, dim=1))
+
+    def example_inputs(self, B: int, T: int, S: int | None = None) -> tuple[Tensor, ...]:
+        x = super().example_inputs(B, T)
+        return x + super().example_inputs(B, T if S is None else S) if self.config.cross else x
+
+
+def _mask(q_BTHK: Tensor, S: int, past: int | None, keep: Tensor | None) -> Tensor | None:
+    """0 where a query may see a key, −∞ elsewhere: [T,S], or [B,1,T,S] with padding. None where all is seen."""
+    mask = None
+    if past is not None:
+        mask = torch.full((q_BTHK.shape[1], S), -torch.inf, dtype=q_BTHK.dtype, device=q_BTHK.device).triu_(1 + past)
+    if keep is None:
+        return mask
+    padding = torch.zeros(keep.shape, dtype=q_BTHK.dtype, device=q_BTHK.device).masked_fill_(~keep, -torch.inf)
+    return padding[:, None, None] if mask is None else padding[:, None, None] + mask
+
+
+def _materialised(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, mask: Tensor | None) -> Tensor:
+    """Scores and softmax in memory. Query heads of a group stand one below the other: keys are not repeated."""
+    B, T, H, K = q_BTHK.shape
+    S, G, V = v_BSGV.shape[1:]
+    q_ZQK = _heads_first(q_BTHK * K**-0.5).view(B * G, H // G * T, K)
+    k_ZSK = _heads_first(k_BSGK).view(B * G, S, K)
+    v_ZSV = _heads_first(v_BSGV).view(B * G, S, V)
+    scores_BHTS = torch.bmm(q_ZQK, k_ZSK.transpose(1, 2)).view(B, H, T, S)
+    if mask is not None:
+        scores_BHTS += mask
+    y_ZQV = torch.bmm(scores_BHTS.softmax(-1).view(B * G, H // G * T, S), v_ZSV)
+    return y_ZQV.view(B, H, T, V).transpose(1, 2).clone(memory_format=torch.contiguous_format)
+
+
+def _heads_first(x_BTHK: Tensor) -> Tensor:
+    # Always a copy, one-token and one-head inputs too: the cost is then a formula without exceptions.
+    return x_BTHK.transpose(1, 2).clone(memory_format=torch.contiguous_format)

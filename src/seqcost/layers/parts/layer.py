@@ -1,0 +1,84 @@
+"""The contract of every layer: a whole sequence, any further tokens, or one token; the state is an argument.
+
+    y_BTD        = m(x_BTD)                     the whole sequence, in parallel
+    y_BTD, state = m.extend(x_BTD, state)       any number of further tokens, 0 and 1 too
+    y_BD,  state = m.step(x_BD, state)          one token
+    state        = m.init_state(batch)          before the first token
+    y_BTD        = m.reference(x_BTD)           the definition, written as a loop; slow, for reading and for tests
+
+A layer holds its config (the sizes that the formula reads) and its weights, nothing else.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from seqcost.errors import BadSize
+from seqcost.formulas.parts.component import Component
+from seqcost.layers.parts.state import State
+
+
+class Layer(nn.Module, ABC):
+    """A component that computes. Build one from its config, or from sizes: `Lstm(D=64, N=128)`."""
+
+    Config: ClassVar[type[Component]]
+
+    takes_source: bool = False  # a second sequence beside the first (cross-attention)
+    takes_keep: bool = False  # a mask [B,S] of the keys that count (padding is False)
+
+    def __init__(self, config: Component | None = None, /, **sizes: Any) -> None:
+        super().__init__()
+        self.config: Any = config if config is not None else self.Config(**sizes)
+
+    @abstractmethod
+    def forward(self, x: Tensor, *others: Any, **options: Any) -> Tensor:
+        """The whole sequence: [B,T,width_in] → [B,T,width_out]; token ids [B,T] where a model starts with them."""
+
+    @abstractmethod
+    def init_state(self, batch: int, *others: Any, **options: Any) -> State:
+        """What is carried before the first token, on the device and in the dtype of the weights."""
+
+    @abstractmethod
+    def extend(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """T further tokens, T ≥ 0."""
+
+    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """One token: [B,width_in] (or ids [B]) → [B,width_out]."""
+        y, state = self.extend(x.unsqueeze(1), state)
+        return y.squeeze(1), state
+
+    @abstractmethod
+    def reference(self, x: Tensor, *others: Any, **options: Any) -> Tensor:
+        """The definition as a loop."""
+
+    def example_inputs(self, B: int, T: int, S: int | None = None) -> tuple[Tensor, ...]:
+        """Inputs on the device and in the dtype of the weights; S is the length of a source (default T)."""
+        like = next(self.parameters())
+        return (torch.randn(B, T, self.config.width_in, dtype=like.dtype, device=like.device, requires_grad=True),)
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in self.config.sizes().items())
+
+
+class Pointwise(Layer):
+    """A layer that treats every token alike: nothing is carried, all ways in are one."""
+
+    def init_state(self, batch: int, *others: Any, **options: Any) -> State:
+        return State()
+
+    def extend(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        return self(x), state
+
+    def reference(self, x: Tensor, *others: Any, **options: Any) -> Tensor:
+        return torch.stack([self(x_BD.unsqueeze(1)).squeeze(1) for x_BD in x.unbind(1)], dim=1)
+
+
+def check_features(layer: Layer, x: Tensor) -> None:
+    """Refuse an input whose last axis is not the layer's width."""
+    if x.dim() != 3 or x.shape[-1] != layer.config.width_in:
+        raise BadSize(
+            f"{type(layer).__name__}: input of shape {tuple(x.shape)} was given; "
+            f"[batch, tokens, {layer.config.width_in}] is allowed."
+        )

@@ -1,0 +1,76 @@
+"""The frame of the recurrent layers: time first, over torch.nn's kernels, the state as an argument."""
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.state import State, empty
+
+
+@dataclasses.dataclass(frozen=True)
+class Hidden(State):
+    """The hidden state [B,N]."""
+
+    h_BN: Tensor
+
+
+class RecurrentLayer(Layer):
+    """A torch.nn cell over a sequence. The kernel is called in [T,B,D], which it wants anyway, after one copy."""
+
+    Kernel: ClassVar[Callable[[int, int], nn.RNNBase]]
+
+    def __init__(self, config: Any = None, /, **sizes: object) -> None:
+        super().__init__(config, **sizes)
+        self.cell: Any = type(self).Kernel(self.config.D, self.config.N)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        check_features(self, x_BTD)
+        y_TBN, _ = self.cell(_other_first(x_BTD))
+        return _other_first(y_TBN)
+
+    def init_state(self, batch: int) -> Any:
+        return Hidden(empty(batch, self.config.N, like=self.cell.weight_hh_l0))
+
+    def extend(self, x_BTD: Tensor, state: Any) -> tuple[Tensor, Any]:
+        check_features(self, x_BTD)
+        if x_BTD.shape[1] == 0:  # torch.nn refuses an empty sequence
+            return x_BTD.new_empty(x_BTD.shape[0], 0, self.config.N), state
+        y_TBN, after = self.cell(_other_first(x_BTD), self.to_kernel(state))
+        return _other_first(y_TBN), self.from_kernel(after)
+
+    def to_kernel(self, state: Any) -> Any:
+        """The state as torch.nn takes it, [1,B,N]."""
+        return state.h_BN.unsqueeze(0)
+
+    def from_kernel(self, after: Any) -> Any:
+        """The state as torch.nn returns it."""
+        return Hidden(after.squeeze(0))
+
+    @abstractmethod
+    def cell_step(self, x_BD: Tensor, state: Any) -> Any:
+        """The paper's equations for one token."""
+
+    def reference(self, x_BTD: Tensor) -> Tensor:
+        """The equations, a token at a time."""
+        state, outputs = self.init_state(x_BTD.shape[0]), []
+        for x_BD in x_BTD.unbind(1):
+            state = self.cell_step(x_BD, state)
+            outputs.append(state.h_BN)
+        return torch.stack(outputs, dim=1)
+
+    def projections(self, x_BD: Tensor, state: Any, gates: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """W x + b and U h + b', split by gate."""
+        cell = self.cell
+        input_gates = x_BD @ cell.weight_ih_l0.T + cell.bias_ih_l0
+        hidden_gates = state.h_BN @ cell.weight_hh_l0.T + cell.bias_hh_l0
+        return input_gates.chunk(gates, -1), hidden_gates.chunk(gates, -1)
+
+
+def _other_first(x: Tensor) -> Tensor:
+    # Always a copy, a batch of one too: the cost is then a formula without exceptions.
+    return x.transpose(0, 1).clone(memory_format=torch.contiguous_format)

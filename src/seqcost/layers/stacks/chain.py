@@ -1,0 +1,94 @@
+"""Layers in series, repeated, and around a residual connection; the twins of formulas/stacks/chain."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from seqcost.errors import BadSize
+from seqcost.formulas.stacks import chain
+from seqcost.layers.parts.layer import Layer
+from seqcost.layers.parts.state import State, States
+
+
+class Chain(Layer):
+    """Named layers in series. Its state is one state a layer; source and mask go to those that take them."""
+
+    Config = chain.Chain
+
+    def __init__(self, config: Any, layers: Sequence[tuple[str, Layer]]) -> None:
+        super().__init__(config)
+        for name, layer in layers:
+            self.add_module(name, layer)
+        self.takes_source = any(layer.takes_source for _, layer in layers)
+        self.takes_keep = any(layer.takes_keep for _, layer in layers)
+
+    @property
+    def links(self) -> list[Layer]:
+        """The layers in their order."""
+        return [child for child in self.children() if isinstance(child, Layer)]
+
+    def forward(self, x: Tensor, source: Tensor | None = None, *, keep: Tensor | None = None) -> Tensor:
+        for layer in self.links:
+            x = layer(x, **passed_on(layer, source=source, keep=keep))
+        return x
+
+    def init_state(self, batch: int, source: Tensor | None = None) -> States:
+        if not self.config.decodes:
+            raise BadSize(
+                f"{type(self.config).__name__} sees the future (causal=False) and has no state; "
+                "call it on the whole sequence."
+            )
+        return States(tuple(layer.init_state(batch, **passed_on(layer, source=source)) for layer in self.links))
+
+    def extend(self, x: Tensor, state: States) -> tuple[Tensor, States]:
+        after: list[State] = []
+        for layer, before in zip(self.links, state.parts, strict=True):
+            x, new = layer.extend(x, before)
+            after.append(new)
+        return x, States(tuple(after))
+
+    def reference(self, x: Tensor, source: Tensor | None = None) -> Tensor:
+        for layer in self.links:
+            x = layer.reference(x, **passed_on(layer, source=source))
+        return x
+
+    def example_inputs(self, B: int, T: int, S: int | None = None) -> tuple[Tensor, ...]:
+        inputs = self.links[0].example_inputs(B, T)
+        if self.takes_source and len(inputs) == 1:
+            inputs += super().example_inputs(B, T if S is None else S)
+        return inputs
+
+
+class Residual(Layer):
+    """x + inner(x)."""
+
+    Config = chain.Residual
+
+    def __init__(self, config: chain.Residual, inner: Layer) -> None:
+        super().__init__(config)
+        self.inner = inner
+        self.takes_source, self.takes_keep = inner.takes_source, inner.takes_keep
+
+    def forward(self, x: Tensor, source: Tensor | None = None, *, keep: Tensor | None = None) -> Tensor:
+        return x + self.inner(x, **passed_on(self.inner, source=source, keep=keep))
+
+    def init_state(self, batch: int, source: Tensor | None = None) -> Any:
+        return self.inner.init_state(batch, **passed_on(self.inner, source=source))
+
+    def extend(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        y, state = self.inner.extend(x, state)
+        return x + y, state
+
+    def reference(self, x: Tensor, source: Tensor | None = None) -> Tensor:
+        return x + self.inner.reference(x, **passed_on(self.inner, source=source))
+
+
+def passed_on(layer: Layer, *, source: Tensor | None = None, keep: Tensor | None = None) -> dict[str, Tensor]:
+    """The keyword arguments among these that a layer takes."""
+    out: dict[str, Tensor] = {}
+    if layer.takes_source and source is not None:
+        out["source"] = source
+    if layer.takes_keep and keep is not None:
+        out["keep"] = keep
+    return out
