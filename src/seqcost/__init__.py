@@ -1,1 +1,36 @@
-"""What a sequence model costs, from three sides that must agree: theory, code and machine."""
+"""What a sequence model costs, from three sides that must agree: theory, code and machine.
+
+    import seqcost
+    seqcost.count("gpt2", length=1024).flops           # from the formulas, no PyTorch
+    seqcost.count(my_module, inputs=(x,), phase="train")  # traced, not run
+    seqcost.explain("lstm")                            # the formula page
+
+Importing this imports no PyTorch; what needs it imports it when called.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from seqcost.algebra import Bill as Bill
+from seqcost.algebra import sweep as sweep
+from seqcost.errors import SeqcostError as SeqcostError
+from seqcost.formulas.catalogue import configure as configure
+from seqcost.formulas.parts.workload import Workload as Workload
+
+if TYPE_CHECKING:
+    from seqcost.questions.compare import compare as compare
+    from seqcost.questions.count import count as count
+    from seqcost.questions.explain import explain as explain
+
+__version__ = "0.1.0"
+
+__all__ = ["Bill", "SeqcostError", "Workload", "__version__", "compare", "configure", "count", "explain", "sweep"]
+
+_QUESTIONS = ("compare", "count", "explain")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _QUESTIONS:
+        raise AttributeError(f"module 'seqcost' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"seqcost.questions.{name}"), name)

@@ -1,7 +1,7 @@
 """What a formula becomes for large sizes, and where two formulas cross.
 
 `leading_term` in one letter; `crossings`, the exact lengths at which one formula overtakes another.
-Works on SymPy expressions; rounding up is dropped (⌈T/C⌉ → T/C), minima and maxima take the side that wins.
+Works on SymPy expressions; rounding up is dropped (⌈T/C⌉ → T/C), minima, maxima and cases take the side that wins.
 """
 
 from typing import TYPE_CHECKING
@@ -55,4 +55,22 @@ def _smooth(formula: "sympy.Expr", x: "sympy.Symbol") -> "sympy.Expr":
 
     formula = formula.replace(sympy.Min, lambda *sides: winner(*sides, largest=False))
     formula = formula.replace(sympy.Max, lambda *sides: winner(*sides, largest=True))
-    return formula.replace(sympy.Piecewise, lambda *branches: branches[-1][0])
+
+    def case(*branches: "sympy.Tuple") -> "sympy.Expr":
+        # The first case that holds from some size on; a relation of other letters counts as not holding.
+        return next((value for value, condition in branches if _holds(condition, x)), branches[-1][0])
+
+    return formula.replace(sympy.Piecewise, case)
+
+
+def _holds(condition: "sympy.Basic", x: "sympy.Symbol") -> bool:
+    import sympy
+
+    if not isinstance(condition, sympy.core.relational.Relational):
+        return condition == sympy.true
+    grows = sympy.limit(condition.lhs - condition.rhs, x, sympy.oo)
+    if isinstance(condition, sympy.StrictGreaterThan | sympy.GreaterThan):
+        return bool(grows == sympy.oo)
+    if isinstance(condition, sympy.StrictLessThan | sympy.LessThan):
+        return bool(grows == -sympy.oo)
+    return False

@@ -132,6 +132,8 @@ def where(condition: Any, a: Size, b: Size) -> Size:
     if is_array(condition):
         import numpy as np
 
+        # Two plain numbers would make an int64 array, which wraps.
+        a, b = (np.asarray(side, dtype=object) if isinstance(side, int) else side for side in (a, b))
         return np.where(condition, a, b)
     return a if condition else b
 

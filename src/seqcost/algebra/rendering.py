@@ -46,8 +46,9 @@ def scaled(value: float | Fraction, unit: str, digits: int = 3) -> str:
 def seconds(value: float) -> str:
     """`0.00213` → `2.13 ms`."""
     units = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
-    factor, unit = next((pair for pair in units if value >= pair[0]), units[-1])
-    number = float(f"{value / factor:.3g}")
+    rounded = float(f"{value:.3g}")  # before the unit is chosen: 0.9999 s are 1 s, not 1000 ms
+    factor, unit = next((pair for pair in units if rounded >= pair[0]), units[-1])
+    number = float(f"{rounded / factor:.3g}")
     return f"{number:.0f} {unit}" if number >= 100 else f"{number:g} {unit}"
 
 

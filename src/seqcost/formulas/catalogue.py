@@ -35,6 +35,7 @@ class Entry:
     config: type[Component]  # whose fields may be set
     make: Callable[..., Component]  # sizes → config, defaults filled in
     symbols: str = ""  # letters left open on its formula page
+    layer: str = ""  # the entry that its formula page begins with: the layer inside the model
 
 
 def _layer(config: type[Component], **defaults: Any) -> Callable[..., Component]:
@@ -65,22 +66,22 @@ CATALOGUE: dict[str, Entry] = {
     "norm": Entry("LayerNorm or RMSNorm", "part", "parts/norm", Norm, _layer(Norm, D=512), "D"),
     "transformer-block": Entry(
         "attention and feed-forward around residual connections",
-        "block", "stacks/transformer", TransformerBlock, _layer(TransformerBlock, **_ATTENTION), "DHK",
+        "block", "stacks/transformer", TransformerBlock, _layer(TransformerBlock, **_ATTENTION), "DH",
     ),
     # models
     "transformer": Entry(
-        "decoder Transformer language model", "model", "stacks/transformer", Transformer, presets.transformer, "UDLHK"
+        "decoder Transformer language model", "model", "stacks/transformer", Transformer, presets.transformer, "UDLH", "transformer-block"
     ),
     "encoder": Entry(
-        "bidirectional encoder Transformer", "model", "stacks/transformer", Transformer, presets.encoder, "UDLHK"
+        "bidirectional encoder Transformer", "model", "stacks/transformer", Transformer, presets.encoder, "UDLH", "transformer-block"
     ),
     "encoder-decoder": Entry(
         "Transformer with encoder, decoder and cross-attention",
-        "model", "stacks/encoder_decoder", EncoderDecoder, presets.encoder_decoder, "UDLH",
+        "model", "stacks/encoder_decoder", EncoderDecoder, presets.encoder_decoder, "UDLH", "transformer-block",
     ),
-    "rnn": Entry("Elman language model", "model", "mixers/rnn", Recurrent, presets.rnn, "UDL"),
-    "lstm": Entry("LSTM language model", "model", "mixers/lstm", Recurrent, presets.lstm, "UDL"),
-    "gru": Entry("GRU language model", "model", "mixers/gru", Recurrent, presets.gru, "UDL"),
+    "rnn": Entry("Elman language model", "model", "mixers/rnn", Recurrent, presets.rnn, "UDL", "rnn-layer"),
+    "lstm": Entry("LSTM language model", "model", "mixers/lstm", Recurrent, presets.lstm, "UDL", "lstm-layer"),
+    "gru": Entry("GRU language model", "model", "mixers/gru", Recurrent, presets.gru, "UDL", "gru-layer"),
     # presets
     "bert-base": Entry("BERT base with pooler, 109 M", "preset", "stacks/presets", Transformer, presets.bert_base),
     "bert-large": Entry("BERT large with pooler, 335 M", "preset", "stacks/presets", Transformer, presets.bert_large),

@@ -57,7 +57,7 @@ def _chain(links: chain.Chain, config: Component | None = None) -> Chain:
             copies = [(str(i), build(link.component)) for i in range(link.times)]
             layers.append((name, Chain(chain.Chain(tuple((n, link.component) for n, _ in copies)), copies)))
         else:
-            layers.append((name, build(link)))
+            layers.append((name or "inner", build(link)))
     out = Chain(config or links, layers)
     for layer in out.links:
         if isinstance(layer, Head) and layer.config.tied:

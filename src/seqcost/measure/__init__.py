@@ -1,0 +1,14 @@
+"""Real runs, each in a process of its own, bounded in time and memory. Importing this loads no torch.
+
+limits        bounds of one run                        runner        one job, one record
+sweeps        many jobs, resumable                     process       starts, watches, reads, kills
+tree          a process and all that it started        worker        the process itself; never imported
+repeat        how often a run is repeated              peak          most bytes held by tensors
+resident      most bytes held by the process
+"""
+
+from seqcost.measure.limits import Limits as Limits
+from seqcost.measure.runner import measure as measure
+from seqcost.measure.sweeps import sweep as sweep
+
+__all__ = ["Limits", "measure", "sweep"]

@@ -1,0 +1,1 @@
+"""Answers dressed: tables, plots, pages. Sees Bills, records and plain rows; never a wing."""

@@ -81,6 +81,10 @@ class Attention(Component):
         return True
 
     @property
+    def takes_source(self) -> bool:
+        return self.cross
+
+    @property
     def keeps_source(self) -> bool:
         return self.cross
 

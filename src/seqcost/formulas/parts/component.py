@@ -58,6 +58,16 @@ class Component(ABC):
         return False
 
     @property
+    def takes_source(self) -> bool:
+        """Whether it reads a second sequence of S tokens."""
+        return False
+
+    @property
+    def gives_logits(self) -> bool:
+        """Whether its output scores a vocabulary, so that training ends in a cross-entropy."""
+        return False
+
+    @property
     def keeps_source(self) -> bool:
         """Whether autograd holds the source sequence (cross-attention's second input)."""
         return False

@@ -30,6 +30,10 @@ class Head(Component):
         check_sizes(self, "D", "U")
 
     @property
+    def gives_logits(self) -> bool:
+        return True
+
+    @property
     def keeps_input(self) -> bool:
         return True
 

@@ -53,7 +53,12 @@ class Operator:
 
 def under(prefix: str, operators: Iterable[Operator]) -> Iterator[Operator]:
     """The operators with their names moved below a prefix."""
-    return (replace(operator, name=f"{prefix}.{operator.name}") for operator in operators)
+    return (replace(operator, name=joined(prefix, operator.name)) for operator in operators)
+
+
+def joined(prefix: str, name: str) -> str:
+    """`prefix.name`, or the name alone below an empty prefix."""
+    return f"{prefix}.{name}" if prefix else name
 
 
 def matmul(name: str, batch: Size, m: Size, k: Size, n: Size, note: str = "") -> Operator:

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Line, Size, minimum
 from seqcost.formulas.parts.component import Component
-from seqcost.formulas.parts.operator import Operator, under
+from seqcost.formulas.parts.operator import Operator, joined, under
 from seqcost.formulas.parts.workload import Workload
 
 
@@ -25,7 +25,10 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Chain(Component):
-    """Named components in series: the output of one is the input of the next."""
+    """Named components in series: the output of one is the input of the next.
+
+    A component named "" is what the chain is about: its lines take no prefix.
+    """
 
     SOURCE: ClassVar[str] = "sum over its parts"
 
@@ -65,11 +68,19 @@ class Chain(Component):
         return self.parts[-1][1].keeps_output
 
     @property
+    def takes_source(self) -> bool:
+        return any(part.takes_source for _, part, _ in self.parts)
+
+    @property
+    def gives_logits(self) -> bool:
+        return self.parts[-1][1].gives_logits
+
+    @property
     def keeps_source(self) -> bool:
         return any(part.keeps_source for _, part, _ in self.parts)
 
     def _sum(self, question: Callable[[Component], Bill]) -> Bill:
-        lines = [line for name, part, times in self.parts for line in (question(part) * times).under(name)]
+        lines = [line for name, part, times in self.parts for line in _under(name, question(part) * times)]
         return Bill(lines)
 
     def params(self) -> Bill:
@@ -93,10 +104,10 @@ class Chain(Component):
             if part.keeps_output or part.keeps_input:  # between the repetitions
                 inner = seam * (times - 1)
                 if not (isinstance(inner, int) and inner == 0):
-                    yield Line(f"{name}.seams", inner, Kind.SAVED, "output of each, input of the next")
+                    yield Line(joined(name, "seams"), inner, Kind.SAVED, "output of each, input of the next")
             after = self.parts[i + 1][1] if i + 1 < len(self.parts) else None
             if after is not None and (part.keeps_output or after.keeps_input):
-                yield Line(f"{name}.output", seam, Kind.SAVED, "input of what follows")
+                yield Line(joined(name, "output"), seam, Kind.SAVED, "input of what follows")
 
     def state_bytes(self, run: Workload) -> Bill:
         return self._sum(lambda part: part.state_bytes(run))
@@ -110,6 +121,10 @@ class Chain(Component):
         for path in paths[1:]:
             shortest = minimum(shortest, path.total())
         return Bill.of(Kind.PATH, mixing=(shortest, paths[0].lines[0].note))
+
+
+def _under(name: str, bill: Bill) -> Bill:
+    return bill.under(name) if name else bill
 
 
 @dataclass(frozen=True)
@@ -136,6 +151,10 @@ class Residual(Component):
     @property
     def keeps_input(self) -> bool:
         return self.inner.keeps_input
+
+    @property
+    def takes_source(self) -> bool:
+        return self.inner.takes_source
 
     @property
     def keeps_source(self) -> bool:
@@ -194,6 +213,14 @@ class Assembled(Component):
     @property
     def keeps_output(self) -> bool:
         return self.chain.keeps_output
+
+    @property
+    def takes_source(self) -> bool:
+        return self.chain.takes_source
+
+    @property
+    def gives_logits(self) -> bool:
+        return self.chain.gives_logits
 
     @property
     def keeps_source(self) -> bool:

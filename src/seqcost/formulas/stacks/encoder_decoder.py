@@ -88,6 +88,14 @@ class EncoderDecoder(Component):
     def width_out(self) -> Size:
         return self.U
 
+    @property
+    def takes_source(self) -> bool:
+        return True
+
+    @property
+    def gives_logits(self) -> bool:
+        return True
+
     def params(self) -> Bill:
         table = self.U * self.D
         shared = Bill.of(Kind.PARAMETERS, shared=(-table, "one embedding for source, target and head"))

@@ -90,7 +90,7 @@ class TransformerBlock(Assembled):
         links: list[tuple[str, Component]] = []
         for name, sublayer in sublayers.items():
             if self.order == "pre":
-                links.append((name, Residual(Chain((("norm", self._norm()), ("inner", sublayer))))))
+                links.append((name, Residual(Chain((("norm", self._norm()), ("", sublayer))))))
             else:
                 links += [(name, Residual(sublayer)), (f"{name}_norm", self._norm())]
         return Chain(tuple(links))

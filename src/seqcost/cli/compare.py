@@ -1,0 +1,100 @@
+"""`seqcost compare NAMES…`: side by side, with crossovers, and real runs beside them."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seqcost.cli import options
+from seqcost.errors import BadSize
+from seqcost.questions.lengths import parse_length, parse_lengths
+
+
+def compare_command(
+    targets: Annotated[list[str], typer.Argument(help="architectures or presets; see seqcost list")],
+    lengths: Annotated[list[str] | None, typer.Option("--lengths", "-n", help="64..8192 [default: 64..4096]")] = None,
+    measure: Annotated[bool, typer.Option("--measure", help="also run each on this machine")] = False,
+    text: Annotated[Path | None, typer.Option("--text", metavar="FILE", help="UTF-8 text whose bytes are run")] = None,
+    batch: options.Batch = "1",
+    phase: options.Phase = "forward",
+    dtype: options.DType = "float32",
+    assignments: options.SetOption = None,
+    width: options.Width = None,
+    layers: options.Layers = None,
+    heads: options.Heads = None,
+    vocab: options.Vocab = None,
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="where the report goes")] = Path(
+        "seqcost-report"
+    ),
+    store: Annotated[Path | None, typer.Option("--store", metavar="FILE", help="where runs are kept")] = None,
+    time_limit: Annotated[str, typer.Option("--time-limit", metavar="SECONDS", help="of one run")] = "300",
+    memory_limit: Annotated[
+        str | None,
+        typer.Option("--memory-limit", metavar="BYTES", help="of one run: 8G [default: 80 % of what is free]"),
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="measure anew what was measured before")] = False,
+    as_json: options.Json = False,
+    as_csv: options.Csv = False,
+) -> None:
+    """Cost of several targets over lengths: formula, trace, and with --measure real runs; writes a report."""
+    if text is not None and not measure:
+        raise BadSize("--text was given without --measure; formulas do not read text: add --measure.")
+    from seqcost.measure import Limits
+    from seqcost.questions.compare import compare
+    from seqcost.records import this_environment
+    from seqcost.report.comparisons import tables, write_report
+
+    bounds: dict[str, Any] = {"time_s": float(parse_length(time_limit))}
+    if memory_limit is not None:
+        bounds["memory_bytes"] = parse_length(memory_limit)
+    asked = parse_lengths(lengths or ["64..4096"])
+    with _progress(len(set(targets)) * len(asked), shown=measure) as on_run:
+        answer = compare(
+            targets,
+            lengths=asked,
+            sizes=options.sizes_from(assignments, width, layers, heads, vocab),
+            batch=parse_length(batch),
+            phase=phase,
+            dtype=dtype,
+            measure=measure,
+            text=text,
+            store=store,
+            limits=Limits(**bounds),
+            again=again,
+            on_run=on_run,
+        ).to_dict()
+    page = write_report(answer, out, environment=this_environment().to_dict() if measure else None)
+
+    def csv() -> str:
+        from seqcost.report.table import rows_to_csv
+
+        return rows_to_csv(answer["points"])
+
+    def shown() -> list[object]:
+        stopped = [
+            f"[dim]{p['target']}, T = {p['T']:,}: {p['reason']}[/dim]" for p in answer["points"] if p.get("reason")
+        ]
+        return [*tables(answer), *stopped, f"report: {page}"]
+
+    options.show(as_json=as_json, as_csv=as_csv, data=lambda: answer, csv=csv, rich=shown)
+
+
+@contextlib.contextmanager
+def _progress(total: int, *, shown: bool) -> Iterator[Callable[[Any], None]]:
+    """A progress bar on stderr that names the run in flight."""
+    if not shown:
+        yield lambda job: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("measuring", total=total, completed=-1)
+
+        def on_run(job: Any) -> None:
+            bar.update(task, advance=1, description=str(job))
+
+        yield on_run

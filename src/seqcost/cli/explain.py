@@ -1,0 +1,57 @@
+"""`seqcost explain NAME`: the formula page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seqcost.cli import options
+from seqcost.questions.explain import QUESTIONS, explain
+from seqcost.questions.targets import resolve_sizes
+
+
+def explain_command(
+    name: Annotated[str, typer.Argument(help="an architecture or preset; see seqcost list")],
+    assignments: options.SetOption = None,
+    latex: Annotated[bool, typer.Option("--latex", help="print LaTeX")] = False,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="write a page")] = None,
+    as_json: options.Json = False,
+    as_csv: options.Csv = False,
+) -> None:
+    """Equations, cost by line, totals, leading terms, depth, path length and source of NAME."""
+    sizes = resolve_sizes(name, options.sizes_from(assignments, None, None, None, None))
+    page = explain(name, **sizes)
+    if latex:
+        typer.echo(page.to_latex())
+        return
+    if html is not None:
+        from seqcost.report.files import write_text
+        from seqcost.report.formulas import page_html
+
+        write_text(html, page_html(page, QUESTIONS))
+        typer.echo(f"wrote {html}")
+        return
+
+    def csv() -> str:
+        from seqcost.report.table import rows_to_csv
+
+        return rows_to_csv(
+            [
+                {"section": section.name, "question": question, **line}
+                for section in page.sections
+                for question, bill in section.bills.items()
+                for line in bill.to_dict()["lines"]
+            ]
+        )
+
+    def tables() -> list[object]:
+        from seqcost.report.formulas import equation_to_text, steps_table, totals_table
+
+        out: list[object] = []
+        for section in page.sections:
+            out += [f"[bold]{section.name}[/bold] — {section.summary}", f"[dim]{section.source}[/dim]", ""]
+            out += [f"    {equation_to_text(equation)}" for equation in section.equations]
+            out += ["", steps_table(section), totals_table(section, QUESTIONS)]
+        return out
+
+    options.show(as_json=as_json, as_csv=as_csv, data=page.to_dict, csv=csv, rich=tables)

@@ -1,0 +1,48 @@
+"""Options that several commands share, and how they are read. Words are parsed here so that errors are ours."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from seqcost.questions.lengths import parse_length
+from seqcost.questions.targets import parse_assignment
+
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="LETTER=VALUE", help="override a size or choice: D=512, norm=rms")
+]
+Width = Annotated[str | None, typer.Option("--width", metavar="N", help="width D")]
+Layers = Annotated[str | None, typer.Option("--layers", metavar="N", help="layers L")]
+Heads = Annotated[str | None, typer.Option("--heads", metavar="N", help="heads H")]
+Vocab = Annotated[str | None, typer.Option("--vocab", metavar="N", help="vocabulary U")]
+Batch = Annotated[str, typer.Option("--batch", metavar="N", help="sequences B")]
+DType = Annotated[str, typer.Option("--dtype", help="float32, bfloat16, float16 or float64")]
+Phase = Annotated[str, typer.Option("--phase", help="forward, train, prefill or decode")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+Csv = Annotated[bool, typer.Option("--csv", help="print CSV")]
+
+
+def sizes_from(
+    assignments: Sequence[str] | None, width: str | None, layers: str | None, heads: str | None, vocab: str | None
+) -> dict[str, Any]:
+    """`--set` and the friendly words as one mapping."""
+    sizes = dict(parse_assignment(text) for text in assignments or ())
+    friendly = {"width": width, "layers": layers, "heads": heads, "vocab": vocab}
+    return sizes | {word: parse_length(value) for word, value in friendly.items() if value is not None}
+
+
+def show(
+    *, as_json: bool, as_csv: bool, data: Callable[[], Any], csv: Callable[[], str], rich: Callable[[], Sequence[Any]]
+) -> None:
+    """Print an answer in the form that was asked for."""
+    if as_json:
+        typer.echo(json.dumps(data(), ensure_ascii=False))
+    elif as_csv:
+        typer.echo(csv(), nl=False)
+    else:
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        for item in rich():
+            console.print(item)

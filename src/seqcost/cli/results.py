@@ -1,0 +1,55 @@
+"""`seqcost results`: what has been measured, and its export."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seqcost.cli import options
+from seqcost.errors import BadTarget
+from seqcost.records import Run, Store
+
+
+def results_command(
+    store: Annotated[Path | None, typer.Option("--store", metavar="FILE", help="where runs are kept")] = None,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="FILE", help="write FILE.csv or FILE.parquet")
+    ] = None,
+    as_json: options.Json = False,
+    as_csv: options.Csv = False,
+) -> None:
+    """Every measured run on record, a row each; runs of different machines stay apart."""
+    if store is not None and not store.exists():
+        raise BadTarget(f"the store {store} does not exist; give one that compare --measure has written.")
+    with Store(store) as kept:
+        if export is not None:
+            _export(kept, export)
+            typer.echo(f"wrote {export}")
+            return
+        runs = list(kept.runs())
+    rows = [_row(run) for run in runs]
+
+    def csv() -> str:
+        from seqcost.report.table import rows_to_csv
+
+        return rows_to_csv(rows)
+
+    def tables() -> list[object]:
+        from seqcost.report.runs import runs_tables
+
+        return [*runs_tables(runs)] if runs else [f"nothing has been measured yet; {kept.path} is empty."]
+
+    options.show(as_json=as_json, as_csv=as_csv, data=lambda: [run.to_dict() for run in runs], csv=csv, rich=tables)
+
+
+def _row(run: Run) -> dict[str, Any]:
+    from seqcost.records.export import row
+
+    return row(run)
+
+
+def _export(kept: Store, path: Path) -> None:
+    writers = {".csv": kept.export_csv, ".parquet": kept.export_parquet}
+    if path.suffix not in writers:
+        raise BadTarget(f"--export {path} was given; a name that ends in .csv or .parquet is allowed.")
+    writers[path.suffix](path)

@@ -1,0 +1,149 @@
+"""One started process, from its order to its answer, within limits.
+
+The process leads a group of its own, gets one line of JSON on standard input and answers in such lines on a pipe of its
+own; what it prints is thrown away, and the last words on its standard error explain an end without an answer. The
+memory that its whole tree holds is looked at every LOOK_EVERY_S. Not covered: Windows, which has no process groups
+and inherits no descriptors.
+"""
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from seqcost.errors import RunFailed
+from seqcost.measure.limits import Limits
+from seqcost.measure.tree import Tree
+
+LOOK_EVERY_S = 0.05
+QUIET = {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR"}  # their notes would hide the module's last words
+
+
+@dataclass
+class Answer:
+    """What the process told, and why there is no more of it."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    status: str | None = None  # set when it was stopped, died or reported a failure
+    reason: str | None = None
+    highest_bytes: int | None = None  # most resident memory that was seen
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last line came: the failure, or the peak, which is measured last."""
+        return self.status is not None or "peak_allocated_bytes" in self.facts
+
+    def read(self, line: bytes) -> None:
+        """Take in one line."""
+        facts = json.loads(line)
+        self.status, self.reason = facts.pop("status", None), facts.pop("reason", None)
+        self.facts |= facts
+
+
+def ask(order: Mapping[str, Any], limits: Limits, environ: Mapping[str, str]) -> Answer:
+    """Start a worker, give it the order, and wait for its answer, its end or a limit; nothing of it is left behind."""
+    answer = Answer()
+    with tempfile.TemporaryFile() as stderr, _started(order, environ, stderr) as (process, pipe):
+        tree = Tree(process.pid)
+        try:
+            _watch(process, pipe, tree, limits, answer)
+        finally:
+            tree.kill()
+        if not answer.is_complete:
+            answer.status, answer.reason = _end(process.wait(), tree, stderr)
+        answer.highest_bytes = tree.highest_bytes or None
+    return answer
+
+
+@contextmanager
+def _started(
+    order: Mapping[str, Any], environ: Mapping[str, str], stderr: IO[bytes]
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    ours, theirs = os.pipe()
+    command = [sys.executable, "-m", "seqcost.measure.worker", "--result-fd", str(theirs)]
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            pass_fds=[theirs],
+            start_new_session=True,
+            env={**QUIET, **os.environ, **environ},
+        )
+    except OSError as error:
+        os.close(ours)
+        raise RunFailed(f"cannot start {sys.executable}: {error.strerror}.") from error
+    finally:
+        os.close(theirs)
+    stdin = process.stdin
+    assert stdin is not None
+    try:
+        with suppress(BrokenPipeError):  # it ended already; its end will be explained
+            stdin.write(json.dumps(order).encode() + b"\n")
+            stdin.flush()
+        yield process, ours
+    finally:
+        process.kill()
+        process.wait()
+        with suppress(BrokenPipeError):
+            stdin.close()
+        os.close(ours)
+
+
+def _watch(process: subprocess.Popen[bytes], pipe: int, tree: Tree, limits: Limits, answer: Answer) -> None:
+    """Read until the answer is complete, the process has ended, or it passes a limit."""
+    start_s, unread = time.monotonic(), b""
+    os.set_blocking(pipe, False)
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while not answer.is_complete:
+            has_ended = process.poll() is not None  # asked before reading, so that nothing it wrote is missed
+            if selector.get_map():
+                selector.select(timeout=LOOK_EVERY_S)
+                with suppress(BlockingIOError):
+                    read = os.read(pipe, 1 << 20)
+                    if not read:
+                        selector.unregister(pipe)  # closed: only its end can follow
+                    *lines, unread = (unread + read).split(b"\n")
+                    for line in lines:
+                        answer.read(line)
+            else:
+                time.sleep(LOOK_EVERY_S)
+            if has_ended or answer.is_complete:
+                return
+            held_bytes, passed_s = tree.resident_bytes(), time.monotonic() - start_s
+            if held_bytes > limits.memory_bytes:
+                answer.status = "memory"
+                answer.reason = (
+                    f"stopped at the memory limit of {_gib(limits.memory_bytes)}: it held {_gib(held_bytes)} "
+                    f"after {passed_s:.1f} s."
+                )
+            elif passed_s > limits.time_s:
+                most = _gib(tree.highest_bytes)
+                answer.status = "timeout"
+                answer.reason = f"stopped at the time limit of {limits.time_s:g} s; it had held {most} at most."
+
+
+def _end(code: int, tree: Tree, stderr: IO[bytes]) -> tuple[str, str]:
+    """Status and sentence for a process that ended by itself before its last line."""
+    if code == -signal.SIGKILL:
+        held = _gib(tree.highest_bytes)
+        return "memory", f"killed by the system, most likely for want of memory; it held {held} when last seen."
+    end = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+    stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - 4096))
+    words = stderr.read().decode(errors="replace").strip().splitlines()
+    said = f": {words[-1].strip()[:300]}" if words else "."
+    return "failed", f"the process ended {end} before it gave a result{said}"
+
+
+def _gib(num_bytes: int) -> str:
+    return f"{num_bytes / 2**30:.2f} GiB"

@@ -1,0 +1,387 @@
+"""Which is cheaper, and from which length on? Several targets side by side: formula, trace and real runs.
+
+Each target at each length is counted by formula; the trace of the working layer confirms the FLOPs; with `measure`
+each is run in a process of its own and the record stands beside. Crossovers: in FLOPs and bytes solved from the
+formulas, to the token; in measured time and memory interpolated between the lengths that bracket them.
+"""
+
+import hashlib
+import itertools
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seqcost.algebra import Kind, Polynomial, Size, leading_term, symbol, symbols
+from seqcost.algebra.crossings import FARTHEST, crossings
+from seqcost.algebra.expr import is_symbolic
+from seqcost.algebra.rendering import formula_to_text
+from seqcost.errors import BadSize, BadTarget, UnknownName
+from seqcost.formulas.catalogue import configure, entry
+from seqcost.formulas.parts.component import Component
+from seqcost.formulas.parts.workload import Workload
+from seqcost.measure import Limits, sweep
+from seqcost.questions.count import Count, count, whole
+from seqcost.questions.targets import resolve_sizes
+from seqcost.records import Job, Run, Store
+
+LONGEST_RUN = 2**31  # tokens of a batch that a real run is started for
+SOLVED = ("flops", "bytes_moved", "saved_bytes", "state_bytes")
+MEASURED = {"time": "median_s", "peak memory": "peak_allocated_bytes"}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One target at one length."""
+
+    target: str
+    length: int
+    count: Count
+    path_length: int
+    run: Run | None = None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Whether the traced working layer costs what the formula says, at one length."""
+
+    target: str
+    length: int
+    formula_flops: int
+    traced_flops: int
+    rung: str
+    peak_bytes: int | None
+
+    @property
+    def agrees(self) -> bool:
+        """To the FLOP."""
+        return self.formula_flops == self.traced_flops
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """From `length` on, `rising` costs more than `other`; `low` and `high` are the measured lengths around it."""
+
+    quantity: str
+    rising: str
+    other: str
+    length: float
+    how: str  # "solved" or "interpolated"
+    low: int | None = None
+    high: int | None = None
+
+
+@dataclass(frozen=True)
+class Dominance:
+    """`costly` costs more than `cheap` at every length from 1 to `farthest`: there is no crossover."""
+
+    quantity: str
+    costly: str
+    cheap: str
+    farthest: int = FARTHEST
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The answer: points, agreement, crossovers and the complexity table, all computed from the same formulas."""
+
+    targets: tuple[str, ...]
+    lengths: tuple[int, ...]
+    phase: str
+    points: tuple[Point, ...]
+    agreement: tuple[Agreement, ...]
+    crossovers: tuple[Crossover, ...]
+    dominances: tuple[Dominance, ...]
+    complexity: tuple[Mapping[str, str], ...]
+
+    def of(self, target: str) -> tuple[Point, ...]:
+        """Points of one target by length."""
+        return tuple(point for point in self.points if point.target == target)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "targets": list(self.targets),
+            "lengths": list(self.lengths),
+            "phase": self.phase,
+            "points": [_point_row(point) for point in self.points],
+            "agreement": [vars(a) | {"agrees": a.agrees} for a in self.agreement],
+            "crossovers": [vars(c) for c in self.crossovers],
+            "dominances": [vars(d) for d in self.dominances],
+            "complexity": [dict(row) for row in self.complexity],
+            "runs": [point.run.to_dict() for point in self.points if point.run is not None],
+        }
+
+
+def _point_row(point: Point) -> dict[str, Any]:
+    cost, run = point.count.to_dict(), point.run
+    keys = ("flops", "pointwise", "params", "bytes_moved", "saved_bytes", "state_bytes", "depth")
+    measured = (
+        {}
+        if run is None
+        else {
+            "status": run.status,
+            "median_s": run.median_s,
+            "interval_s": run.interval_s,
+            "peak_allocated_bytes": run.peak_allocated_bytes,
+            "peak_resident_bytes": run.peak_resident_bytes,
+            "reason": run.reason,
+        }
+    )
+    head = {"target": point.target, "T": point.length, "B": cost["sizes"]["B"]}
+    return head | {key: cost[key] for key in keys} | {"path_length": point.path_length} | measured
+
+
+def compare(
+    targets: Sequence[str],
+    *,
+    lengths: Sequence[int],
+    sizes: Mapping[str, Any] | None = None,
+    batch: int = 1,
+    phase: str = "forward",
+    dtype: str = "float32",
+    trace: bool = True,
+    measure: bool = False,
+    text: str | os.PathLike[str] | None = None,
+    store: str | os.PathLike[str] | None = None,
+    limits: Limits | None = None,
+    threads: int | None = None,
+    again: bool = False,
+    on_run: Callable[[Job], object] | None = None,
+) -> Comparison:
+    """Compare architectures or presets over lengths.
+
+    Parameters
+    ----------
+    targets
+        Names of the catalogue; the same `sizes` go to each that has them (H goes to attention only).
+    lengths
+        Tokens T, at least one.
+    measure
+        Also run each on this machine: `phase` once per repetition, in a started process, kept in `store`.
+    text
+        A UTF-8 file whose bytes are the tokens of the measured runs.
+    on_run
+        Called with each job before it is really run.
+
+    """
+    names = _distinct(targets)
+    ordered = sorted({whole(length, "length") for length in lengths})
+    if not ordered:
+        raise BadSize("no length was given; give at least one whole number.")
+    fitting = {name: _fitting(name, sizes or {}) for name in names}
+    refused = sorted(set(sizes or {}) - {word for given in fitting.values() for word in given})
+    if refused:
+        raise UnknownName.among(f"size of {', '.join(names)}", refused[0], _all_fields(names))
+    configs = {name: configure(name, **resolve_sizes(name, fitting[name])) for name in names}
+    runs: dict[tuple[str, int], Run] = {}
+    digest = None if text is None else text_digest(text, configs)
+    if measure:
+        jobs = _jobs(fitting, ordered, batch, phase, dtype, threads, digest)
+        with Store(store) as kept:
+            found = sweep(list(jobs.values()), kept, limits, on_start=on_run, again=again, text_path=text)
+            runs = dict(zip(jobs, found, strict=True))
+    points = tuple(
+        Point(
+            name,
+            length,
+            _count(name, fitting, length, batch, phase, dtype),
+            _path(configs[name], length),
+            runs.get((name, length)),
+        )
+        for name in names
+        for length in ordered
+    )
+    solved, dominances = _solved(points)
+    return Comparison(
+        targets=tuple(names),
+        lengths=tuple(ordered),
+        phase=phase,
+        points=points,
+        agreement=_agreement(names, fitting, ordered[0], batch, phase, dtype) if trace else (),
+        crossovers=(*solved, *_interpolated(points)),
+        dominances=tuple(dominances),
+        complexity=tuple(complexity_row(name) for name in names),
+    )
+
+
+def _distinct(targets: Sequence[str]) -> list[str]:
+    names = list(dict.fromkeys(targets))
+    for name in names:
+        entry(name)
+    if not names:
+        raise BadTarget("no target was given; name at least one architecture, such as transformer.")
+    return names
+
+
+def _fitting(name: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
+    """The sizes that this target has: one command line serves an attention model and an RNN alike."""
+    letters = resolve_sizes(name, sizes)
+    fields = entry(name).config.__dataclass_fields__  # type: ignore[attr-defined]
+    return {word: sizes[word] for word, letter in zip(sizes, letters, strict=True) if letter in fields}
+
+
+def _all_fields(names: Sequence[str]) -> set[str]:
+    return {f for name in names for f in entry(name).config.__dataclass_fields__}  # type: ignore[attr-defined]
+
+
+def _count(name: str, fitting: Mapping[str, Any], length: int, batch: int, phase: str, dtype: str) -> Count:
+    answer: Count = count(name, sizes=fitting[name], length=length, batch=batch, phase=phase, dtype=dtype)  # type: ignore[arg-type]
+    return answer
+
+
+def _path(config: Component, length: int) -> int:
+    run = Workload(T=length, S=length if config.takes_source else 0)
+    return int(config.path_length(run).total())
+
+
+def text_digest(path: str | os.PathLike[str], configs: Mapping[str, Component]) -> str:
+    """SHA-256 of a text, after checking that it is one and that every model can read bytes."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise BadTarget(f"the text {path} cannot be read ({error.strerror}); give the path of a text file.") from None
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadTarget(
+            f"the text {path} is not UTF-8 (byte {error.start} is {content[error.start]:#04x}); convert it first."
+        ) from None
+    if not content:
+        raise BadTarget(f"the text {path} is empty; give one with at least one character.")
+    for name, config in configs.items():
+        vocabulary = getattr(config, "U", None)
+        if vocabulary is None or vocabulary < 256:
+            raise BadSize(
+                f"{name} has a vocabulary of {vocabulary}; a text is read as bytes: set vocab to 256 or more."
+            )
+    return hashlib.sha256(content).hexdigest()
+
+
+def _jobs(
+    fitting: Mapping[str, Any],
+    lengths: Sequence[int],
+    batch: int,
+    phase: str,
+    dtype: str,
+    threads: int | None,
+    digest: str | None,
+) -> dict[tuple[str, int], Job]:
+    longest = max(lengths) * batch
+    if longest > LONGEST_RUN:
+        raise BadSize(
+            f"a run over {longest:,} tokens was asked for; runs take at most {LONGEST_RUN:,}: give shorter --lengths, "
+            "or leave --measure out, formulas take any length."
+        )
+    cores = threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return {
+        (name, length): Job(
+            target={"kind": "catalogue", "name": name, "sizes": resolve_sizes(name, sizes)},
+            phase=phase,
+            B=batch,
+            T=length,
+            dtype=dtype,
+            threads=cores,
+            text_sha256=digest,
+        )
+        for name, sizes in fitting.items()
+        for length in lengths
+    }
+
+
+def _agreement(
+    names: Sequence[str], fitting: Mapping[str, Any], length: int, batch: int, phase: str, dtype: str
+) -> tuple[Agreement, ...]:
+    out = []
+    for name in names:
+        formula = _count(name, fitting, length, batch, phase, dtype)
+        traced: Count = count(
+            name,
+            sizes=fitting[name],
+            length=length,
+            batch=batch,
+            phase=phase,
+            dtype=dtype,
+            trace=True,  # type: ignore[arg-type]
+        )
+        out.append(Agreement(name, length, formula.flops, traced.flops, traced.rung, traced.peak_bytes))
+    return tuple(out)
+
+
+def _solved(points: Sequence[Point]) -> tuple[list[Crossover], list[Dominance]]:
+    """Crossovers of every pair from the formulas, wherever both are polynomials in T; or that there is none."""
+    first_of = {point.target: point.count for point in reversed(points)}
+    found: list[Crossover] = []
+    none: list[Dominance] = []
+    for quantity in SOLVED:
+        curves = {name: c.polynomials.get(quantity) for name, c in first_of.items()}
+        exact = {name: curve for name, curve in curves.items() if isinstance(curve, Polynomial)}
+        for a, b in itertools.combinations(exact.items(), 2):
+            crossed = crossings(a, b)
+            found += [Crossover(quantity, c.rising, c.other, c.length, "solved") for c in crossed]
+            difference = a[1](FARTHEST) - b[1](FARTHEST)
+            if not crossed and difference:
+                none.append(Dominance(quantity, *((a[0], b[0]) if difference > 0 else (b[0], a[0]))))
+    return found, none
+
+
+def _interpolated(points: Sequence[Point]) -> list[Crossover]:
+    """Crossovers of every pair in what was measured: straight lines between measured points, both axes logarithmic."""
+    out = []
+    for quantity, attribute in MEASURED.items():
+        curves: dict[str, dict[int, float]] = {}
+        for point in points:
+            value = None if point.run is None else getattr(point.run, attribute)
+            if value:
+                curves.setdefault(point.target, {})[point.length] = float(value)
+        for (a, curve_a), (b, curve_b) in itertools.combinations(curves.items(), 2):
+            shared = sorted(curve_a.keys() & curve_b.keys())
+            for low, high in itertools.pairwise(shared):
+                before, after = (math.log(curve_a[n] / curve_b[n]) for n in (low, high))
+                if before * after < 0:
+                    share = before / (before - after)
+                    length = math.exp(math.log(low) + share * math.log(high / low))
+                    names = (a, b) if after > 0 else (b, a)
+                    out.append(Crossover(quantity, *names, round(length, 1), "interpolated", low, high))
+    return out
+
+
+def complexity_row(name: str) -> dict[str, str]:
+    """One row of Vaswani et al., Table 1, from the formulas: what one layer costs as the length grows.
+
+    Complexity is the leading term of the FLOPs of mixing positions in one layer, without its constant; sequential
+    operations and maximum path are leading terms in T, without theirs.
+    """
+    found = entry(name)
+    layer = entry(found.layer) if found.layer else found
+    # The paper's table speaks of the width alone: hidden and feed-forward widths take their defaults.
+    config = layer.make(**symbols([letter for letter in layer.symbols if letter in "DH"]))
+    T = symbol("T")
+    run = Workload(T=T, S=T if config.takes_source else 0)
+    flops = config.flops(run)
+    return {
+        "target": name,
+        "layer": found.layer or name,
+        "complexity": order(flops.total(Kind.CONTRACTION), "T"),
+        "leading_flops": str(flops.leading("T", Kind.CONTRACTION)),
+        "sequential": order(config.depth(run).total(), "T"),
+        "path": order(config.path_length(run).total(), "T"),
+    }
+
+
+def order(formula: Size, letter: str) -> str:
+    """O(…) of a formula as a letter grows: its leading term, the constant factor dropped."""
+    lead = leading_term(formula, letter)
+    if not is_symbolic(lead) or not lead.has(symbol(letter)):
+        return "O(1)"
+    import sympy
+
+    power = sympy.Poly(lead, symbol(letter)).degree()
+    coefficient = sympy.expand(lead / symbol(letter) ** power)
+    # Of a sum of products each term stays, without its number: 8·D·N + 8·N² → D·N + N².
+    terms = sympy.Add(*{term.as_coeff_Mul()[1] for term in sympy.Add.make_args(coefficient)})
+    text = formula_to_text(symbol(letter) ** power)
+    factor = formula_to_text(terms)
+    return f"O({text})" if factor == "1" else f"O({f'({factor})' if '+' in factor else factor}·{text})"

@@ -1,0 +1,246 @@
+"""What does it cost? One target, one length (or several), one phase: an answer made of Bills.
+
+An architecture or preset is answered from its formulas, without PyTorch; code, a live module, or `trace=True` by
+tracing. What a source cannot give is None and listed under `uncounted` with the reason, never 0.
+
+JSON contract of `Count.to_dict()`, stable: keys target, sizes, phase, dtype, conventions, rung, flops, pointwise,
+params, bytes_moved, saved_bytes, state_bytes, peak_bytes, depth, lines, uncounted, polynomials.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from seqcost.algebra import Bill, Kind, Polynomial, Samples, lift
+from seqcost.algebra.rendering import plain
+from seqcost.errors import BadSize, UnknownName
+from seqcost.formulas.parts.component import Component
+from seqcost.formulas.parts.workload import Workload
+from seqcost.questions.lengths import parse_length
+from seqcost.questions.phases import PHASES, Bills, by_formula
+from seqcost.questions.targets import formula_of, resolve_sizes
+
+Phase = Literal["forward", "train", "prefill", "decode"]
+
+ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
+LIFTED_AT = (1, 2, 3, 5, 8, 13, 21)
+
+CONVENTIONS = {
+    "flop": "one multiply or one add; a multiply-add is two",
+    "flops": "contractions only (matrix products, convolutions, FFTs); pointwise operations apart",
+    "causal": "full: the whole rectangle of scores is counted",
+    "lookup": "0 FLOPs; bytes count",
+    "head": "counted, tied or not",
+    "bytes_moved": "every operator reads each operand once and writes each result once",
+    "depth": "longest chain of dependent operators; a fused recurrent kernel is one a token",
+}
+
+
+@dataclass(frozen=True)
+class Count:
+    """The cost of one target at one length."""
+
+    target: str
+    sizes: Mapping[str, Any]
+    phase: str
+    dtype: str
+    rung: str
+    bills: Bills
+    peak_bytes: int | None
+    uncounted: tuple[Mapping[str, Any], ...]
+    polynomials: Mapping[str, Polynomial | Samples]
+    conventions: Mapping[str, str]
+
+    @property
+    def flops(self) -> int:
+        """FLOPs of contractions."""
+        return int(self.bills.flops.total(Kind.CONTRACTION))
+
+    @property
+    def pointwise(self) -> int:
+        """Pointwise operations."""
+        return int(self.bills.flops.total(Kind.POINTWISE))
+
+    @property
+    def params(self) -> int:
+        """Trainable scalars."""
+        return int(self.bills.params.total())
+
+    @property
+    def lines(self) -> tuple[Mapping[str, Any], ...]:
+        """Every line of every bill, as plain data."""
+        bills = [self.bills.flops, self.bills.params, self.bills.moved, self.bills.saved, self.bills.state]
+        return tuple(row for bill in bills if bill is not None for row in bill.to_dict()["lines"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON contract; see the module's head."""
+        return {
+            "target": self.target,
+            "sizes": dict(self.sizes),
+            "phase": self.phase,
+            "dtype": self.dtype,
+            "conventions": dict(self.conventions),
+            "rung": self.rung,
+            "flops": self.flops,
+            "pointwise": self.pointwise,
+            "params": self.params,
+            "bytes_moved": _total(self.bills.moved),
+            "saved_bytes": _total(self.bills.saved),
+            "state_bytes": _total(self.bills.state),
+            "peak_bytes": self.peak_bytes,
+            "depth": _total(self.bills.depth),
+            "lines": list(self.lines),
+            "uncounted": [dict(item) for item in self.uncounted],
+            "polynomials": {name: curve.to_dict() for name, curve in self.polynomials.items()},
+        }
+
+    def __str__(self) -> str:
+        bill = self.bills.flops.group(2)
+        return f"{self.target}, {self.phase}, T = {self.sizes['T']}\n{bill}"
+
+
+def _total(bill: Bill | None) -> Any:
+    return None if bill is None else plain(bill.total())
+
+
+def count(
+    target: Any,
+    *,
+    length: int | str | Sequence[int] = 1024,
+    batch: int = 1,
+    source: int | None = None,
+    phase: Phase = "forward",
+    dtype: str = "float32",
+    causal: Literal["full", "half"] = "full",
+    sizes: Mapping[str, Any] | None = None,
+    inputs: Any = None,
+    trace: bool = False,
+) -> Any:
+    """Cost of a target: an architecture or preset name, `package.module:callable`, or a live `torch.nn.Module`.
+
+    Parameters
+    ----------
+    length
+        Tokens of the sequence T (decode: the position of the token that is generated); several give a list.
+    batch
+        Sequences B.
+    source
+        Tokens S of the source of an encoder-decoder or of cross-attention; T where not given.
+    phase
+        forward, train (forward, loss and backward), prefill (forward that fills a state) or decode (one token).
+    dtype
+        float32, bfloat16, float16 or float64.
+    causal
+        How the pairs of causal attention are counted: "full" (the rectangle) or "half" (formulas only).
+    sizes
+        Letters or friendly words to override: {"D": 512, "layers": 6}.
+    inputs
+        Example inputs of a live module: a tuple of tensors.
+    trace
+        Trace the working layer instead of reading the formula.
+
+    Returns
+    -------
+    Count or list of Count
+
+    """
+    lengths = _lengths(length)
+    if phase not in PHASES:
+        raise UnknownName.among("phase", str(phase), PHASES)
+    if dtype not in ITEMSIZE:
+        raise UnknownName.among("dtype", str(dtype), ITEMSIZE)
+    if causal not in ("full", "half"):
+        raise UnknownName.among("convention for causal attention", str(causal), ("full", "half"))
+    whole(batch, "batch")
+    config = formula_of(target, sizes or {}) if isinstance(target, str) else None
+    if config is None or trace:
+        if causal == "half":
+            raise BadSize("causal='half' was asked of a trace; a trace counts what runs: use 'full', or a formula.")
+        from seqcost.questions.traced import count_traced
+
+        answers = count_traced(
+            target, sizes or {}, inputs=inputs, lengths=lengths, batch=batch, source=source, phase=phase, dtype=dtype
+        )
+    else:
+        name = str(target)
+        answers = [
+            count_formula(name, config, T=T, B=batch, S=source, phase=phase, dtype=dtype, causal=causal)
+            for T in lengths
+        ]
+    return answers if isinstance(length, list | tuple | range) else answers[0]
+
+
+def count_formula(
+    name: str, config: Component, *, T: int, B: int, S: int | None, phase: str, dtype: str, causal: Any = "full"
+) -> Count:
+    """Answer from the formulas alone."""
+
+    def run(length: int) -> Workload:
+        source = length if S is None else S
+        return Workload(B=B, T=length, S=source if config.takes_source else 0, itemsize=ITEMSIZE[dtype], causal=causal)
+
+    bills, uncounted = by_formula(config, run(T), phase)
+    uncounted = (
+        *uncounted,
+        {"quantity": "peak_bytes", "reason": "formulas do not follow allocations; ask the trace (trace=True, --trace)"},
+    )
+    conventions = dict(CONVENTIONS)
+    if causal == "half":
+        conventions["causal"] = "half: only the pairs that are not masked are counted"
+    most = getattr(config, "M", None) if getattr(config, "positions", "") == "learned" else None
+    if most is not None and most < T:
+        conventions["positions"] = (
+            f"T = {T:,} exceeds the {most:,} learned positions: the formula goes on, the layer refuses"
+        )
+    letters = {k: v for k, v in config.sizes().items() if v is not None}
+    at = {"B": B, "T": T} | ({"S": run(T).S} if config.takes_source else {})
+    return Count(
+        target=name,
+        sizes=at | letters,
+        phase=phase,
+        dtype=dtype,
+        rung="formula",
+        bills=bills,
+        peak_bytes=None,
+        uncounted=uncounted,
+        polynomials=_polynomials(config, run, phase),
+        conventions=conventions,
+    )
+
+
+def _polynomials(config: Component, run: Any, phase: str) -> dict[str, Polynomial | Samples]:
+    """Every total as a polynomial in T (a source, if any, as long as the target unless it is fixed)."""
+    seen = {T: by_formula(config, run(T), phase)[0] for T in LIFTED_AT}
+    out: dict[str, Polynomial | Samples] = {}
+    for name, total in TOTALS.items():
+        if total(seen[LIFTED_AT[-1]]) is not None:
+            out[name] = lift(lambda T, total=total: total(seen[T]), LIFTED_AT)  # type: ignore[misc]
+    return out
+
+
+TOTALS: dict[str, Any] = {
+    "flops": lambda bills: bills.flops.total(Kind.CONTRACTION),
+    "pointwise": lambda bills: bills.flops.total(Kind.POINTWISE),
+    "bytes_moved": lambda bills: None if bills.moved is None else bills.moved.total(),
+    "saved_bytes": lambda bills: None if bills.saved is None else bills.saved.total(),
+    "state_bytes": lambda bills: None if bills.state is None else bills.state.total(),
+    "depth": lambda bills: None if bills.depth is None else bills.depth.total(),
+}
+
+
+def _lengths(length: Any) -> list[int]:
+    given: Iterable[Any] = length if isinstance(length, list | tuple | range) else [length]
+    out = [parse_length(item) if isinstance(item, str) else whole(item, "length") for item in given]
+    if not out:
+        raise BadSize("no length was given; give at least one whole number.")
+    return out
+
+
+def whole(value: Any, what: str) -> int:
+    """A whole number of at least 1, or a sentence."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise BadSize(f"{what} = {value!r} was given; a whole number of at least 1 is allowed.")
+    return value
+
+
+__all__ = ["CONVENTIONS", "ITEMSIZE", "Count", "Phase", "count", "count_formula", "resolve_sizes", "whole"]

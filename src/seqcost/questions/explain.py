@@ -1,0 +1,157 @@
+"""How is that number made? The formula page of an architecture: equations, lines, totals, leading terms, source.
+
+A page begins with the layer (what one token costs, step by step, and T of them), then gives the whole model. Letters
+stay letters; a preset keeps its published sizes and leaves only B and T open.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+from seqcost.algebra import Bill, Kind, Size, symbol, symbols
+from seqcost.algebra.rendering import formula_to_latex, plain, size_to_text
+from seqcost.formulas.catalogue import Entry, entry
+from seqcost.formulas.parts.component import Component
+from seqcost.formulas.parts.workload import Workload
+
+QUESTIONS = (
+    ("params", "parameters"),
+    ("flops", "forward FLOPs"),
+    ("backward_flops", "backward FLOPs"),
+    ("bytes_moved", "bytes moved"),
+    ("saved_bytes", "kept for backward"),
+    ("state_bytes", "carried state"),
+    ("step_flops", "FLOPs of a decoding step"),
+    ("depth", "depth"),
+    ("path_length", "path length"),
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """The page of one config: its Bills with letters left open."""
+
+    name: str
+    summary: str
+    source: str
+    equations: tuple[str, ...]
+    config: Component
+    run: Workload
+    bills: Mapping[str, Bill]
+
+    @property
+    def steps(self) -> tuple[tuple[str, str, Size, Size], ...]:
+        """Contractions as a textbook counts them: (line, in words, FLOPs a token, FLOPs of all tokens)."""
+        tokens = self.run.B * self.run.T
+        return tuple(
+            (line.name, line.note, line.amount / tokens, line.amount)
+            for line in self.bills["flops"].only(Kind.CONTRACTION)
+        )
+
+    def leading(self, question: str, letter: str = "T") -> Size:
+        """Leading term of a question's total; of its contractions where it counts FLOPs."""
+        kinds = (Kind.CONTRACTION,) if question.endswith("flops") else ()
+        return self.bills[question].leading(letter, *kinds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, formulas as strings."""
+        return {
+            "name": self.name,
+            "summary": self.summary,
+            "source": self.source,
+            "equations": list(self.equations),
+            "sizes": {k: plain(v) for k, v in self.config.sizes().items()},
+            "bills": {question: bill.to_dict() for question, bill in self.bills.items()},
+            "leading": {question: str(self.leading(question)) for question in self.bills},
+        }
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The formula page of one name: the layer, then the whole model where there is one."""
+
+    name: str
+    sections: tuple[Section, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"name": self.name, "sections": [section.to_dict() for section in self.sections]}
+
+    def to_latex(self) -> str:
+        """A LaTeX fragment: equations, then the FLOPs by line, of each section."""
+        out = []
+        for section in self.sections:
+            out.append(f"% {section.name}: {section.source}")
+            out += [rf"\[ {equation} \]" for equation in section.equations]
+            out.append(rf"\[ {section.bills['flops'].only(Kind.CONTRACTION).to_latex()} \]")
+            totals = [
+                rf"\text{{{title}}} &= {formula_to_latex(section.bills[question].total())}"
+                for question, title in QUESTIONS
+                if section.bills.get(question)
+            ]
+            out.append("\\[\\begin{aligned}\n" + " \\\\\n".join(totals) + "\n\\end{aligned}\\]")
+        return "\n".join(out)
+
+    def __str__(self) -> str:
+        return "\n\n".join(f"{s.name}: {s.summary}\n{s.bills['flops']}" for s in self.sections)
+
+    def _repr_latex_(self) -> str:
+        return f"$${self.sections[0].bills['flops'].only(Kind.CONTRACTION).to_latex()}$$"
+
+
+def explain(name: str, **sizes: Any) -> Explanation:
+    """Formula page of an architecture or preset; given sizes are put in, the rest stay letters."""
+    found = entry(name)
+    names = [found.layer, name] if found.layer else [name]
+    return Explanation(name, tuple(_section(n, entry(n), sizes if n == name else {}) for n in names))
+
+
+def _section(name: str, found: Entry, sizes: Mapping[str, Any]) -> Section:
+    letters = {letter: value for letter, value in symbols(found.symbols).items() if letter not in sizes}
+    config = found.make(**letters | dict(sizes))
+    open_letters = symbols("BTS")
+    run = Workload(
+        B=open_letters["B"],
+        T=open_letters["T"],
+        S=open_letters["S"] if config.takes_source else 0,
+        itemsize=4,
+    )
+    bills = {question: _answer(config, run, question) for question, _ in QUESTIONS}
+    return Section(
+        name=name,
+        summary=found.summary,
+        source=config.SOURCE,
+        equations=config.EQUATIONS,
+        config=config,
+        run=run,
+        bills={question: bill for question, bill in bills.items() if bill is not None},
+    )
+
+
+def _answer(config: Component, run: Workload, question: str) -> Bill | None:
+    if question == "params":
+        return config.params()
+    if question == "step_flops":
+        # At a position beyond the first, the branch of a state that is not empty.
+        return config.step_flops(replace(run, T=run.T + 1)).map(_shift) if config.decodes else None
+    bill: Bill = getattr(config, question)(run).map(_large)
+    return bill
+
+
+def _shift(amount: Size) -> Size:
+    """From the position T + 1 that was asked for back to T."""
+    shifted = _large(amount)
+    return shifted.subs(symbol("T"), symbol("T") - 1) if hasattr(shifted, "subs") else shifted
+
+
+def _large(amount: Size) -> Size:
+    """The branch for more than one token: a formula page speaks of sequences."""
+    if not hasattr(amount, "replace") or isinstance(amount, str | Fraction):
+        return amount
+    import sympy
+
+    return amount.replace(sympy.Piecewise, lambda *branches: branches[0][0])
+
+
+__all__ = ["QUESTIONS", "Explanation", "Section", "explain", "size_to_text"]

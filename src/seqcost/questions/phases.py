@@ -1,0 +1,68 @@
+"""What the formulas answer in each phase: the Bills of a forward pass, a training step, a prefill, a decoding step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seqcost.algebra import Bill
+from seqcost.errors import BadSize
+from seqcost.formulas.parts.component import Component
+from seqcost.formulas.parts.head import CrossEntropy
+from seqcost.formulas.parts.workload import Workload
+
+PHASES = ("forward", "train", "prefill", "decode")
+
+
+@dataclass(frozen=True)
+class Bills:
+    """The Bills of one phase; None where the source cannot tell."""
+
+    flops: Bill
+    params: Bill
+    moved: Bill | None
+    saved: Bill | None
+    state: Bill | None
+    depth: Bill | None
+
+
+def by_formula(config: Component, run: Workload, phase: str) -> tuple[Bills, tuple[Mapping[str, Any], ...]]:
+    """Bills of a phase, and what they leave out with the reason."""
+    missing: list[Mapping[str, Any]] = []
+    state = config.state_bytes(run) if config.decodes else None
+    if state is None:
+        missing.append(
+            {"quantity": "state_bytes", "reason": "the model sees the future (causal=False): nothing is carried"}
+        )
+        if phase in ("prefill", "decode"):
+            raise BadSize(
+                f"phase {phase!r} was asked of a model that sees the future (causal=False) and cannot be decoded from; "
+                "ask for 'forward' or 'train', or set causal=true."
+            )
+    if phase == "train":
+        return _training(config, run, state, missing)
+    at = run.step() if phase == "decode" else run
+    bills = Bills(
+        flops=config.flops(at),
+        params=config.params(),
+        moved=config.bytes_moved(at),
+        saved=config.saved_bytes(run) if phase == "forward" else Bill(),
+        state=state,
+        depth=config.depth(at),
+    )
+    return bills, tuple(missing)
+
+
+def _training(
+    config: Component, run: Workload, state: Bill | None, missing: list[Mapping[str, Any]]
+) -> tuple[Bills, tuple[Mapping[str, Any], ...]]:
+    """Forward, loss (where logits come out) and backward."""
+    reason = "the formulas of a backward pass count FLOPs; ask the trace (trace=True, --trace)"
+    missing += [{"quantity": quantity, "reason": reason} for quantity in ("bytes_moved", "depth")]
+    flops = config.flops(run).under("forward")
+    saved = config.saved_bytes(run)
+    if config.gives_logits:
+        loss = CrossEntropy(U=config.width_out)
+        flops += loss.flops(run).under("loss") + loss.backward_flops(run).under("loss")
+        saved += loss.kept_bytes(run).under("loss")
+    flops += config.backward_flops(run).under("backward")
+    return Bills(flops, config.params(), None, saved, state, None), tuple(missing)

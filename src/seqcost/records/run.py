@@ -1,0 +1,88 @@
+"""What became of one job: raw numbers first, statistics as properties over them.
+
+Times are those of each repetition, warm-up left out. Unknown is None, never 0. Not covered: what the run was
+predicted to cost; a prediction stands beside a record, not in it.
+"""
+
+import statistics
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from seqcost.records.environment import Environment
+from seqcost.records.job import Job
+from seqcost.records.statistics import Interval, median_interval
+
+STATUSES = ("ok", "timeout", "memory", "failed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One measured job on one environment."""
+
+    job: Job
+    environment: Environment
+    status: str  # one of STATUSES
+    reason: str | None = None  # one sentence: why not ok, or what an ok run lacks
+    wall_s: tuple[float, ...] = ()  # in the order in which they ran
+    num_warmup: int | None = None  # runs before the first of wall_s
+    peak_allocated_bytes: int | None = None  # parameters, inputs, state and the most that the run held beside them
+    peak_resident_bytes: int | None = None  # of a stopped run the most that was seen, so at least this
+    baseline_resident_bytes: int | None = None  # with everything loaded, before the first run
+    started_at: str  # UTC, ISO 8601
+    time_limit_s: float
+    memory_limit_bytes: int
+
+    def __post_init__(self) -> None:
+        assert self.status in STATUSES
+        assert (self.status == "ok") == bool(self.wall_s), "times are those of an ok run"
+        assert self.status == "ok" or self.reason, "a run that is not ok says why"
+
+    @property
+    def median_s(self) -> float | None:
+        """Median of the repetitions."""
+        return statistics.median(self.wall_s) if self.wall_s else None
+
+    @property
+    def min_s(self) -> float | None:
+        """Shortest repetition: the least disturbed one."""
+        return min(self.wall_s, default=None)
+
+    @property
+    def interval_s(self) -> tuple[float, float] | None:
+        """Interval of the median, without assuming a distribution; None below five repetitions."""
+        return (self._interval.low, self._interval.high) if self._interval else None
+
+    @property
+    def interval_coverage(self) -> float | None:
+        """How often such an interval holds the true median: at least 0.95, at five repetitions 0.9375."""
+        return self._interval.coverage if self._interval else None
+
+    @property
+    def spread(self) -> float | None:
+        """Distance between the quartiles, relative to the median; None below two repetitions."""
+        if len(self.wall_s) < 2:
+            return None
+        low, median, high = statistics.quantiles(self.wall_s, n=4, method="inclusive")
+        return (high - low) / median
+
+    @cached_property
+    def _interval(self) -> Interval | None:
+        return median_interval(self.wall_s)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field, as JSON holds it; statistics are left out, they follow."""
+        fields = {**asdict(self), "job": self.job.to_dict(), "environment": self.environment.to_dict()}
+        return {**fields, "wall_s": list(self.wall_s)}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "Run":
+        """Back from `to_dict`, equal in every field."""
+        return cls(
+            **{
+                **fields,
+                "job": Job(**fields["job"]),
+                "environment": Environment.from_dict(fields["environment"]),
+                "wall_s": tuple(fields["wall_s"]),
+            }
+        )

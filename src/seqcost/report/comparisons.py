@@ -1,0 +1,201 @@
+"""A comparison as tables, plots, and one self-contained page. Reads the plain rows of an answer."""
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from seqcost.algebra.rendering import scaled, seconds
+from seqcost.report.files import write_bytes, write_text
+from seqcost.report.formulas import document
+from seqcost.report.plots import Panel, Series, draw, to_png
+from seqcost.report.table import Table
+
+Row = Mapping[str, Any]
+
+# key of a point, heading, unit, title of its plot
+COUNTED = (
+    ("flops", "FLOPs", "FLOP", "FLOPs of contractions"),
+    ("bytes_moved", "moved", "B", "bytes moved"),
+    ("saved_bytes", "kept", "B", "bytes kept for backward"),
+    ("state_bytes", "state", "B", "carried state (cache)"),
+    ("depth", "depth", "", "depth: dependent operators"),
+    ("path_length", "path", "", "path between two positions"),
+)
+MEASURED = (
+    ("median_s", "time", "s", "measured time (median, interval)"),
+    ("peak_allocated_bytes", "peak memory", "B", "measured peak of allocated memory"),
+)
+
+
+def points_table(answer: Row) -> Table:
+    """A row a target and length."""
+    measured = any("status" in point for point in answer["points"])
+    columns = [c for c in COUNTED if any(point[c[0]] is not None for point in answer["points"])]
+    headings = ["<target", "T", *(heading for _, heading, _, _ in columns)]
+    if measured:
+        headings += ["time", "± ", "peak", "resident"]
+    rows = []
+    for point in answer["points"]:
+        row = [point["target"], f"{point['T']:,}", *(_amount(point[key], unit) for key, _, unit, _ in columns)]
+        rows.append(row + (_measured_cells(point) if measured else []))
+    note = "Left of 'time' by formula, right of it measured on this machine." if measured else ""
+    return Table.of(f"{answer['phase']}, a row a length", headings, rows, note)
+
+
+def _amount(value: Any, unit: str) -> str:
+    return "—" if value is None else scaled(Fraction(value), unit)
+
+
+def _measured_cells(point: Row) -> list[str]:
+    if "status" not in point:
+        return ["", "", "", ""]
+    if point["status"] != "ok":
+        return [
+            str(point["status"]),
+            "",
+            _amount(point["peak_allocated_bytes"], "B"),
+            _amount(point["peak_resident_bytes"], "B"),
+        ]
+    interval = point["interval_s"]
+    half = "" if interval is None else f"{50 * (interval[1] - interval[0]) / point['median_s']:.0f} %"
+    return [
+        seconds(point["median_s"]),
+        half,
+        _amount(point["peak_allocated_bytes"], "B"),
+        _amount(point["peak_resident_bytes"], "B"),
+    ]
+
+
+def crossovers_table(answer: Row) -> Table:
+    """Where one overtakes another, or that it never does."""
+    names = {key: title for key, _, _, title in COUNTED}
+    rows = [
+        (
+            names.get(c["quantity"], c["quantity"]),
+            f"{c['rising']} over {c['other']}",
+            f"T = {c['length']:,}" if c["how"] == "solved" else f"T ≈ {c['length']:,.0f}",
+            c["how"] if c["how"] == "solved" else f"{c['how']} between {c['low']:,} and {c['high']:,}",
+        )
+        for c in answer["crossovers"]
+    ]
+    rows += [
+        (names.get(d["quantity"], d["quantity"]), f"{d['costly']} over {d['cheap']}", "every T", "solved: none crosses")
+        for d in answer["dominances"]
+    ]
+    return Table.of("crossovers: from this length on the first costs more", ("<in", "<who", "<from", "<how"), rows)
+
+
+def agreement_table(answer: Row) -> Table:
+    """Formula against trace."""
+    rows = [
+        (
+            a["target"],
+            f"{a['length']:,}",
+            f"{a['formula_flops']:,}",
+            f"{a['traced_flops']:,}",
+            "yes" if a["agrees"] else "NO",
+            a["rung"],
+        )
+        for a in answer["agreement"]
+    ]
+    return Table.of(
+        "does the code cost what the formula says?",
+        ("<target", "T", "formula FLOPs", "traced FLOPs", "<equal", "<rung"),
+        rows,
+    )
+
+
+def complexity_table(answer: Row) -> Table:
+    """Vaswani et al., Table 1, from the formulas."""
+    rows = [
+        (
+            r["target"],
+            r["complexity"],
+            r["leading_flops"].replace("**2", "²").replace("*", "·"),
+            r["sequential"],
+            r["path"],
+        )
+        for r in answer["complexity"]
+    ]
+    return Table.of(
+        "one layer, for long sequences (after Vaswani et al. 2017, table 1)",
+        ("<target", "<complexity", "<leading FLOPs", "<sequential operations", "<maximum path"),
+        rows,
+    )
+
+
+def tables(answer: Row) -> list[Table]:
+    """All tables of a comparison, in reading order."""
+    out = [points_table(answer), crossovers_table(answer), complexity_table(answer)]
+    return [*out, agreement_table(answer)] if answer["agreement"] else out
+
+
+def panels(answer: Row) -> list[Panel]:
+    """A panel a quantity that any target has."""
+    out = []
+    for key, _, unit, title in (*COUNTED, *MEASURED):
+        series = [s for name in answer["targets"] if (s := _series(answer, name, key)) is not None]
+        if series:
+            out.append(Panel(title, unit, series, _marks(answer, key, series)))
+    return out
+
+
+def _series(answer: Row, name: str, key: str) -> Series | None:
+    points = [p for p in answer["points"] if p["target"] == name and p.get(key)]
+    if not points:
+        return None
+    low: list[float] = []
+    high: list[float] = []
+    if key == "median_s" and all(p["interval_s"] for p in points):
+        low, high = ([p["interval_s"][i] for p in points] for i in (0, 1))
+    return Series(name, [p["T"] for p in points], [float(p[key]) for p in points], low, high)
+
+
+def _marks(answer: Row, key: str, series: Sequence[Series]) -> list[tuple[float, float, str]]:
+    quantity = {"median_s": "time", "peak_allocated_bytes": "peak memory"}.get(key, key)
+    first, last = min(answer["lengths"]), max(answer["lengths"])
+    out = []
+    for c in answer["crossovers"]:
+        if c["quantity"] == quantity and first < c["length"] < last:
+            curve = next(s for s in series if s.name == c["rising"])
+            out.append((c["length"], _interpolated(curve, c["length"]), f"{c['length']:,.0f}"))
+    return out
+
+
+def _interpolated(curve: Series, x: float) -> float:
+    import math
+
+    for (x0, y0), (x1, y1) in zip(
+        zip(curve.x, curve.y, strict=True), list(zip(curve.x, curve.y, strict=True))[1:], strict=False
+    ):
+        if x0 <= x <= x1:
+            share = math.log(x / x0) / math.log(x1 / x0)
+            return y0 * (y1 / y0) ** share
+    return curve.y[-1]
+
+
+def write_report(answer: Row, folder: Path, *, environment: Mapping[str, Any] | None = None) -> Path:
+    """`index.html` (self-contained) and a PNG a panel; returns the page's path."""
+    pictures = []
+    for panel in panels(answer):
+        png = to_png(draw([panel], columns=1))
+        name = "".join(c if c.isalnum() else "-" for c in panel.title.lower()).strip("-")
+        write_bytes(folder / f"{name}.png", png)
+        pictures.append((panel.title, base64.b64encode(png).decode()))
+    together = to_png(draw(panels(answer), title=", ".join(answer["targets"])))
+    write_bytes(folder / "overview.png", together)
+    images = "".join(f'<img alt="{html.escape(title)}" src="data:image/png;base64,{data}">' for title, data in pictures)
+    where = ""
+    if environment:
+        facts = ", ".join(
+            f"{key.replace('_', ' ')} {value}" for key, value in environment.items() if value not in (None, ())
+        )
+        where = f'<p class="note">Measured on: {html.escape(facts)}.</p>'
+    body = "".join(f'<div class="scroll">{table.to_html()}</div>' for table in tables(answer))
+    title = f"{', '.join(answer['targets'])} · {answer['phase']}"
+    page = document(f"seqcost compare: {title}", f"{where}<div class='panels'>{images}</div>{body}")
+    write_text(folder / "index.html", page)
+    return folder / "index.html"

@@ -1,0 +1,114 @@
+"""A count as tables: the totals with their polynomials, the lines ranked, what was left out."""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from seqcost.algebra.rendering import scaled
+from seqcost.report.table import Table
+
+QUANTITIES = (
+    ("flops", "FLOPs (contractions)", "FLOP"),
+    ("pointwise", "pointwise operations", "FLOP"),
+    ("params", "parameters", ""),
+    ("bytes_moved", "bytes moved", "B"),
+    ("saved_bytes", "kept for backward", "B"),
+    ("state_bytes", "carried state", "B"),
+    ("peak_bytes", "peak memory", "B"),
+    ("depth", "depth (operators)", ""),
+)
+
+
+def totals_table(count: Mapping[str, Any]) -> Table:
+    """One count: exact, rounded, and as a formula of T."""
+    reasons = {item["quantity"]: item["reason"] for item in count["uncounted"] if "quantity" in item}
+    rows = []
+    for key, label, unit in QUANTITIES:
+        value = count[key]
+        if value is None:
+            rows.append((label, "—", "", "see below" if key in reasons else ""))
+        else:
+            rows.append((label, f"{value:,}", scaled(Fraction(value), unit), _curve(count["polynomials"].get(key))))
+    sizes = count["sizes"]
+    at = ", ".join(f"{letter} = {sizes[letter]:,}" for letter in ("B", "T", "S") if letter in sizes)
+    title = f"{count['target']} · {count['phase']} · {count['dtype']} · {at} · by {count['rung']}"
+    return Table.of(title, ("<", "exact", "", "<as a function of T"), rows)
+
+
+def _curve(curve: Mapping[str, Any] | None) -> str:
+    if curve is None:
+        return ""
+    if "coefficients" not in curve:
+        return "not a polynomial"
+    terms = []
+    for power, coefficient in reversed(list(enumerate(curve["coefficients"]))):
+        if coefficient == "0" and len(curve["coefficients"]) > 1:
+            continue
+        letter = "" if power == 0 else "T" if power == 1 else f"T{'²³⁴'[power - 2]}"
+        terms.append(letter if coefficient == "1" and letter else f"{coefficient}{'·' if letter else ''}{letter}")
+    text = " + ".join(terms).replace("+ -", "− ")
+    return text if curve["valid_from"] == 1 else f"{text}, T ≥ {curve['valid_from']}"
+
+
+def lines_table(count: Mapping[str, Any], *, most: int = 16) -> Table:
+    """The lines of one count, by falling FLOPs: contractions, pointwise, traffic and kept bytes side by side."""
+    kinds = ("contraction", "pointwise", "traffic", "saved")
+    by_name: dict[str, dict[str, int]] = {}
+    for line in count["lines"]:
+        if line["kind"] in kinds:
+            row = by_name.setdefault(line["name"], dict.fromkeys(kinds, 0))
+            row[line["kind"]] += int(Fraction(line["amount"]))
+    ranked = sorted(by_name.items(), key=lambda item: [item[1][kind] for kind in kinds], reverse=True)
+    total = max(count["flops"], 1)
+    rows = [
+        (
+            name,
+            _blank(values["contraction"], "FLOP"),
+            f"{100 * values['contraction'] / total:.1f} %" if values["contraction"] else "",
+            _blank(values["pointwise"], "FLOP"),
+            _blank(values["traffic"], "B"),
+            _blank(values["saved"], "B"),
+        )
+        for name, values in ranked[:most]
+    ]
+    rest = len(ranked) - len(rows)
+    note = f"and {rest} smaller lines: --lines {len(ranked)} shows them, --json gives all" if rest > 0 else ""
+    return Table.of("by line", ("<line", "FLOPs", "share", "pointwise", "moved", "kept"), rows, note)
+
+
+def _blank(value: int, unit: str) -> str:
+    return scaled(value, unit) if value else ""
+
+
+def lengths_table(counts: Sequence[Mapping[str, Any]]) -> Table:
+    """Several lengths of one target, a row each."""
+    keys = [q for q in QUANTITIES if any(count[q[0]] is not None for count in counts)]
+    rows = [[f"{count['sizes']['T']:,}", *(_value(count[key], unit) for key, _, unit in keys)] for count in counts]
+    first = counts[0]
+    title = f"{first['target']} · {first['phase']} · {first['dtype']} · B = {first['sizes']['B']} · by {first['rung']}"
+    return Table.of(title, ["T", *(label.partition(" (")[0] for _, label, _ in keys)], rows)
+
+
+def _value(value: Any, unit: str) -> str:
+    return "—" if value is None else scaled(Fraction(value), unit)
+
+
+def uncounted_notes(count: Mapping[str, Any]) -> list[str]:
+    """What was left out, a sentence each."""
+    notes: dict[str, list[str]] = {}
+    for item in count["uncounted"]:
+        if "quantity" in item:
+            notes.setdefault(str(item["reason"]), []).append(str(item["quantity"]))
+    out = [f"{', '.join(quantities)}: {reason}" for reason, quantities in notes.items()]
+    operators = [item for item in count["uncounted"] if "operator" in item]
+    out += [
+        f"uncounted operator {item['operator']}: {item.get('calls', '?')} calls, {item.get('bytes', '?')} bytes"
+        for item in operators
+    ]
+    return out
+
+
+def flat_row(count: Mapping[str, Any]) -> dict[str, object]:
+    """One count as a CSV row: sizes and totals."""
+    head = {"target": count["target"], "phase": count["phase"], "dtype": count["dtype"], "rung": count["rung"]}
+    return head | dict(count["sizes"]) | {key: count[key] for key, _, _ in QUANTITIES}

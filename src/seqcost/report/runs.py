@@ -1,0 +1,44 @@
+"""Measured runs as tables, one a machine and version: they are never mixed."""
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+from seqcost.algebra.rendering import scaled, seconds
+from seqcost.records import Run
+from seqcost.report.table import Table
+
+
+def runs_tables(runs: Sequence[Run]) -> Iterator[Table]:
+    """A table an environment, in the order in which they were first seen."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.environment.fingerprint, []).append(run)
+    for group in groups.values():
+        where = group[0].environment
+        versions = f"torch {where.torch_version}, seqcost {where.seqcost_version}"
+        source = f" {(where.commit or '')[:8]}{' + changes' if where.dirty else ''}"
+        title = f"{where.cpu_model}, {where.num_cores} cores, {scaled(where.memory_bytes, 'B')}; {versions}{source}"
+        headings = ("<target", "<phase", "B", "T", "<dtype", "<status", "median", "±", "peak", "resident", "<when")
+        yield Table.of(title, headings, [_cells(run) for run in group])
+
+
+def _cells(run: Run) -> list[str]:
+    job, interval = run.job, run.interval_s
+    half = f"{50 * (interval[1] - interval[0]) / run.median_s:.0f} %" if interval and run.median_s else ""
+    return [
+        str(job.target.get("name") or job.target.get("path")),
+        job.phase,
+        f"{job.B:,}",
+        f"{job.T:,}",
+        job.dtype,
+        run.status,
+        "—" if run.median_s is None else seconds(run.median_s),
+        half,
+        _bytes(run.peak_allocated_bytes),
+        _bytes(run.peak_resident_bytes),
+        run.started_at[:16].replace("T", " "),
+    ]
+
+
+def _bytes(value: int | None) -> str:
+    return "—" if value is None else scaled(Fraction(value), "B")

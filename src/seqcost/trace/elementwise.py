@@ -1,0 +1,199 @@
+"""Operations of the operators that work element by element, row by row or only move data.
+
+Weights come from the table that formulas share (`formulas.parts.pointwise`). Its rule for the rest: an element-wise
+operator counts 1 for each element of its result, a reduction 1 for each element it reads, and whatever copies,
+casts, masks, fills or looks up counts 0 (its bytes count). Sorting counts a comparison a level, n·⌈log₂ n⌉ a row.
+The adds of a bias that is fused into a product are pointwise too, so that they stay out of contractions.
+"""
+
+import math
+from typing import Any
+
+from seqcost.formulas.parts import pointwise
+from seqcost.trace.contractions import Formula, scores
+
+LSTM_CELL = 4 + 3 * pointwise.SIGMOID + 2 * pointwise.TANH + 4  # biases, gates, f⊙c + i⊙g, o⊙tanh c
+LSTM_CELL_BACKWARD = 4 + 3 * pointwise.SIGMOID_BACKWARD + 2 * pointwise.TANH_BACKWARD + pointwise.TANH + 8
+
+
+def of_result(weight: int) -> Formula:
+    """`weight` operations for each element of the (first) result."""
+    return lambda *_, out, **__: weight * _first(out).numel()
+
+
+def of_operand(weight: int) -> Formula:
+    """`weight` operations for each element of the first operand."""
+    return lambda x, *_, **__: weight * _first(x).numel()
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, tuple | list) else value
+
+
+def _gelu(x: Any, *_: Any, approximate: str = "none", **__: Any) -> Any:
+    return x.numel() * (pointwise.GELU_TANH if approximate == "tanh" else pointwise.GELU)
+
+
+def _gelu_backward(g: Any, x: Any, *_: Any, approximate: str = "none", **__: Any) -> Any:
+    return x.numel() * (pointwise.GELU_TANH_BACKWARD if approximate == "tanh" else pointwise.GELU_BACKWARD)
+
+
+def _norm_cost(x: Any, scale: Any, shift: Any) -> Any:
+    gains = pointwise.SCALE * (scale is not None) + pointwise.SHIFT * (shift is not None)
+    return x.numel() * (pointwise.NORM + gains)
+
+
+def _norm_backward_cost(x: Any, mask: Any) -> Any:
+    dx, dscale, dshift = (int(wanted) for wanted in mask)
+    weights = pointwise.NORM_BACKWARD * dx + pointwise.SCALE_BACKWARD * dscale + pointwise.SHIFT_BACKWARD * dshift
+    return x.numel() * weights
+
+
+def _layer_norm(x: Any, shape: Any, scale: Any = None, shift: Any = None, *_: Any, **__: Any) -> Any:
+    return _norm_cost(x, scale, shift)
+
+
+def _layer_norm_backward(
+    g: Any, x: Any, shape: Any, mean: Any, rstd: Any, scale: Any, shift: Any, mask: Any, **_: Any
+) -> Any:
+    return _norm_backward_cost(x, mask)
+
+
+def _group_norm(x: Any, scale: Any = None, shift: Any = None, *_: Any, **__: Any) -> Any:
+    return _norm_cost(x, scale, shift)
+
+
+def _backward_with_mask_last(g: Any, x: Any, *rest: Any, output_mask: Any = None, **_: Any) -> Any:
+    return _norm_backward_cost(x, output_mask if output_mask is not None else rest[-1])
+
+
+def _attention(q: Any, k: Any, v: Any, *_: Any, attn_mask: Any = None, **__: Any) -> Any:
+    return scores(q, k) * (pointwise.ATTENTION + (attn_mask is not None))
+
+
+def _attention_backward(g: Any, q: Any, k: Any, *_: Any, attn_mask: Any = None, **__: Any) -> Any:
+    return scores(q, k) * (pointwise.ATTENTION_BACKWARD + (attn_mask is not None))
+
+
+def _lstm(x: Any, w_input: Any, w_state: Any, *_: Any, **__: Any) -> Any:
+    return x.shape[0] * x.shape[1] * w_state.shape[-1] * LSTM_CELL
+
+
+def _lstm_backward(x: Any, w_input: Any, w_state: Any, *_: Any, **__: Any) -> Any:
+    return x.shape[0] * x.shape[1] * w_state.shape[-1] * LSTM_CELL_BACKWARD
+
+
+def _bias(x: Any, weight: Any, bias: Any = None, *_: Any, out: Any, **__: Any) -> Any:
+    return 0 if bias is None else out.numel()
+
+
+def _bias_backward(g: Any, *rest: Any, output_mask: Any = None, **_: Any) -> Any:
+    mask = output_mask if output_mask is not None else rest[-1]
+    return g.numel() * bool(mask[2])
+
+
+def _sort(x: Any, *args: Any, **_: Any) -> Any:
+    dim = next((a for a in args if isinstance(a, int) and not isinstance(a, bool)), -1)
+    length = int(x.shape[dim]) if x.dim() else 1
+    return x.numel() * math.ceil(math.log2(length)) if length > 1 else 0
+
+
+def _scatter_add(x: Any, dim: Any, index: Any, source: Any = None, *_: Any, **__: Any) -> Any:
+    return index.numel() if not hasattr(source, "numel") else source.numel()
+
+
+def _index_put(x: Any, indices: Any, values: Any, accumulate: bool = False, *_: Any, **__: Any) -> Any:
+    return values.numel() if accumulate else 0
+
+
+def _fft_scale(x: Any, dims: Any, normalization: int = 0, *_: Any, out: Any, **__: Any) -> Any:
+    return out.numel() if normalization else 0
+
+
+def nothing(*_: Any, **__: Any) -> int:
+    """Copies, casts, masks, fills, look-ups."""
+    return 0
+
+
+_RESULT_WEIGHTS = {
+    "_softmax": pointwise.SOFTMAX, "_safe_softmax": pointwise.SOFTMAX,
+    "_softmax_backward_data": pointwise.SOFTMAX_BACKWARD,
+    "_log_softmax": pointwise.LOG_SOFTMAX, "_log_softmax_backward_data": pointwise.LOG_SOFTMAX_BACKWARD,
+    "relu": pointwise.RELU, "threshold_backward": pointwise.RELU_BACKWARD,
+    "tanh": pointwise.TANH, "tanh_backward": pointwise.TANH_BACKWARD,
+    "sigmoid": pointwise.SIGMOID, "sigmoid_backward": pointwise.SIGMOID_BACKWARD,
+    "silu": pointwise.SILU, "silu_backward": pointwise.SILU_BACKWARD,
+    "addcmul": 2, "addcdiv": 2, "lerp": 3,
+    "_addmm_activation": 2,  # the bias and the activation
+    "addmm": 1, "baddbmm": 1, "addmv": 1, "addbmm": 1, "addr": 1,
+    "native_dropout": 2, "native_dropout_backward": 2,
+    "_cdist_forward": 1,
+}  # fmt: skip
+
+_OPERAND_WEIGHTS = {
+    name: 1
+    for name in (
+        "sum mean amax amin max min prod argmax argmin any all norm linalg_vector_norm nansum count_nonzero aminmax "
+        "cumsum cumprod cummax cummin _cummax_helper _cummin_helper logcumsumexp _logcumsumexp topk kthvalue median "
+        "mode bincount histc searchsorted bucketize nll_loss_forward nll_loss2d_forward mse_loss l1_loss"
+    ).split()
+} | {"var": 2, "var_mean": 2, "std": 2, "std_mean": 2, "logsumexp": 3}
+
+_NOTHING = (
+    "clone _to_copy copy contiguous cat stack empty empty_like empty_strided new_empty new_empty_strided zeros "
+    "zeros_like new_zeros ones ones_like new_ones full full_like new_full scalar_tensor fill zero arange linspace eye "
+    "tril triu tril_indices triu_indices where masked_fill masked_select masked_scatter nonzero roll flip rot90 "
+    "repeat index index_select gather take take_along_dim embedding constant_pad_nd pad reflection_pad1d "
+    "replication_pad1d slice_scatter select_scatter diagonal_scatter as_strided_scatter scatter index_copy index_fill "
+    "select_backward slice_backward unfold_backward as_strided_copy diagonal_backward lift_fresh lift_fresh_copy lift "
+    "normal uniform bernoulli random randint randint_like rand rand_like randn randn_like randperm exponential "
+    "multinomial resize set _resize_output one_hot _local_scalar_dense item _unsafe_index unfold_copy expand_copy "
+    "repeat_interleave _reshape_copy view_copy nll_loss_backward nll_loss2d_backward view_as_real_copy complex real "
+    "channel_shuffle pixel_shuffle _assert_async _functional_assert_async sym_size _unsafe_masked_index "
+    "_embedding_bag_dense_backward isin_copy split_with_sizes_copy unbind_copy block_diag _pack_padded_sequence "
+    "triangular_mask new_full_like value_selecting_reduction_backward _assert_scalar"
+).split()
+
+POINTWISE: dict[str, Formula] = (
+    {f"aten::{name}": nothing for name in _NOTHING}
+    | {f"aten::{name}": of_result(weight) for name, weight in _RESULT_WEIGHTS.items()}
+    | {f"aten::{name}": of_operand(weight) for name, weight in _OPERAND_WEIGHTS.items()}
+    | {
+        "aten::gelu": _gelu,
+        "aten::gelu_backward": _gelu_backward,
+        "aten::native_layer_norm": _layer_norm,
+        "aten::native_layer_norm_backward": _layer_norm_backward,
+        "aten::native_group_norm": _group_norm,
+        "aten::native_group_norm_backward": _backward_with_mask_last,
+        "aten::native_batch_norm": _group_norm,
+        "aten::_native_batch_norm_legit": _group_norm,
+        "aten::_native_batch_norm_legit_no_training": _group_norm,
+        "aten::native_batch_norm_backward": _backward_with_mask_last,
+        "aten::convolution": _bias,
+        "aten::_convolution": _bias,
+        "aten::convolution_backward": _bias_backward,
+        "aten::mkldnn_rnn_layer": _lstm,
+        "aten::mkldnn_rnn_layer_backward": _lstm_backward,
+        "aten::sort": _sort,
+        "aten::argsort": _sort,
+        "aten::msort": _sort,
+        "aten::scatter_add": _scatter_add,
+        "aten::index_add": _scatter_add,
+        "aten::scatter_reduce": _scatter_add,
+        "aten::embedding_dense_backward": of_operand(1),
+        "aten::index_put": _index_put,
+        "aten::_index_put_impl": _index_put,
+        "aten::_unsafe_index_put": _index_put,
+        "aten::_fft_r2c": _fft_scale,
+        "aten::_fft_c2r": _fft_scale,
+        "aten::_fft_c2c": _fft_scale,
+    }
+    | {
+        f"aten::_scaled_dot_product_{kind}": _attention
+        for kind in ("flash_attention_for_cpu", "flash_attention", "efficient_attention", "cudnn_attention")
+    }
+    | {
+        f"aten::_scaled_dot_product_{kind}_backward": _attention_backward
+        for kind in ("flash_attention_for_cpu", "flash_attention", "efficient_attention", "cudnn_attention")
+    }
+)

@@ -1,0 +1,171 @@
+"""From a target to its cost: the rungs in turn, the lengths to look at, and the polynomials behind the numbers.
+
+The module is run at a few lengths, awkward and well spread, and at the length asked for. Where the number of
+operators grows with the length (a loop over time in Python or ATen) only short lengths are run, and the answer at T is
+the value of the polynomials. Every polynomial has spare points that agree, else the samples themselves are reported.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from seqcost.algebra import Bill, Kind, Line, Polynomial, Samples, lift
+from seqcost.errors import BadSize, BadTarget, TraceFailed
+from seqcost.trace.program import check_phase
+from seqcost.trace.result import Coverage, Trace, Uncounted
+from seqcost.trace.rungs import Rung, fake_rung, real_rung, untouched_random_state
+from seqcost.trace.sighting import TOTALS, Sighting, extrapolate
+from seqcost.trace.targets import Target
+
+# Odd, even, a power of two, beyond one: what depends on divisibility or on rounding up shows itself.
+_FIRST_LENGTHS = (8, 17)
+_LENGTHS = (33, 64, 100, 129)
+_LOOP_LENGTHS = (11, 24, 29, 33)
+_LONGEST_LOOP = 160  # steps of a loop over time that are still followed one by one
+_LONGEST_REAL = 160
+
+
+def trace(
+    target: Target, *, phase: str, B: int, T: int, dtype: str = "float32", lengths: Sequence[int] | None = None
+) -> Trace:
+    """Cost of one phase of a target, without running it where that is possible.
+
+    Parameters
+    ----------
+    target
+        `Target.of_spec(...)` or `Target.of_module(module, inputs)`.
+    phase
+        forward, train, prefill or decode.
+    B, T
+        Batch and sequence length.
+    dtype
+        Of the parameters and features; a live module keeps its own.
+    lengths
+        Lengths to sample instead of the usual ones; an empty sequence samples T alone and gives no polynomials.
+
+    """
+    check_phase(phase)
+    for letter, size in (("B", B), ("T", T), *(("length", n) for n in lengths or ())):
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise BadSize(f"{letter} = {size!r} was given; a whole number of at least 1 is allowed.")
+    failures: list[str] = []
+    with untouched_random_state():
+        for rung in (
+            fake_rung(target, phase=phase, B=B, dtype=dtype),
+            real_rung(target, phase=phase, B=B, dtype=dtype, longest=_LONGEST_REAL),
+        ):
+            try:
+                return _climb(rung, T, lengths, tuple(failures))
+            except BadTarget:
+                raise
+            except Exception as error:  # noqa: BLE001 - the module's own code runs here and may raise anything
+                failures.append(f"{rung.name}: {_sentence(error)}")
+    raise TraceFailed(f"{target.name} could not be traced ({'; '.join(failures)}); mend the module or its inputs.")
+
+
+def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[str, ...]) -> Trace:
+    seen: dict[int, Sighting] = {}
+    if rung.longest is None or rung.longest >= T:
+        first = lengths[:1] if lengths else (() if lengths is not None else _FIRST_LENGTHS)
+        _look(rung, first, seen)
+        if not _is_loop(seen) or T <= _LONGEST_LOOP or rung.one_length:
+            seen[T] = rung.look(T)
+    else:
+        _look(rung, lengths or _FIRST_LENGTHS, seen)
+    if rung.one_length:
+        return _answer(rung, T, {T: seen[T]}, seen[T], failures)
+    _look(rung, lengths if lengths is not None else (_LOOP_LENGTHS if _is_loop(seen) else _LENGTHS), seen)
+    at_T = seen.get(T) or extrapolate(seen, T)
+    if at_T is None:
+        if rung.longest is not None:
+            raise TraceFailed(f"no polynomial passes through its cost at the lengths {sorted(seen)}")
+        at_T = seen[T] = rung.look(T)
+    return _answer(rung, T, seen, at_T, failures)
+
+
+def _look(rung: Rung, lengths: Sequence[int], seen: dict[int, Sighting]) -> None:
+    refused: Exception | None = None
+    for length in lengths:
+        if length in seen:
+            continue
+        try:
+            seen[length] = rung.look(length)
+        except BadTarget:
+            raise
+        except Exception as error:  # noqa: BLE001 - a model may refuse lengths; the one asked for decides
+            refused = error
+        if rung.one_length:
+            return
+    if not seen and lengths and refused is not None and rung.longest is not None:
+        raise refused
+
+
+def _is_loop(seen: dict[int, Sighting]) -> bool:
+    return len({sighting.num_calls for sighting in seen.values()}) > 1
+
+
+def _answer(rung: Rung, T: int, seen: dict[int, Sighting], at_T: Sighting, failures: tuple[str, ...]) -> Trace:
+    found: dict[str, Polynomial | Samples] = {}
+    reason = ""
+    if len(seen) > 1:
+        # What was derived for T takes part: a peak that lies elsewhere at short lengths must not pass for a formula.
+        found = {name: _lifted(name, seen | {T: at_T}) for name in TOTALS}
+    else:
+        reason = "the inputs came with the module" if rung.one_length else "only one length was asked for"
+    starts = [f.valid_from for name, f in found.items() if isinstance(f, Polynomial) and name != "peak_bytes"]
+    calls, moved = at_T.num_calls, at_T.total("bytes_moved") or 0
+    unknown = [(key, entry) for key, entry in at_T.entries.items() if not entry.known]
+    missing = sum(entry.calls for _, entry in unknown), sum(entry.moved_bytes for _, entry in unknown)
+    return Trace(
+        phase=rung.phase,
+        B=rung.B,
+        T=T,
+        rung=rung.name,  # type: ignore[arg-type]
+        flops=Bill(_flop_lines(at_T, rung.phase)),
+        traffic=Bill(
+            Line(_name(key, rung.phase), entry.moved_bytes, Kind.TRAFFIC)
+            for key, entry in at_T.entries.items()
+            if entry.moved_bytes
+        ),
+        saved=Bill(Line(path or "module", size, Kind.SAVED) for path, size in at_T.saved.items()),
+        params=at_T.params,
+        state_bytes=at_T.state_bytes,
+        depth=at_T.depth,
+        peak_bytes=at_T.peak_bytes,
+        uncounted=tuple(
+            Uncounted(key[2], _name(key, rung.phase).rpartition(".")[0], entry.calls, entry.moved_bytes)
+            for key, entry in unknown
+        ),
+        coverage=Coverage(1 - missing[0] / calls if calls else 1.0, 1 - missing[1] / moved if moved else 1.0),
+        polynomials=found,
+        no_polynomials=reason,
+        lengths=tuple(sorted(seen)),
+        range=(max(starts, default=min(seen)), max(seen)),
+        failed_rungs=failures,
+    )
+
+
+def _lifted(name: str, seen: dict[int, Sighting]) -> Polynomial | Samples:
+    totals = {length: sighting.total(name) for length, sighting in seen.items()}
+    values = {length: Fraction(total) for length, total in totals.items() if total is not None}
+    return lift(lambda length: values[length], sorted(values), spare=min(2, max(1, len(values) - 2)))
+
+
+def _flop_lines(sighting: Sighting, phase: str) -> list[Line]:
+    lines = []
+    for key, entry in sighting.entries.items():
+        if entry.contraction:
+            lines.append(Line(_name(key, phase), entry.contraction, Kind.CONTRACTION))
+        if entry.pointwise:
+            lines.append(Line(_name(key, phase), entry.pointwise, Kind.POINTWISE))
+    return lines
+
+
+def _name(key: tuple[bool, str, str], phase: str) -> str:
+    backward, path, operator = key
+    direction = ("backward" if backward else "forward") if phase == "train" else ""
+    return ".".join(part for part in (direction, path, operator.split("::")[-1]) if part)
+
+
+def _sentence(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:300].rstrip(".")
+    return f"{type(error).__name__}, {text}" if text else type(error).__name__

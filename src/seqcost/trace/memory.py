@@ -1,0 +1,62 @@
+"""The allocator's view of a traced run: what is alive, and the most that ever was.
+
+Every storage that an operator makes is counted until it dies; the run on fake tensors frees what the real run
+frees, at the same point, because the same Python and autograd references hold it. Memory that a kernel takes and
+gives back inside one call never becomes a tensor: `temporaries` has its size.
+"""
+
+import weakref
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+
+@dataclass(slots=True)
+class Storage:
+    """One block of memory."""
+
+    num_bytes: Any
+    depth: Any = 0  # longest chain of operators that led to its content
+    watch: Any = None
+
+
+@dataclass
+class Memory:
+    """Storages by identity, the bytes alive now and at the worst moment, resident ones included."""
+
+    live_bytes: Any = 0
+    peak_bytes: Any = 0
+    blocks: dict[int, Storage] = field(default_factory=dict)
+
+    def hold(self, tensor: torch.Tensor) -> None:
+        """Count a tensor that was there before the run."""
+        self.find(tensor, resident=True)
+
+    def find(self, tensor: torch.Tensor, *, resident: bool = False) -> Storage | None:
+        """The storage of a tensor if it is known; with `resident` it becomes known."""
+        storage = tensor.untyped_storage()
+        block = self.blocks.get(storage._cdata)
+        if block is None and resident:
+            block = self.add(storage)
+        return block
+
+    def add(self, storage: torch.UntypedStorage) -> Storage:
+        """A new block, alive until its storage dies."""
+        key = storage._cdata
+        block = Storage(storage.nbytes())
+        self.live_bytes += block.num_bytes
+        self.blocks[key] = block
+        block.watch = weakref.ref(storage, lambda _: self._free(key, block))
+        return block
+
+    def mark_peak(self, temporary_bytes: Any = 0) -> Any:
+        """Bytes of this moment, with what the running kernel holds besides its tensors; the worst one is kept."""
+        now = self.live_bytes + temporary_bytes
+        self.peak_bytes = max(self.peak_bytes, now)
+        return now
+
+    def _free(self, key: int, block: Storage) -> None:
+        if self.blocks.get(key) is block:
+            del self.blocks[key]
+            self.live_bytes -= block.num_bytes

@@ -1,0 +1,94 @@
+"""Which formula belongs to which operator, and how users add their own.
+
+An operator is looked up by its packet (`aten::add` stands for `add.Tensor`, `add_` and `add.out` alike). One that
+is in neither table but carries PyTorch's tag `pointwise` counts 1 an element; every other one is uncounted.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import torch
+
+from seqcost.errors import BadTarget
+from seqcost.trace.contractions import CONTRACTIONS, Formula
+from seqcost.trace.elementwise import POINTWISE, nothing, of_result
+
+_NOT_IN_PLACE = ("__and__", "__or__", "__xor__", "__lshift__", "__rshift__")
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Formulas of one operator; both None where nothing is known about it."""
+
+    contraction: Formula | None
+    pointwise: Formula | None
+
+    @property
+    def known(self) -> bool:
+        """Whether the operator is counted."""
+        return self.contraction is not None or self.pointwise is not None
+
+
+_UNKNOWN = Costs(None, None)
+_registered: dict[str, Costs] = {}
+
+
+def base_name(operator: Any) -> str:
+    """`aten::add` of `aten.add_.Tensor`."""
+    name = str(operator._schema.name) if isinstance(operator, torch._ops.OpOverload) else str(operator)
+    return name if name.endswith(_NOT_IN_PLACE) else name.rstrip("_")
+
+
+@cache
+def costs_of(operator: Any) -> Costs:
+    """Formulas of an operator, the user's first."""
+    name = base_name(operator)
+    if name in _registered:
+        return _registered[name]
+    contraction, pointwise = CONTRACTIONS.get(name), POINTWISE.get(name)
+    if contraction is None and pointwise is None:
+        if torch.Tag.pointwise in getattr(operator, "tags", ()):
+            return Costs(None, of_result(1))
+        return _UNKNOWN
+    return Costs(contraction, pointwise)
+
+
+def register_operator(
+    name: Any, *, contraction: Callable[..., Any] | None = None, pointwise: Callable[..., Any] | None = None
+) -> None:
+    """Teach the trace an operator.
+
+    Parameters
+    ----------
+    name
+        `"mylib::scan"`, or the operator itself (`torch.ops.mylib.scan`).
+    contraction, pointwise
+        `formula(*args, out=result, **kwargs)` in FLOPs, given the operator's own arguments and result, from which
+        it may read shapes only. One left out counts 0.
+
+    """
+    if isinstance(name, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
+        schema = name.default._schema if isinstance(name, torch._ops.OpOverloadPacket) else name._schema
+        key = schema.name
+    elif isinstance(name, str) and name.count("::") == 1 and all(name.split("::")):
+        key = name
+    else:
+        raise BadTarget(
+            f"{name!r} was given as an operator; its qualified name such as 'mylib::scan' or torch.ops.mylib.scan is "
+            "allowed."
+        )
+    key = key if key.endswith(_NOT_IN_PLACE) else key.rstrip("_")
+    if contraction is None and pointwise is None:
+        raise BadTarget(f"{key} was registered without a formula; give contraction=..., pointwise=... or both.")
+    if key in CONTRACTIONS or key in POINTWISE or key in _registered:
+        raise BadTarget(f"{key} has a formula already; register another operator.")
+    _registered[key] = replace(_UNKNOWN, contraction=contraction, pointwise=pointwise or nothing)
+    costs_of.cache_clear()
+
+
+def forget_operator(name: str) -> None:
+    """Take a registered operator out again."""
+    _registered.pop(name, None)
+    costs_of.cache_clear()

@@ -1,0 +1,104 @@
+"""Which module an operator belongs to, in the forward and in the backward pass.
+
+Forward: the innermost module whose call is open, followed by hooks that are global, so that no module is touched
+(a module that carries hooks of its own takes other code paths in torch.nn). `extend` and `step` of our layers are not
+calls of the module; they are wrapped on the traced copy while it runs.
+
+Backward: autograd numbers its nodes in the order in which the forward pass makes them. The number is noted at every
+entry and exit, so the node that is running says in whose call it was made. Gradient accumulation has no number; it
+belongs to the parameter's module.
+"""
+
+import functools
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+
+OUTSIDE = "loss"  # what runs around the module: the loss of a training step
+_WAYS_IN = ("extend", "step")
+
+
+class Paths:
+    """Path of the operator that is running now."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._names = {id(m): name for name, m in reversed(list(module.named_modules(remove_duplicate=False)))}
+        self._owners = {
+            id(parameter): name.rpartition(".")[0]
+            for name, parameter in reversed(list(module.named_parameters(remove_duplicate=False)))
+        }
+        self._open: list[str] = []
+        self._numbers = [0]
+        self._at_number = [OUTSIDE]
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Follow calls while the block runs."""
+        self._numbers, self._at_number = [torch._C._autograd._get_sequence_nr()], [OUTSIDE]
+        enter = register_module_forward_pre_hook(lambda module, _: self._enter(module))
+        leave = register_module_forward_hook(lambda module, *_: self._leave(module), always_call=True)
+        try:
+            yield
+        finally:
+            enter.remove()
+            leave.remove()
+
+    def now(self) -> tuple[str, bool]:
+        """Path, and whether the backward pass is running."""
+        node = torch._C._current_autograd_node()
+        if node is None:
+            return (self._open[-1] if self._open else OUTSIDE), False
+        if self._open:  # recomputation: the module is called again from within backward
+            return self._open[-1], True
+        variable = getattr(node, "variable", None)
+        if variable is not None:
+            return self._owners.get(id(variable), OUTSIDE), True
+        return self._at_number[bisect_right(self._numbers, node._sequence_nr()) - 1], True
+
+    def _enter(self, module: nn.Module) -> None:
+        name = self._names.get(id(module))
+        self._open.append(self.here if name is None else name)
+        self._note()
+
+    def _leave(self, module: nn.Module) -> None:
+        self._open.pop()
+        self._note()
+
+    @property
+    def here(self) -> str:
+        """Innermost open path."""
+        return self._open[-1] if self._open else OUTSIDE
+
+    def _note(self) -> None:
+        self._numbers.append(torch._C._autograd._get_sequence_nr())
+        self._at_number.append(self.here)
+
+    @contextmanager
+    def following_ways_in(self, module: nn.Module) -> Iterator[None]:
+        """Follow `extend` and `step`, too, of this module and of everything inside it, while the block runs."""
+        wrapped = [
+            (part, way) for part in module.modules() for way in _WAYS_IN if callable(getattr(type(part), way, None))
+        ]
+        for part, way in wrapped:
+            setattr(part, way, self._followed(part, getattr(part, way)))
+        try:
+            yield
+        finally:
+            for part, way in wrapped:
+                delattr(part, way)
+
+    def _followed(self, part: nn.Module, method: Any) -> Any:
+        @functools.wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._enter(part)
+            try:
+                return method(*args, **kwargs)
+            finally:
+                self._leave(part)
+
+        return call

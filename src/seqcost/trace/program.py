@@ -1,0 +1,159 @@
+"""What is run: a module and one phase of its life, ready to be executed any number of times.
+
+forward   the whole sequence, without gradients
+train     forward, a scalar loss, backward; the gradients are dropped at the end
+prefill   `extend` on the whole sequence from an empty state
+decode    one `step` with the state of T − 1 tokens; its tensors have the right shape, their content is not computed
+
+The loss is the cross-entropy of every token's successor (cyclically, so that no row is lost) where token ids went in
+and (B, T, U) logits came out, else the sum of all floating-point results. Modules of our own keep the mode they were
+built in; others are put into train() for `train` and eval() for the rest.
+
+The measuring worker runs the same programs on real tensors, so nothing here knows about tracing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqcost.errors import BadTarget, UnknownName
+from seqcost.trace.inputs import Inputs
+from seqcost.trace.targets import Target
+from seqcost.trace.trees import map_tensors, tensors_in
+
+Phase = Literal["forward", "train", "prefill", "decode"]
+PHASES: tuple[str, ...] = get_args(Phase)
+_STATEFUL = ("prefill", "decode")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A module, its inputs and a phase."""
+
+    phase: str
+    module: nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    state: Any = None
+    successors: Tensor | None = None  # (B, T): the token after each token
+
+    def run(self) -> None:
+        """Execute the phase once and drop everything it made."""
+        if self.phase == "train":
+            self._train()
+            return
+        with torch.no_grad():
+            self.result()
+
+    def result(self) -> Any:
+        """What the module returns: its output, or output and state."""
+        if self.phase == "prefill":
+            return self.module.extend(*self.args, self.state)  # type: ignore[operator]
+        if self.phase == "decode":
+            return self.module.step(*self.args, self.state)  # type: ignore[operator]
+        return self.module(*self.args, **self.kwargs)
+
+    def resident_tensors(self) -> list[Tensor]:
+        """Parameters, buffers, inputs and the carried state: what is there before and after a run."""
+        found = [*self.module.parameters(), *self.module.buffers(), *tensors_in((self.args, self.kwargs, self.state))]
+        return found if self.successors is None else [*found, self.successors]
+
+    def _train(self) -> None:
+        self._loss(self.module(*self.args, **self.kwargs)).backward()
+        for tensor in self._differentiable():
+            tensor.grad = None
+
+    def _loss(self, output: Any) -> Tensor:
+        results = [t for t in tensors_in(output) if t.is_floating_point() and t.requires_grad]
+        if not results:
+            raise BadTarget(
+                f"{type(self.module).__name__} returned no floating-point tensor that depends on a parameter, so there "
+                "is nothing to train; return one, or choose the phase forward."
+            )
+        if self.successors is not None and _is_logits(results[0], self.successors, self.module):
+            return functional.cross_entropy(results[0].view(-1, results[0].shape[-1]), self.successors.view(-1))
+        loss = results[0].sum()
+        for result in results[1:]:
+            loss = loss + result.sum()
+        return loss
+
+    def _differentiable(self) -> Iterator[Tensor]:
+        yield from self.module.parameters()
+        yield from (t for t in tensors_in((self.args, self.kwargs)) if t.requires_grad)
+
+
+def load(
+    spec: dict[str, Any],
+    *,
+    phase: str,
+    B: int,
+    T: int,
+    dtype: str = "float32",
+    device: str = "cpu",
+    text: bytes | None = None,
+) -> Program:
+    """Program for a target described by plain data: see `Target.of_spec`."""
+    check_phase(phase)
+    target = Target.of_spec(spec)
+    built = target.build(B=B, T=T, dtype=dtype, device=device)
+    return prepare(built.module, built.inputs_at(B, T, text=text), phase=phase, own_mode=target.own_mode)
+
+
+def check_phase(phase: str) -> None:
+    """Refuse what is no phase."""
+    if phase not in PHASES:
+        raise UnknownName.among("phase", phase, PHASES)
+
+
+def prepare(module: nn.Module, inputs: Inputs, *, phase: str, own_mode: bool = False) -> Program:
+    """Program of a module that is built; with `own_mode` it stays in train() or eval() as it was built."""
+    args, kwargs = inputs.args, inputs.kwargs
+    if not own_mode:
+        module.train(phase == "train")
+    if phase in _STATEFUL:
+        return _stateful(module, args, phase)
+    if phase == "forward":
+        return Program(phase, module, _detached(args), _detached(kwargs))
+    return Program(phase, module, args, kwargs, successors=_successors(args, kwargs))
+
+
+def _detached(values: Any) -> Any:
+    return map_tensors(lambda tensor: tensor.detach(), values)
+
+
+def _successors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    ids = [t for t in tensors_in((args, kwargs)) if t.dtype == torch.int64 and t.dim() == 2]
+    return ids[0].roll(-1, dims=1) if ids else None
+
+
+def _is_logits(output: Tensor, successors: Tensor, module: nn.Module) -> bool:
+    # Hidden states have the shape of logits too: (B, T, D). Logits are at least as wide as the vocabulary.
+    words = next((m.num_embeddings for m in module.modules() if isinstance(m, nn.Embedding)), 0)
+    return output.dim() == 3 and output.shape[:2] == successors.shape and output.shape[-1] >= words
+
+
+def _stateful(module: nn.Module, args: tuple[Any, ...], phase: str) -> Program:
+    way = "extend" if phase == "prefill" else "step"
+    if not callable(getattr(module, way, None)) or not callable(getattr(module, "init_state", None)):
+        raise BadTarget(
+            f"the phase {phase} was asked of {type(module).__name__}, which has no {way}(x, state) and "
+            "init_state(batch); give it both, or choose forward or train."
+        )
+    x = _detached(args)[0]
+    if phase == "prefill":
+        return Program(phase, module, (x,), state=module.init_state(x.shape[0]))  # type: ignore[operator]
+    return Program(phase, module, (x[:, -1],), state=_state_before_last(module, x))
+
+
+def _state_before_last(module: Any, x: Tensor) -> Any:
+    from seqcost.trace.shapes import state_shape_after
+
+    state = module.init_state(x.shape[0])
+    if x.shape[1] == 1:
+        return state
+    shape = state_shape_after(module, x[:, :-1])
+    return map_tensors(lambda t: torch.zeros(t.shape, dtype=t.dtype, device=x.device), shape)

@@ -1,0 +1,80 @@
+"""What a trace answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from seqcost.algebra import Bill, Polynomial, Samples
+
+Rung = Literal["symbolic shapes", "fake tensors", "real tensors"]
+
+
+@dataclass(frozen=True)
+class Uncounted:
+    """An operator that no formula is known for; its FLOPs are missing from the bill, its bytes are not."""
+
+    operator: str
+    path: str
+    calls: int
+    moved_bytes: int
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Shares of the run that the bill counts, from 0 to 1."""
+
+    operators: float
+    moved_bytes: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """Cost of one phase of a module at B sequences of T tokens.
+
+    `polynomials` has each total as a function of T: `flops`, `pointwise`, `bytes_moved`, `saved_bytes`, `depth`,
+    `peak_bytes`; a `Samples` where no polynomial passes through the lengths seen, nothing where only one length can
+    be seen (`no_polynomials` says why). `range` is from the shortest length at which all polynomials hold to the
+    longest one seen. `peak_bytes` is None where the run at T was too long to follow and the peak is no polynomial.
+    """
+
+    phase: str
+    B: int
+    T: int
+    rung: Rung
+    flops: Bill
+    traffic: Bill
+    saved: Bill
+    params: int
+    state_bytes: int | None
+    depth: int
+    peak_bytes: int | None
+    uncounted: tuple[Uncounted, ...]
+    coverage: Coverage
+    polynomials: Mapping[str, Polynomial | Samples]
+    no_polynomials: str
+    lengths: tuple[int, ...]
+    range: tuple[int, int]
+    failed_rungs: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "phase": self.phase,
+            "B": self.B,
+            "T": self.T,
+            "rung": self.rung,
+            "flops": self.flops.to_dict(),
+            "traffic": self.traffic.to_dict(),
+            "saved": self.saved.to_dict(),
+            "params": self.params,
+            "state_bytes": self.state_bytes,
+            "depth": self.depth,
+            "peak_bytes": self.peak_bytes,
+            "uncounted": [vars(entry) for entry in self.uncounted],
+            "coverage": vars(self.coverage),
+            "polynomials": {name: found.to_dict() for name, found in self.polynomials.items()},
+            "no_polynomials": self.no_polynomials,
+            "lengths": list(self.lengths),
+            "range": list(self.range),
+            "failed_rungs": list(self.failed_rungs),
+        }

@@ -1,0 +1,154 @@
+"""What can be traced or measured, and how it becomes a module: a catalogue name, a path to a callable, a live module.
+
+Building a module and making inputs for a length are apart, because a trace builds once and looks at many lengths.
+Only a callable that takes the sizes itself (`batch`, `length`, or B, T) is called again for every length.
+"""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from seqcost.errors import BadTarget, SeqcostError, UnknownName
+from seqcost.trace.inputs import Inputs, example_inputs
+from seqcost.trace.trees import map_tensors
+
+_DTYPES = {name: getattr(torch, name) for name in ("float32", "float64", "bfloat16", "float16")}
+_BATCH, _LENGTH = ("batch", "B", "batch_size"), ("length", "T", "seq_len")
+
+
+@dataclass(frozen=True)
+class Built:
+    """A module and the inputs that came with it, if any."""
+
+    module: nn.Module
+    given: Inputs | None = None
+
+    def inputs_at(self, B: int, T: int, *, text: bytes | None = None) -> Inputs:
+        """The inputs that came with the module, else inputs of B sequences of T tokens."""
+        return self.given if self.given is not None else example_inputs(self.module, B, T, text=text)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A recipe for a module.
+
+    `takes_sizes` says that every length needs a call of its own; `live` that the module exists already, holds real
+    memory and must not be touched.
+    """
+
+    name: str
+    make: Callable[..., Any]
+    takes_sizes: bool = False
+    live: bool = False
+    own_mode: bool = False  # the module is ours and is run in the mode it was built in
+
+    @classmethod
+    def of_spec(cls, spec: dict[str, Any]) -> "Target":
+        """From plain data: {"kind": "catalogue", "name", "sizes"} or {"kind": "callable", "path": "pkg.mod:fn"}."""
+        kind = spec.get("kind")
+        if kind == "catalogue":
+            return _of_catalogue(spec["name"], spec.get("sizes") or {})
+        if kind == "callable":
+            return _of_callable(spec["path"])
+        raise UnknownName.among("kind of target", str(kind), ("catalogue", "callable"))
+
+    @classmethod
+    def of_module(cls, module: nn.Module, inputs: Any = None) -> "Target":
+        """A live module, with inputs of its own or with ones that are inferred."""
+        _check_module(module, "the target")
+        return cls(type(module).__name__, lambda: module if inputs is None else (module, inputs), live=True)
+
+    def build(self, *, B: int, T: int, dtype: str = "float32", device: str = "cpu") -> Built:
+        """Make the module; parameters and given inputs take the dtype, but a live module keeps its own."""
+        if dtype not in _DTYPES:
+            raise UnknownName.among("dtype", dtype, _DTYPES)
+        made = self.make(B, T) if self.takes_sizes else self.make()
+        module, given = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+        _check_module(module, self.name)
+        inputs = None if given is None else Inputs.of(given)
+        if self.live:
+            return Built(module, inputs)
+        module = module.to(device=device, dtype=_DTYPES[dtype])
+        return Built(module, inputs and _converted(inputs, _DTYPES[dtype], device))
+
+
+def _converted(inputs: Inputs, dtype: torch.dtype, device: str) -> Inputs:
+    def convert(tensor: torch.Tensor) -> torch.Tensor:
+        wanted = dtype if tensor.is_floating_point() else tensor.dtype
+        return tensor.detach().to(device=device, dtype=wanted).requires_grad_(tensor.requires_grad)
+
+    return Inputs(map_tensors(convert, inputs.args), map_tensors(convert, inputs.kwargs))
+
+
+def _check_module(value: Any, name: str) -> None:
+    if not isinstance(value, nn.Module):
+        raise BadTarget(
+            f"{name} gave a {type(value).__name__}; a torch.nn.Module or a pair (module, inputs) is allowed."
+        )
+
+
+def _of_catalogue(name: str, sizes: dict[str, Any]) -> Target:
+    def make() -> Any:
+        from seqcost.formulas.catalogue import configure
+        from seqcost.layers.build import build
+
+        return build(configure(name, **sizes))
+
+    return Target(name, make, own_mode=True)
+
+
+def _of_callable(path: str) -> Target:
+    module_name, _, attribute = path.partition(":")
+    if not module_name or not attribute:
+        raise BadTarget(f"{path!r} was given as a target; write package.module:function.")
+    here = str(Path.cwd())
+    if here not in sys.path:  # as `python -m` does: the user's own file is the usual target
+        sys.path.insert(0, here)
+    try:
+        function: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            function = getattr(function, part)
+    except AttributeError:
+        raise BadTarget(f"{module_name} has no {attribute}; name a function or a torch.nn.Module in it.") from None
+    except Exception as error:  # noqa: BLE001 - importing runs the user's code, which may raise anything
+        raise BadTarget(f"{module_name} could not be imported: {_sentence(error)}") from None
+    if isinstance(function, nn.Module):
+        return Target(path, lambda: function)
+    if not callable(function):
+        raise BadTarget(f"{path} is a {type(function).__name__}; a function or a torch.nn.Module is allowed.")
+    names = _size_names(function)
+    if names is None:
+        return Target(path, lambda: _called(path, function))
+    batch, length = names
+    return Target(path, lambda B, T: _called(path, function, **{batch: B} | {length: T}), takes_sizes=True)
+
+
+def _size_names(function: Callable[..., Any]) -> tuple[str, str] | None:
+    # A module class is instantiated without arguments: its `length` would be a size of the model.
+    if isinstance(function, type):
+        return None
+    parameters = inspect.signature(function).parameters
+    length = next((name for name in _LENGTH if name in parameters), None)
+    batch = next((name for name in _BATCH if name in parameters), None)
+    return (batch, length) if batch and length else None
+
+
+def _called(path: str, function: Callable[..., Any], **sizes: int) -> Any:
+    try:
+        return function(**sizes)
+    except SeqcostError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        raise BadTarget(f"{path} raised {_sentence(error)}") from None
+
+
+def _sentence(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
