@@ -1,6 +1,5 @@
-"""What a formula becomes for large sizes, and where two formulas cross.
+"""What a formula becomes as one of its letters grows.
 
-`leading_term` in one letter; `crossings`, the exact lengths at which one formula overtakes another.
 Works on SymPy expressions; rounding up is dropped (⌈T/C⌉ → T/C), minima, maxima and cases take the side that wins.
 """
 
@@ -43,24 +42,30 @@ def leading_term(formula: Size, letter: str) -> Size:
 def _smooth(formula: "sympy.Expr", x: "sympy.Symbol") -> "sympy.Expr":
     import sympy
 
-    formula = formula.replace(sympy.ceiling, lambda inner: inner).replace(sympy.floor, lambda inner: inner)
-
-    def winner(*sides: "sympy.Expr", largest: bool) -> "sympy.Expr":
-        best = sides[0]
-        for side in sides[1:]:
-            grows = sympy.limit(side - best, x, sympy.oo)
-            if (grows == sympy.oo) == largest:
-                best = side
-        return best
-
-    formula = formula.replace(sympy.Min, lambda *sides: winner(*sides, largest=False))
-    formula = formula.replace(sympy.Max, lambda *sides: winner(*sides, largest=True))
-
     def case(*branches: "sympy.Tuple") -> "sympy.Expr":
         # The first case that holds from some size on; a relation of other letters counts as not holding.
         return next((value for value, condition in branches if _holds(condition, x)), branches[-1][0])
 
-    return formula.replace(sympy.Piecewise, case)
+    def winner(*sides: "sympy.Expr", of: type) -> "sympy.Expr":
+        # Sides that differ by a bounded amount, or in other letters only, stay side by side.
+        best = list(sides[:1])
+        for side in sides[1:]:
+            grows = sympy.limit(side - best[0], x, sympy.oo)
+            if grows == (sympy.oo if of is sympy.Max else -sympy.oo):
+                best = [side]
+            elif grows not in (sympy.oo, -sympy.oo):
+                best.append(side)
+        return of(*best)
+
+    formula = _unrounded(formula.replace(sympy.Piecewise, case))
+    formula = formula.replace(sympy.Min, lambda *sides: winner(*sides, of=sympy.Min))
+    return formula.replace(sympy.Max, lambda *sides: winner(*sides, of=sympy.Max))
+
+
+def _unrounded(formula: "sympy.Expr") -> "sympy.Expr":
+    import sympy
+
+    return formula.replace(sympy.ceiling, lambda inner: inner).replace(sympy.floor, lambda inner: inner)
 
 
 def _holds(condition: "sympy.Basic", x: "sympy.Symbol") -> bool:
@@ -68,7 +73,9 @@ def _holds(condition: "sympy.Basic", x: "sympy.Symbol") -> bool:
 
     if not isinstance(condition, sympy.core.relational.Relational):
         return condition == sympy.true
-    grows = sympy.limit(condition.lhs - condition.rhs, x, sympy.oo)
+    if not condition.has(x):
+        return False
+    grows = sympy.limit(_unrounded(condition.lhs - condition.rhs), x, sympy.oo)
     if isinstance(condition, sympy.StrictGreaterThan | sympy.GreaterThan):
         return bool(grows == sympy.oo)
     if isinstance(condition, sympy.StrictLessThan | sympy.LessThan):

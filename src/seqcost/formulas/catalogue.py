@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from seqcost.errors import BadSize, UnknownName
+from seqcost.errors import UnknownName
 from seqcost.formulas.mixers.attention import Attention
 from seqcost.formulas.mixers.gru import Gru
 from seqcost.formulas.mixers.lstm import Lstm
 from seqcost.formulas.mixers.rnn import Rnn
-from seqcost.formulas.parts.component import Component
+from seqcost.formulas.parts.component import Component, check_choice
 from seqcost.formulas.parts.feed_forward import FeedForward
 from seqcost.formulas.parts.norm import Norm
 from seqcost.formulas.stacks import presets
@@ -121,17 +121,8 @@ def configure(name: str, **sizes: Any) -> Component:
     for size, value in sizes.items():
         if size not in fields:
             raise UnknownName.among(f"size of {name}", size, fields)
-        _check_choice(name, size, value, fields[size].type)
+        check_choice(name, size, value, fields[size].type)
     return found.make(**sizes)
-
-
-def _check_choice(name: str, size: str, value: Any, annotation: Any) -> None:
-    """Refuse a word that is not one of a field's choices, and a size where a choice is expected."""
-    choices = getattr(annotation, "__args__", ()) if getattr(annotation, "__origin__", None) is Literal else ()
-    if choices and value not in choices:
-        raise BadSize(f"{name}: {size} = {value!r} was given; choose {', '.join(map(repr, choices))}.")
-    if annotation is bool and not isinstance(value, bool):
-        raise BadSize(f"{name}: {size} = {value!r} was given; choose true or false.")
 
 
 def summary_line(config: Component) -> str:

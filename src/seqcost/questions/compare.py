@@ -24,7 +24,7 @@ from seqcost.formulas.parts.component import Component
 from seqcost.formulas.parts.workload import Workload
 from seqcost.measure import Limits, sweep
 from seqcost.questions.count import Count, count, whole
-from seqcost.questions.targets import resolve_sizes
+from seqcost.questions.targets import resolve_sizes, spec_of
 from seqcost.records import Job, Run, Store
 
 LONGEST_RUN = 2**31  # tokens of a batch that a real run is started for
@@ -278,7 +278,7 @@ def _jobs(
     cores = threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     return {
         (name, length): Job(
-            target={"kind": "catalogue", "name": name, "sizes": resolve_sizes(name, sizes)},
+            target=spec_of(name, sizes),
             phase=phase,
             B=batch,
             T=length,

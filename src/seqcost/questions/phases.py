@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seqcost.algebra import Bill
+from seqcost.algebra import Bill, Kind
 from seqcost.errors import BadSize
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.parts.head import CrossEntropy
@@ -64,5 +64,8 @@ def _training(
         loss = CrossEntropy(U=config.width_out)
         flops += loss.flops(run).under("loss") + loss.backward_flops(run).under("loss")
         saved += loss.kept_bytes(run).under("loss")
+    else:
+        output = run.B * (1 if config.pools else run.T) * config.width_out
+        flops += Bill.of(Kind.POINTWISE, sum=(output, "the sum of the output stands for a loss")).under("loss")
     flops += config.backward_flops(run).under("backward")
     return Bills(flops, config.params(), None, saved, state, None), tuple(missing)

@@ -54,8 +54,9 @@ def formula_of(target: str, sizes: Mapping[str, Any]) -> Component | None:
     return None
 
 
-def spec_of(target: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
-    """The target as plain data, for a trace or a started process."""
-    if formula_of(target, sizes) is not None:
-        return {"kind": "catalogue", "name": target, "sizes": resolve_sizes(target, sizes)}
-    return {"kind": "callable", "path": target}
+def spec_of(target: str, sizes: Mapping[str, Any], *, source: int | None = None) -> dict[str, Any]:
+    """The target as plain data, for a trace or a started process; `source` is the length of a second sequence."""
+    if formula_of(target, sizes) is None:
+        return {"kind": "callable", "path": target}
+    spec: dict[str, Any] = {"kind": "catalogue", "name": target, "sizes": resolve_sizes(target, sizes)}
+    return spec if source is None else spec | {"source": source}

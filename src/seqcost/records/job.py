@@ -66,4 +66,5 @@ class Job:
 
     def __str__(self) -> str:
         name = self.target.get("name") or self.target.get("path") or self.target["kind"]
-        return f"{name}, {self.phase}, B {self.B}, T {self.T}, {self.dtype} on {self.device}, {self.threads} threads"
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        return f"{name}, {self.phase}, B {self.B}, T {self.T}, {self.dtype} on {self.device}, {threads}"

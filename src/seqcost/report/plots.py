@@ -68,7 +68,7 @@ def _draw_panel(axes: "Axes", panel: Panel, colour: Mapping[str, str]) -> None:
     from seqcost.algebra.rendering import scaled, seconds
 
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
+    axes.set_yscale("log", base=16 if panel.unit == "B" else 10)  # 16: ticks at 1 MiB, 16 MiB, 256 MiB
     ends: list[tuple[float, float, str]] = []
     for series in panel.series:
         points = [(x, y) for x, y in zip(series.x, series.y, strict=True) if y > 0]

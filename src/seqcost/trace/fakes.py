@@ -17,8 +17,7 @@ from torch._subclasses.fake_tensor import (
     UnsupportedOperatorException,
     unset_fake_temporarily,
 )
-
-from seqcost.trace.trees import map_tensors
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 # What running on fake tensors raises where a real run would not: a value is asked for, or an operator has no shape rule.
 UNFAKEABLE = (
@@ -51,12 +50,45 @@ def copied(value: Any, mode: FakeTensorMode) -> Any:
         return copy.deepcopy(value)
 
 
-def as_fake(value: Any, mode: FakeTensorMode) -> Any:
-    """The same structure of inputs with fake tensors in it."""
+def as_fake(tensor: Tensor, mode: FakeTensorMode, dtype: torch.dtype | None = None) -> Tensor:
+    """An input without memory; a floating-point one in the data type, where one is given."""
+    if isinstance(tensor, FakeTensor):
+        fake: Tensor = tensor
+    else:
+        with unset_fake_temporarily():
+            fake = mode.from_tensor(tensor.detach())
+    if dtype is not None and tensor.is_floating_point() and tensor.dtype != dtype:
+        with mode:
+            fake = fake.detach().to(dtype)
+    return fake.requires_grad_(tensor.requires_grad)
 
-    def convert(tensor: Tensor) -> Tensor:
-        if isinstance(tensor, FakeTensor):
-            return tensor
-        return mode.from_tensor(tensor.detach()).requires_grad_(tensor.requires_grad)
 
-    return map_tensors(convert, value)
+def retype(module: nn.Module, dtype: torch.dtype) -> None:
+    """Floating-point parameters and buffers of a fake module in the data type (`Module.to` cannot swap fake ones)."""
+    made: dict[int, Any] = {}
+    for part in module.modules():
+        for name, old in [*part._parameters.items(), *part._buffers.items()]:
+            if old is None or not old.is_floating_point() or old.dtype == dtype:
+                continue
+            if id(old) not in made:
+                new = old.detach().to(dtype)
+                made[id(old)] = nn.Parameter(new, old.requires_grad) if isinstance(old, nn.Parameter) else new
+            setattr(part, name, made[id(old)])
+
+
+@contextmanager
+def no_larger_than(limit_bytes: int) -> Iterator[None]:
+    """Stop a constructor that makes parameters of more than so many bytes in all."""
+    total = 0
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
+        nonlocal total
+        total += 0 if parameter is None else parameter.numel() * parameter.element_size()
+        if total > limit_bytes:
+            raise MemoryError(f"its constructor needs values, and its parameters exceed {limit_bytes} bytes")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()

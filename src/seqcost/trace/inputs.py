@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from seqcost.errors import BadTarget
+from seqcost.trace.trees import map_tensors
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,10 @@ class Inputs:
 
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> "Inputs":
+        """The same arguments with `function` applied to each tensor."""
+        return Inputs(map_tensors(function, self.args), map_tensors(function, self.kwargs))
 
     @classmethod
     def of(cls, given: Any) -> "Inputs":

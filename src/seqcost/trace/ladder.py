@@ -16,10 +16,13 @@ from seqcost.trace.rungs import Rung, fake_rung, real_rung, untouched_random_sta
 from seqcost.trace.sighting import TOTALS, Sighting, extrapolate
 from seqcost.trace.targets import Target
 
-# Odd, even, a power of two, beyond one: what depends on divisibility or on rounding up shows itself.
+# Odd and even, a power of two and one beyond: what depends on divisibility or on rounding up shows itself. With the
+# length asked for they determine a quadratic and leave two spare; the further ones are run only where those disagree.
 _FIRST_LENGTHS = (8, 17)
-_LENGTHS = (33, 64, 100, 129)
-_LOOP_LENGTHS = (11, 24, 29, 33)
+_LENGTHS = (64, 129)
+_FURTHER_LENGTHS = (33, 100, 192)
+_LOOP_LENGTHS = (11, 24, 33)
+_FURTHER_LOOP_LENGTHS = (14, 29, 40)
 _LONGEST_LOOP = 160  # steps of a loop over time that are still followed one by one
 _LONGEST_REAL = 160
 
@@ -73,7 +76,10 @@ def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[st
         _look(rung, lengths or _FIRST_LENGTHS, seen)
     if rung.one_length:
         return _answer(rung, T, {T: seen[T]}, seen[T], failures)
-    _look(rung, lengths if lengths is not None else (_LOOP_LENGTHS if _is_loop(seen) else _LENGTHS), seen)
+    loop = _is_loop(seen)
+    _look(rung, lengths if lengths is not None else (_LOOP_LENGTHS if loop else _LENGTHS), seen)
+    if lengths is None and not _agree(seen):
+        _look(rung, _FURTHER_LOOP_LENGTHS if loop else _FURTHER_LENGTHS, seen)
     at_T = seen.get(T) or extrapolate(seen, T)
     if at_T is None:
         if rung.longest is not None:
@@ -101,6 +107,11 @@ def _look(rung: Rung, lengths: Sequence[int], seen: dict[int, Sighting]) -> None
 
 def _is_loop(seen: dict[int, Sighting]) -> bool:
     return len({sighting.num_calls for sighting in seen.values()}) > 1
+
+
+def _agree(seen: dict[int, Sighting]) -> bool:
+    """Whether every total but the peak, which is often piecewise, is a polynomial already."""
+    return all(isinstance(_lifted(name, seen), Polynomial) for name in TOTALS if name != "peak_bytes")
 
 
 def _answer(rung: Rung, T: int, seen: dict[int, Sighting], at_T: Sighting, failures: tuple[str, ...]) -> Trace:
@@ -147,7 +158,7 @@ def _answer(rung: Rung, T: int, seen: dict[int, Sighting], at_T: Sighting, failu
 def _lifted(name: str, seen: dict[int, Sighting]) -> Polynomial | Samples:
     totals = {length: sighting.total(name) for length, sighting in seen.items()}
     values = {length: Fraction(total) for length, total in totals.items() if total is not None}
-    return lift(lambda length: values[length], sorted(values), spare=min(2, max(1, len(values) - 2)))
+    return lift(lambda length: values[length], sorted(values))
 
 
 def _flop_lines(sighting: Sighting, phase: str) -> list[Line]:

@@ -99,7 +99,7 @@ def load(
     """Program for a target described by plain data: see `Target.of_spec`."""
     check_phase(phase)
     target = Target.of_spec(spec)
-    built = target.build(B=B, T=T, dtype=dtype, device=device)
+    built = target.build(B=B, T=T).converted(dtype, device)
     return prepare(built.module, built.inputs_at(B, T, text=text), phase=phase, own_mode=target.own_mode)
 
 

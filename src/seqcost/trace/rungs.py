@@ -15,15 +15,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 from seqcost.errors import BadTarget
-from seqcost.trace.fakes import UNFAKEABLE, as_fake, copied, fake_mode
+from seqcost.trace.fakes import UNFAKEABLE, as_fake, copied, fake_mode, no_larger_than, retype
 from seqcost.trace.inputs import Inputs
 from seqcost.trace.paths import Paths
 from seqcost.trace.program import prepare
 from seqcost.trace.sighting import Sighting, see
-from seqcost.trace.targets import Built, Target
+from seqcost.trace.targets import Built, Target, check_dtype
+
+_LARGEST_REAL_BYTES = 4 * 2**30  # of parameters that are built for real only to be traced
 
 
 @dataclass
@@ -34,7 +36,6 @@ class Rung:
     target: Target
     phase: str
     B: int
-    dtype: str
     inside: Callable[[], AbstractContextManager[Any]]
     build: Callable[[int], Built]
     own_inputs: Callable[[Inputs], Inputs]
@@ -61,34 +62,40 @@ class Rung:
 
 def fake_rung(target: Target, *, phase: str, B: int, dtype: str) -> Rung:
     """Shapes without memory."""
-    mode = fake_mode()
+    mode, wanted = fake_mode(), None if target.live else check_dtype(dtype)
 
     def build(T: int) -> Built:
-        if target.live:
-            built = target.build(B=B, T=T)
-            return Built(copied(built.module, mode), built.given and _fake(built.given))
+        built = _built_as_fake(target, mode, B, T)
+        if wanted is not None:
+            retype(built.module, wanted)
+        return built
+
+    def own(inputs: Inputs) -> Inputs:
+        return inputs.mapped(lambda tensor: as_fake(tensor, mode, wanted))
+
+    return Rung("fake tensors", target, phase, B, lambda: mode, build, own)
+
+
+def _built_as_fake(target: Target, mode: FakeTensorMode, B: int, T: int) -> Built:
+    if not target.live:
         try:
-            return target.build(B=B, T=T, dtype=dtype)
+            return target.build(B=B, T=T)
         except (*UNFAKEABLE, BadTarget):
-            # Constructors may ask for values, too: build it for real and copy the shapes.
-            with unset_fake_temporarily():
-                built = target.build(B=B, T=T, dtype=dtype)
-            return Built(copied(built.module, mode), built.given and _fake(built.given))
-
-    def _fake(inputs: Inputs) -> Inputs:
-        return Inputs(as_fake(inputs.args, mode), as_fake(inputs.kwargs, mode))
-
-    return Rung("fake tensors", target, phase, B, dtype, lambda: mode, build, _fake)
+            pass  # constructors may ask for values, too: then build it for real and copy the shapes
+    with unset_fake_temporarily(), no_larger_than(_LARGEST_REAL_BYTES):
+        built = target.build(B=B, T=T)
+    return Built(copied(built.module, mode), built.given)
 
 
 def real_rung(target: Target, *, phase: str, B: int, dtype: str, longest: int) -> Rung:
     """The module itself at small lengths; a live one is copied, so that its buffers and its mode stay as they are."""
 
     def build(T: int) -> Built:
-        built = target.build(B=B, T=T, dtype=dtype)
-        return Built(copy.deepcopy(built.module), built.given) if target.live else built
+        with no_larger_than(_LARGEST_REAL_BYTES):
+            built = target.build(B=B, T=T)
+        return Built(copy.deepcopy(built.module), built.given) if target.live else built.converted(dtype)
 
-    return Rung("real tensors", target, phase, B, dtype, nullcontext, build, lambda inputs: inputs, longest)
+    return Rung("real tensors", target, phase, B, nullcontext, build, lambda inputs: inputs, longest)
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from torch import nn
 
 from seqcost.errors import BadTarget, SeqcostError, UnknownName
 from seqcost.trace.inputs import Inputs, example_inputs
-from seqcost.trace.trees import map_tensors
 
 _DTYPES = {name: getattr(torch, name) for name in ("float32", "float64", "bfloat16", "float16")}
 _BATCH, _LENGTH = ("batch", "B", "batch_size"), ("length", "T", "seq_len")
@@ -33,6 +32,16 @@ class Built:
     def inputs_at(self, B: int, T: int, *, text: bytes | None = None) -> Inputs:
         """The inputs that came with the module, else inputs of B sequences of T tokens."""
         return self.given if self.given is not None else example_inputs(self.module, B, T, text=text)
+
+    def converted(self, dtype: str, device: str = "cpu") -> "Built":
+        """Floating-point parameters, buffers and inputs in this data type."""
+        wanted = check_dtype(dtype)
+
+        def convert(tensor: torch.Tensor) -> torch.Tensor:
+            kind = wanted if tensor.is_floating_point() else tensor.dtype
+            return tensor.detach().to(device=device, dtype=kind).requires_grad_(tensor.requires_grad)
+
+        return Built(self.module.to(device=device, dtype=wanted), self.given and self.given.mapped(convert))
 
 
 @dataclass(frozen=True)
@@ -65,26 +74,19 @@ class Target:
         _check_module(module, "the target")
         return cls(type(module).__name__, lambda: module if inputs is None else (module, inputs), live=True)
 
-    def build(self, *, B: int, T: int, dtype: str = "float32", device: str = "cpu") -> Built:
-        """Make the module; parameters and given inputs take the dtype, but a live module keeps its own."""
-        if dtype not in _DTYPES:
-            raise UnknownName.among("dtype", dtype, _DTYPES)
+    def build(self, *, B: int, T: int) -> Built:
+        """Make the module, as its maker leaves it."""
         made = self.make(B, T) if self.takes_sizes else self.make()
         module, given = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
         _check_module(module, self.name)
-        inputs = None if given is None else Inputs.of(given)
-        if self.live:
-            return Built(module, inputs)
-        module = module.to(device=device, dtype=_DTYPES[dtype])
-        return Built(module, inputs and _converted(inputs, _DTYPES[dtype], device))
+        return Built(module, None if given is None else Inputs.of(given))
 
 
-def _converted(inputs: Inputs, dtype: torch.dtype, device: str) -> Inputs:
-    def convert(tensor: torch.Tensor) -> torch.Tensor:
-        wanted = dtype if tensor.is_floating_point() else tensor.dtype
-        return tensor.detach().to(device=device, dtype=wanted).requires_grad_(tensor.requires_grad)
-
-    return Inputs(map_tensors(convert, inputs.args), map_tensors(convert, inputs.kwargs))
+def check_dtype(dtype: str) -> torch.dtype:
+    """The data type of that name."""
+    if dtype not in _DTYPES:
+        raise UnknownName.among("dtype", dtype, _DTYPES)
+    return _DTYPES[dtype]
 
 
 def _check_module(value: Any, name: str) -> None:

@@ -1,7 +1,8 @@
 """Gated recurrent unit, in the form that torch.nn.GRU and cuDNN compute: the reset gate after the product.
 
 n = tanh(W_n x + b_n + r ⊙ (U_n h + b'_n)); Cho et al. 2014 write U_n (r ⊙ h), which is another function with the
-same leading cost. On a CPU each token is thirteen operators in turn, since PyTorch has no fused GRU kernel there.
+same leading cost. On a CPU each token is eleven operators in turn, since PyTorch has no fused GRU kernel there;
+where gradients are recorded, autograd copies two buffers more before they are overwritten.
 """
 
 from collections.abc import Iterator
@@ -53,18 +54,17 @@ class Gru(Component):
     def forward(self, run: Workload) -> Iterator[Operator]:
         B, T, D, N = run.B, run.T, self.D, self.N
         yield copy("time_first", B * T * D, "[B,T,D] to [T,B,D]")
+        yield Operator(name="start", writes=B * N, steps=0, note="h_0 = 0")
         yield linear("input", T * B, D, GATES * N, bias=True, note="W x_t + b: three matrix-vector products a token")
         yield hidden_product(B, T, N, GATES, "U h + b': three matrix-vector products a token")
         n = B * N
         # Four updates in place of one buffer, the two gates: an update waits for the one before it.
         yield elementwise("gate_sums", n, 1, operands=2, note="r and z: W x + U h").repeated(2 * T)
         yield elementwise("gates", n, pointwise.SIGMOID, note="σ").repeated(2 * T)
-        yield copy("reset_copy", n, "U_n h + b'_n").repeated(T)
         yield elementwise("reset", n, 1, operands=2, note="r ⊙ (U_n h + b'_n)").repeated(T)
         yield elementwise("candidate_sum", n, 1, operands=2, note="+ W_n x").repeated(T)
         yield elementwise("candidate", n, pointwise.TANH, note="tanh").repeated(T)
         yield elementwise("difference", n, 1, operands=2, note="h − n").repeated(T)
-        yield copy("update_copy", n, "h − n").repeated(T)
         yield elementwise("update", n, 1, operands=2, note="z ⊙ (h − n)").repeated(T)
         yield elementwise("state", n, 1, operands=2, note="+ n").repeated(T)
         yield from join_steps(B, T, N)
@@ -85,9 +85,9 @@ class Gru(Component):
             Kind.SAVED,
             time_first=(B * T * self.D * size, "x in [T,B,D]"),
             gates=(GATES * n, "r, z and U_n h + b'_n of each token"),
-            reset=(n, "U_n h + b'_n, copied"),
+            reset=(n, "U_n h + b'_n, copied by autograd"),
             candidate=(n, "n"),
-            difference=(n, "h − n, copied"),
+            difference=(n, "h − n, copied by autograd"),
             hidden=(n, "h_0 … h_{T−1}"),
         )
 

@@ -18,7 +18,6 @@ from seqcost.formulas.parts.recurrence import check_cell
 from seqcost.formulas.parts.workload import Workload
 
 GATES = 4
-CELL = 4 + 3 * pointwise.SIGMOID + 2 * pointwise.TANH  # f⊙c, i⊙g, their sum, o⊙tanh(c); three σ, two tanh
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +59,7 @@ class Lstm(Component):
         B, T, D, N = run.B, run.T, self.D, self.N
         n = B * T * N
         yield copy("time_first", B * T * D, "[B,T,D] to [T,B,D]")
+        yield Operator(name="start", writes=2 * B * N, steps=0, note="h_0 = c_0 = 0")
         # One kernel; its lines share the T steps and the traffic out.
         yield Operator(
             name="input",
@@ -75,8 +75,9 @@ class Lstm(Component):
             steps=T,
             note="U h_{t−1} + b': four matrix-vector products a token",
         )
-        yield Operator(name="gate_sums", pointwise=2 * GATES * n, steps=0, note="W x + b + U h + b'")
-        yield Operator(name="cell", pointwise=CELL * n, writes=n + 2 * B * N, steps=0, note="σ, tanh, c_t and h_t")
+        yield Operator(
+            name="cell", pointwise=pointwise.LSTM_CELL * n, writes=n + 2 * B * N, steps=0, note="σ, tanh, c_t and h_t"
+        )
         yield copy("last_hidden", B * N, "h_T").beside()
         yield copy("last_cell", B * N, "c_T").beside()
         yield copy("batch_first", n, "[T,B,N] to [B,T,N]")
@@ -84,13 +85,13 @@ class Lstm(Component):
     def backward(self, run: Workload) -> Iterator[Operator]:
         B, T, D, N = run.B, run.T, self.D, self.N
         n = B * T * N
-        gates = 3 * pointwise.SIGMOID_BACKWARD + 2 * pointwise.TANH_BACKWARD
-        yield Operator(name="cell_backward", pointwise=n * (gates + 8), note="through ⊙ and +")
+        yield Operator(
+            name="cell_backward", pointwise=pointwise.LSTM_CELL_BACKWARD * n, note="through σ, tanh, ⊙ and +; Σ g"
+        )
         for name, width in (("hidden", N), ("input", D)):
             product = 2 * B * T * width * GATES * N
             yield Operator(name=f"{name}_dx", contraction=product, note="g Wᵀ, g Uᵀ")
             yield Operator(name=f"{name}_dw", contraction=product, note="xᵀ g, hᵀ g")
-        yield Operator(name="biases", pointwise=GATES * n, note="Σ g")
 
     def kept_bytes(self, run: Workload) -> Bill:
         B, T, D, N, size = run.B, run.T, self.D, self.N, run.itemsize

@@ -14,7 +14,7 @@ the component's own input or output; a chain counts such a tensor once. `kept_by
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from seqcost.algebra.bill import Bill
 from seqcost.algebra.expr import Size, is_array, is_symbolic
@@ -65,6 +65,11 @@ class Component(ABC):
     @property
     def gives_logits(self) -> bool:
         """Whether its output scores a vocabulary, so that training ends in a cross-entropy."""
+        return False
+
+    @property
+    def pools(self) -> bool:
+        """Whether a whole sequence becomes one vector."""
         return False
 
     @property
@@ -172,8 +177,19 @@ def exact_div(whole: Size, part: Size, what: str) -> Size:
     return whole / part
 
 
+def check_choice(owner: str, name: str, value: Any, annotation: Any) -> None:
+    """Refuse a word that is not one of a field's choices, and a size where a choice is expected."""
+    choices = getattr(annotation, "__args__", ()) if getattr(annotation, "__origin__", None) is Literal else ()
+    if choices and value not in choices:
+        raise BadSize(f"{owner}: {name} = {value!r} was given; choose {', '.join(map(repr, choices))}.")
+    if annotation is bool and not isinstance(value, bool):
+        raise BadSize(f"{owner}: {name} = {value!r} was given; choose true or false.")
+
+
 def check_sizes(component: Component, *letters: str) -> None:
-    """Refuse whole numbers below 1 and things that are no sizes at all."""
+    """Refuse whole numbers below 1, things that are no sizes at all, and words that are none of a field's choices."""
+    for field in dataclasses.fields(component):  # type: ignore[arg-type]  # every Component is a dataclass
+        check_choice(type(component).__name__, field.name, getattr(component, field.name), field.type)
     for letter in letters:
         value = getattr(component, letter)
         if is_symbolic(value) or not isinstance(value, int | float | str | bool):

@@ -71,6 +71,10 @@ class Pooler(Component):
         check_sizes(self, "D")
 
     @property
+    def pools(self) -> bool:
+        return True
+
+    @property
     def keeps_input(self) -> bool:
         return True
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from seqcost.algebra.expr import Size, halve, is_symbolic
+from seqcost.errors import BadSize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,14 @@ class Workload:
     itemsize: Size = 4
     causal: Literal["full", "half"] = "full"
     encoded: bool = False
+
+    def __post_init__(self) -> None:
+        for letter, least in (("B", 1), ("T", 0), ("P", 0), ("S", 0), ("itemsize", 1)):
+            value = getattr(self, letter)
+            if isinstance(value, int | float | str) and (type(value) is not int or value < least):
+                raise BadSize(
+                    f"Workload: {letter} = {value!r} was given; a whole number of at least {least} is allowed."
+                )
 
     def step(self) -> "Workload":
         """One decoding step at position T: a single new token after all earlier ones."""

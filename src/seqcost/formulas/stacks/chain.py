@@ -76,6 +76,10 @@ class Chain(Component):
         return self.parts[-1][1].gives_logits
 
     @property
+    def pools(self) -> bool:
+        return self.parts[-1][1].pools
+
+    @property
     def keeps_source(self) -> bool:
         return any(part.keeps_source for _, part, _ in self.parts)
 
@@ -221,6 +225,10 @@ class Assembled(Component):
     @property
     def gives_logits(self) -> bool:
         return self.chain.gives_logits
+
+    @property
+    def pools(self) -> bool:
+        return self.chain.pools
 
     @property
     def keeps_source(self) -> bool:

@@ -44,6 +44,7 @@ class EncoderDecoder(Component):
     def __post_init__(self) -> None:
         check_sizes(self, "U", "L")
         object.__setattr__(self, "F", self.block(cross=False).F)
+        assert self.decoder  # refuses sizes that no part takes
 
     def block(self, *, cross: bool) -> TransformerBlock:
         """A block of the decoder (with cross-attention, causal) or of the encoder."""
@@ -62,7 +63,7 @@ class EncoderDecoder(Component):
         )
 
     def _side(self, block: TransformerBlock) -> dict[str, Component | Repeat]:
-        norm = {"norm": Norm(D=self.D, kind=self.norm, bias=self.norm == "layer")} if self.order == "pre" else {}
+        norm = {"norm": self._norm()} if self.order == "pre" else {}
         return {
             "embedding": Embedding(U=self.U, D=self.D),
             "positions": SinusoidalPositions(D=self.D),
@@ -104,7 +105,24 @@ class EncoderDecoder(Component):
     def forward(self, run: Workload) -> Iterator[Operator]:
         if not run.encoded:
             yield from under("encoder", self.encoder.forward(run.of_source()))
+            # The decoder runs beside the encoder until its first cross-attention; the encoder, longer by its
+            # feed-forward, sets the pace.
+            yield Operator(name="overlap", steps=-self._before_cross(run), note="decoder beside encoder")
         yield from under("decoder", self.decoder.forward(run))
+
+    def _before_cross(self, run: Workload) -> Size:
+        """Operators on the decoder's chain before the encoded source is first read."""
+        block = self.block(cross=True).chain.links
+        parts = [self.decoder.links[0][1], self.decoder.links[1][1]]
+        for name, link in block:
+            if name == "cross_attention":
+                break
+            parts.append(link)
+        steps = sum((part.depth(run).total() for part in parts if isinstance(part, Component)), start=0)
+        return steps + (self._norm().depth(run).total() if self.order == "pre" else 0)
+
+    def _norm(self) -> Norm:
+        return Norm(D=self.D, kind=self.norm, bias=self.norm == "layer")
 
     def backward(self, run: Workload) -> Iterator[Operator]:
         yield from under("decoder", self.decoder.backward(run))

@@ -135,6 +135,7 @@ class Transformer(Assembled):
         block = self.block
         for letter in ("G", "K", "F"):
             object.__setattr__(self, letter, getattr(block, letter))
+        assert self.chain  # refuses sizes that no part takes
 
     @property
     def block(self) -> TransformerBlock:

@@ -1,0 +1,78 @@
+"""Counts from a trace: code, a live module, or the working layer of an architecture. This page needs PyTorch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seqcost.algebra import Bill, Kind
+from seqcost.errors import BadTarget
+from seqcost.questions.count import CONVENTIONS, Count
+from seqcost.questions.phases import Bills
+from seqcost.questions.targets import formula_of, spec_of
+from seqcost.trace import Target, Trace, trace
+
+
+def count_traced(
+    target: Any,
+    sizes: Mapping[str, Any],
+    *,
+    inputs: Any,
+    lengths: Sequence[int],
+    batch: int,
+    source: int | None,
+    phase: str,
+    dtype: str,
+) -> list[Count]:
+    """One Count a length; the module is built once for each."""
+    letters: dict[str, Any] = {}
+    if isinstance(target, str):
+        if inputs is not None:
+            raise BadTarget(
+                f"inputs were given for {target!r}; only a live module takes them: have it return (module, inputs)."
+            )
+        config = formula_of(target, sizes)
+        letters = {} if config is None else {k: v for k, v in config.sizes().items() if v is not None}
+        wanted = Target.of_spec(spec_of(target, sizes, source=source))
+    else:
+        if sizes:
+            raise BadTarget("sizes were given for a live module; they belong to architectures and presets by name.")
+        wanted = Target.of_module(target, inputs)
+    return [
+        _answer(wanted, letters, source, trace(wanted, phase=phase, B=batch, T=T, dtype=dtype), dtype) for T in lengths
+    ]
+
+
+def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen: Trace, dtype: str) -> Count:
+    uncounted: list[Mapping[str, Any]] = [
+        {"operator": entry.operator, "path": entry.path, "calls": entry.calls, "bytes": entry.moved_bytes}
+        for entry in seen.uncounted
+    ]
+    if seen.state_bytes is None:
+        uncounted.append({"quantity": "state_bytes", "reason": "the module carries no state that a trace can see"})
+    if seen.peak_bytes is None:
+        uncounted.append({"quantity": "peak_bytes", "reason": "too long to follow, and no polynomial at short lengths"})
+    if seen.no_polynomials:
+        uncounted.append({"quantity": "polynomials", "reason": seen.no_polynomials})
+    conventions = dict(CONVENTIONS) | {
+        "coverage": f"{100 * seen.coverage.operators:.4g} % of operators, {100 * seen.coverage.moved_bytes:.4g} % of bytes"
+    }
+    at = {"B": seen.B, "T": seen.T} | ({} if source is None else {"S": source})
+    bills = Bills(
+        flops=seen.flops,
+        params=Bill.of(Kind.PARAMETERS, module=seen.params),
+        moved=seen.traffic,
+        saved=seen.saved,
+        state=None if seen.state_bytes is None else Bill.of(Kind.STATE, state=seen.state_bytes),
+        depth=Bill.of(Kind.DEPTH, chain=seen.depth),
+    )
+    return Count(
+        target=target.name,
+        sizes=at | dict(letters),
+        phase=seen.phase,
+        dtype=dtype,
+        rung=seen.rung,
+        bills=bills,
+        peak_bytes=seen.peak_bytes,
+        uncounted=tuple(uncounted),
+        polynomials=seen.polynomials,
+        conventions=conventions,
+    )

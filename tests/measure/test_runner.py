@@ -1,0 +1,155 @@
+import hashlib
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from seqcost.errors import BadTarget
+from seqcost.measure import Limits, measure
+from seqcost.measure.limits import MEMORY_SHARE, available_bytes
+
+MIB = 2**20
+LIMITS = Limits(time_s=60, memory_bytes=2**31)
+
+
+def run(job, limits=LIMITS, **options):
+    return measure(job, limits, **{"loader": "loaders:of_kind", **options})
+
+
+def test_a_good_run_has_times_memory_and_environment(make_job):
+    num_bytes = 64 * MIB
+    found = measure(make_job("adder", T=num_bytes // 4), LIMITS, loader="loaders:adder")
+    assert (found.status, found.reason) == ("ok", None)
+    assert len(found.wall_s) >= 5
+    assert found.num_warmup >= 1
+    assert found.interval_s[0] <= found.median_s <= found.interval_s[1]
+    assert 1e-4 < found.median_s < 10
+    # x, x + 1, and the 1: a float64 scalar of 8 bytes and its float32 copy of 4
+    assert found.peak_allocated_bytes == 2 * num_bytes + 8 + 4
+    growth_bytes = found.peak_resident_bytes - found.baseline_resident_bytes
+    assert growth_bytes == pytest.approx(num_bytes, rel=0.1)
+    assert found.environment.torch_version
+    assert found.started_at.endswith("+00:00")
+    assert (found.time_limit_s, found.memory_limit_bytes) == (60, 2**31)
+
+
+def test_resident_memory_owes_nothing_to_the_caller(make_job):
+    held = b"x" * (700 * MIB)  # ru_maxrss of a child starts at what its parent holds
+    found = measure(make_job("adder", T=1000), LIMITS, loader="loaders:adder")
+    assert found.peak_resident_bytes < len(held)
+
+
+def test_too_long_a_run_is_stopped_and_says_where_the_limit_was(make_job):
+    start_s = time.monotonic()
+    found = run(make_job("sleeps", s=60), Limits(time_s=3, memory_bytes=2**31))
+    assert time.monotonic() - start_s < 10
+    assert found.status == "timeout"
+    assert found.reason.startswith("stopped at the time limit of 3 s; it had held 0.")
+    assert (found.wall_s, found.peak_allocated_bytes) == ((), None)
+    assert found.peak_resident_bytes > 10 * MIB
+    assert found.baseline_resident_bytes is None
+
+
+@pytest.mark.parametrize("kind", ["holds memory", "child holds memory"])
+def test_too_large_a_run_is_stopped_and_says_how_far_it_got(make_job, kind):
+    found = run(make_job(kind), Limits(time_s=60, memory_bytes=700 * MIB))
+    assert found.status == "memory"
+    assert found.reason.startswith("stopped at the memory limit of 0.68 GiB: it held 0.")
+    assert 700 * MIB < found.peak_resident_bytes < 1000 * MIB
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "reason"),
+    [
+        ("loads badly", "failed", "while loading: ValueError: no such layer"),
+        ("raises", "failed", "while running: KeyError: 'gate'"),
+        ("leaves", "failed", "while running: SystemExit: 7"),
+        ("exits", "failed", "the process ended with exit code 3 before it gave a result: last words"),
+        ("crashes", "failed", "the process ended by SIGSEGV before it gave a result."),
+        ("closes everything", "failed", "the process ended with exit code 0 before it gave a result."),
+        ("memory error", "memory", "while running: MemoryError"),
+        ("is killed", "memory", "killed by the system, most likely for want of memory; it held 0."),
+        ("asks for too much", "memory", "while running: RuntimeError: DefaultCPUAllocator: can't allocate memory: you"),
+    ],
+)
+def test_each_bad_end_is_told_in_one_sentence(make_job, kind, status, reason):
+    found = run(make_job(kind))
+    assert (found.status, found.reason[: len(reason)]) == (status, reason)
+    assert "\n" not in found.reason
+    assert "Traceback" not in found.reason
+
+
+def test_a_loader_that_does_not_exist_is_told(make_job):
+    found = run(make_job(), loader="loaders:missing")
+    assert (found.status, found.reason.partition(" has ")[2]) == ("failed", "no attribute 'missing'")
+
+
+@pytest.mark.parametrize("kind", ["prints", "reads input"])
+def test_standard_streams_are_the_modules_own(make_job, kind):
+    found = run(make_job(kind))
+    assert (found.status, found.reason) == ("ok", None)
+
+
+def test_times_outlive_a_recording_of_allocations_that_takes_too_long(make_job):
+    found = run(make_job("slow while recorded"), Limits(time_s=5, memory_bytes=2**31))
+    assert found.status == "ok"
+    assert len(found.wall_s) >= 5
+    assert found.peak_allocated_bytes is None
+    assert found.reason.startswith("the peak of allocated memory is unknown: stopped at the time limit of 5 s")
+
+
+def test_nothing_outlives_a_stopped_run(make_job, tmp_path):
+    run(make_job("leaves child", file=str(tmp_path / "pid")), Limits(time_s=3, memory_bytes=2**31))
+    child = int((tmp_path / "pid").read_text())
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+
+
+def test_the_text_of_a_job_is_read_and_checked(make_job, tmp_path):
+    text = tmp_path / "text"
+    text.write_bytes(b"a short text")
+    job = make_job(text_sha256=hashlib.sha256(b"a short text").hexdigest())
+    assert run(job, text_path=text, loader="loaders:reads_text").status == "ok"
+    with pytest.raises(BadTarget, match="give the path of its file"):
+        run(job)
+    with pytest.raises(BadTarget, match=r"cannot read the text .*: No such file"):
+        run(job, text_path=tmp_path / "missing")
+    text.write_bytes(b"another text")
+    with pytest.raises(BadTarget, match="is not the text of the job"):
+        run(job, text_path=text)
+
+
+def test_default_limits_leave_a_share_of_memory():
+    assert 0 < Limits().memory_bytes <= available_bytes() < psutil.virtual_memory().total
+    assert Limits().memory_bytes == pytest.approx(MEMORY_SHARE * available_bytes(), rel=0.1)
+
+
+@pytest.mark.parametrize("bad", [{"time_s": 0}, {"time_s": float("nan")}, {"memory_bytes": -1}])
+def test_limits_that_allow_nothing_are_refused(bad):
+    with pytest.raises(ValueError, match="limit is a number of"):
+        Limits(**bad)
+
+
+def test_the_worker_ends_when_its_parent_is_killed(tmp_path):
+    script = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+from seqcost.measure import measure
+from seqcost.records import Job
+target = {{"kind": "leaves", "file": {str(tmp_path / "runs")!r}, "sleep_s": 60}}
+measure(Job(target=target, phase="forward", B=1, T=1), loader="loaders:counts_runs")
+"""
+    with subprocess.Popen([sys.executable, "-c", script]) as parent:
+        worker = wait_for(lambda: (tmp_path / "runs").exists() and (tmp_path / "runs").read_text())
+        parent.kill()
+    pid = int(worker.split()[1])
+    assert wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def wait_for(condition, allowed_s=30):
+    end_s = time.monotonic() + allowed_s
+    while not (found := condition()):
+        assert time.monotonic() < end_s, "waited too long"
+        time.sleep(0.02)
+    return found
