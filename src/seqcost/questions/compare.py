@@ -23,7 +23,8 @@ from seqcost.formulas.catalogue import configure, entry
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.parts.workload import Workload
 from seqcost.measure import Limits, sweep
-from seqcost.questions.count import Count, count, whole
+from seqcost.questions.cost import Count
+from seqcost.questions.count import count, whole
 from seqcost.questions.targets import resolve_sizes, spec_of
 from seqcost.records import Job, Run, Store
 
@@ -228,7 +229,7 @@ def _all_fields(names: Sequence[str]) -> set[str]:
 
 
 def _count(name: str, fitting: Mapping[str, Any], length: int, batch: int, phase: str, dtype: str) -> Count:
-    answer: Count = count(name, sizes=fitting[name], length=length, batch=batch, phase=phase, dtype=dtype)  # type: ignore[arg-type]
+    answer: Count = count(name, sizes=fitting[name], length=length, batch=batch, phase=phase, dtype=dtype)
     return answer
 
 
@@ -304,7 +305,7 @@ def _agreement(
             batch=batch,
             phase=phase,
             dtype=dtype,
-            trace=True,  # type: ignore[arg-type]
+            trace=True,
         )
         out.append(Agreement(name, length, formula.flops, traced.flops, traced.rung, traced.peak_bytes))
     return tuple(out)

@@ -1,106 +1,23 @@
 """What does it cost? One target, one length (or several), one phase: an answer made of Bills.
 
 An architecture or preset is answered from its formulas, without PyTorch; code, a live module, or `trace=True` by
-tracing. What a source cannot give is None and listed under `uncounted` with the reason, never 0.
-
-JSON contract of `Count.to_dict()`, stable: keys target, sizes, phase, dtype, conventions, rung, flops, pointwise,
-params, bytes_moved, saved_bytes, state_bytes, peak_bytes, depth, lines, uncounted, polynomials.
+tracing. The answer is a `Count`: see cost.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from seqcost.algebra import Bill, Kind, Polynomial, Samples, lift
-from seqcost.algebra.rendering import plain
+from seqcost.algebra import Polynomial, Samples, lift
 from seqcost.errors import BadSize, UnknownName
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.parts.workload import Workload
+from seqcost.questions.cost import CONVENTIONS, TOTALS, Count
 from seqcost.questions.lengths import parse_length
-from seqcost.questions.phases import PHASES, Bills, by_formula
-from seqcost.questions.targets import formula_of, resolve_sizes
-
-Phase = Literal["forward", "train", "prefill", "decode"]
+from seqcost.questions.phases import PHASES, by_formula
+from seqcost.questions.targets import formula_of
 
 ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 LIFTED_AT = (1, 2, 3, 5, 8, 13, 21)
-
-CONVENTIONS = {
-    "flop": "one multiply or one add; a multiply-add is two",
-    "flops": "contractions only (matrix products, convolutions, FFTs); pointwise operations apart",
-    "causal": "full: the whole rectangle of scores is counted",
-    "lookup": "0 FLOPs; bytes count",
-    "head": "counted, tied or not",
-    "bytes_moved": "every operator reads each operand once and writes each result once",
-    "depth": "longest chain of dependent operators; a fused recurrent kernel is one a token",
-}
-
-
-@dataclass(frozen=True)
-class Count:
-    """The cost of one target at one length."""
-
-    target: str
-    sizes: Mapping[str, Any]
-    phase: str
-    dtype: str
-    rung: str
-    bills: Bills
-    peak_bytes: int | None
-    uncounted: tuple[Mapping[str, Any], ...]
-    polynomials: Mapping[str, Polynomial | Samples]
-    conventions: Mapping[str, str]
-
-    @property
-    def flops(self) -> int:
-        """FLOPs of contractions."""
-        return int(self.bills.flops.total(Kind.CONTRACTION))
-
-    @property
-    def pointwise(self) -> int:
-        """Pointwise operations."""
-        return int(self.bills.flops.total(Kind.POINTWISE))
-
-    @property
-    def params(self) -> int:
-        """Trainable scalars."""
-        return int(self.bills.params.total())
-
-    @property
-    def lines(self) -> tuple[Mapping[str, Any], ...]:
-        """Every line of every bill, as plain data."""
-        bills = [self.bills.flops, self.bills.params, self.bills.moved, self.bills.saved, self.bills.state]
-        return tuple(row for bill in bills if bill is not None for row in bill.to_dict()["lines"])
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON contract; see the module's head."""
-        return {
-            "target": self.target,
-            "sizes": dict(self.sizes),
-            "phase": self.phase,
-            "dtype": self.dtype,
-            "conventions": dict(self.conventions),
-            "rung": self.rung,
-            "flops": self.flops,
-            "pointwise": self.pointwise,
-            "params": self.params,
-            "bytes_moved": _total(self.bills.moved),
-            "saved_bytes": _total(self.bills.saved),
-            "state_bytes": _total(self.bills.state),
-            "peak_bytes": self.peak_bytes,
-            "depth": _total(self.bills.depth),
-            "lines": list(self.lines),
-            "uncounted": [dict(item) for item in self.uncounted],
-            "polynomials": {name: curve.to_dict() for name, curve in self.polynomials.items()},
-        }
-
-    def __str__(self) -> str:
-        bill = self.bills.flops.group(2)
-        return f"{self.target}, {self.phase}, T = {self.sizes['T']}\n{bill}"
-
-
-def _total(bill: Bill | None) -> Any:
-    return None if bill is None else plain(bill.total())
 
 
 def count(
@@ -109,9 +26,9 @@ def count(
     length: int | str | Sequence[int] = 1024,
     batch: int = 1,
     source: int | None = None,
-    phase: Phase = "forward",
+    phase: str = "forward",
     dtype: str = "float32",
-    causal: Literal["full", "half"] = "full",
+    causal: str = "full",
     sizes: Mapping[str, Any] | None = None,
     inputs: Any = None,
     trace: bool = False,
@@ -218,16 +135,6 @@ def _polynomials(config: Component, run: Any, phase: str) -> dict[str, Polynomia
     return out
 
 
-TOTALS: dict[str, Any] = {
-    "flops": lambda bills: bills.flops.total(Kind.CONTRACTION),
-    "pointwise": lambda bills: bills.flops.total(Kind.POINTWISE),
-    "bytes_moved": lambda bills: None if bills.moved is None else bills.moved.total(),
-    "saved_bytes": lambda bills: None if bills.saved is None else bills.saved.total(),
-    "state_bytes": lambda bills: None if bills.state is None else bills.state.total(),
-    "depth": lambda bills: None if bills.depth is None else bills.depth.total(),
-}
-
-
 def _lengths(length: Any) -> list[int]:
     given: Iterable[Any] = length if isinstance(length, list | tuple | range) else [length]
     out = [parse_length(item) if isinstance(item, str) else whole(item, "length") for item in given]
@@ -241,6 +148,3 @@ def whole(value: Any, what: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise BadSize(f"{what} = {value!r} was given; a whole number of at least 1 is allowed.")
     return value
-
-
-__all__ = ["CONVENTIONS", "ITEMSIZE", "Count", "Phase", "count", "count_formula", "resolve_sizes", "whole"]

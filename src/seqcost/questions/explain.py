@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from seqcost.algebra import Bill, Kind, Size, symbol, symbols
-from seqcost.algebra.rendering import formula_to_latex, plain, size_to_text
+from seqcost.algebra.rendering import formula_to_latex, plain
 from seqcost.formulas.catalogue import Entry, entry
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.parts.workload import Workload
@@ -152,6 +152,3 @@ def _large(amount: Size) -> Size:
     import sympy
 
     return amount.replace(sympy.Piecewise, lambda *branches: branches[0][0])
-
-
-__all__ = ["QUESTIONS", "Explanation", "Section", "explain", "size_to_text"]

@@ -1,7 +1,6 @@
 """What the formulas answer in each phase: the Bills of a forward pass, a training step, a prefill, a decoding step."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from seqcost.algebra import Bill, Kind
@@ -9,20 +8,9 @@ from seqcost.errors import BadSize
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.parts.head import CrossEntropy
 from seqcost.formulas.parts.workload import Workload
+from seqcost.questions.cost import Bills
 
 PHASES = ("forward", "train", "prefill", "decode")
-
-
-@dataclass(frozen=True)
-class Bills:
-    """The Bills of one phase; None where the source cannot tell."""
-
-    flops: Bill
-    params: Bill
-    moved: Bill | None
-    saved: Bill | None
-    state: Bill | None
-    depth: Bill | None
 
 
 def by_formula(config: Component, run: Workload, phase: str) -> tuple[Bills, tuple[Mapping[str, Any], ...]]:

@@ -5,8 +5,7 @@ from typing import Any
 
 from seqcost.algebra import Bill, Kind
 from seqcost.errors import BadTarget
-from seqcost.questions.count import CONVENTIONS, Count
-from seqcost.questions.phases import Bills
+from seqcost.questions.cost import CONVENTIONS, Bills, Count
 from seqcost.questions.targets import formula_of, spec_of
 from seqcost.trace import Target, Trace, trace
 

@@ -2,7 +2,10 @@
 
 import base64
 import html
-from collections.abc import Mapping, Sequence
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -31,61 +34,67 @@ MEASURED = (
 
 
 def points_table(answer: Row) -> Table:
-    """A row a target and length."""
-    measured = any("status" in point for point in answer["points"])
+    """By formula, a row a target and length."""
     columns = [c for c in COUNTED if any(point[c[0]] is not None for point in answer["points"])]
+    rows = [
+        [point["target"], f"{point['T']:,}", *(_amount(point[key], unit) for key, _, unit, _ in columns)]
+        for point in answer["points"]
+    ]
     headings = ["<target", "T", *(heading for _, heading, _, _ in columns)]
-    if measured:
-        headings += ["time", "± ", "peak", "resident"]
-    rows = []
-    for point in answer["points"]:
-        row = [point["target"], f"{point['T']:,}", *(_amount(point[key], unit) for key, _, unit, _ in columns)]
-        rows.append(row + (_measured_cells(point) if measured else []))
-    note = "Left of 'time' by formula, right of it measured on this machine." if measured else ""
-    return Table.of(f"{answer['phase']}, a row a length", headings, rows, note)
+    return Table.of(f"{answer['phase']}, by formula", headings, rows)
+
+
+def measured_table(answer: Row) -> Table:
+    """On this machine, a row a target and length."""
+    rows = [_measured_row(point) for point in answer["points"] if "status" in point]
+    note = "± half the interval of the median. Peak: allocated tensors; resident: the whole process, PyTorch included."
+    headings = ("<target", "T", "time", "±", "peak", "resident", "<")
+    return Table.of(f"{answer['phase']}, measured on this machine", headings, rows, note)
 
 
 def _amount(value: Any, unit: str) -> str:
     return "—" if value is None else scaled(Fraction(value), unit)
 
 
-def _measured_cells(point: Row) -> list[str]:
-    if "status" not in point:
-        return ["", "", "", ""]
-    if point["status"] != "ok":
-        return [
-            str(point["status"]),
-            "",
-            _amount(point["peak_allocated_bytes"], "B"),
-            _amount(point["peak_resident_bytes"], "B"),
-        ]
-    interval = point["interval_s"]
-    half = "" if interval is None else f"{50 * (interval[1] - interval[0]) / point['median_s']:.0f} %"
+def _measured_row(point: Row) -> list[str]:
+    interval, median = point["interval_s"], point["median_s"]
     return [
-        seconds(point["median_s"]),
-        half,
+        point["target"],
+        f"{point['T']:,}",
+        "—" if median is None else seconds(median),
+        "" if interval is None else f"{50 * (interval[1] - interval[0]) / median:.0f} %",
         _amount(point["peak_allocated_bytes"], "B"),
         _amount(point["peak_resident_bytes"], "B"),
+        "" if point["status"] == "ok" else str(point["status"]),
     ]
 
 
 def crossovers_table(answer: Row) -> Table:
-    """Where one overtakes another, or that it never does."""
+    """Where one overtakes another; where none ever does, the order that holds at every length."""
     names = {key: title for key, _, _, title in COUNTED}
     rows = [
         (
-            names.get(c["quantity"], c["quantity"]),
+            names.get(c["quantity"], f"measured {c['quantity']}"),
             f"{c['rising']} over {c['other']}",
             f"T = {c['length']:,}" if c["how"] == "solved" else f"T ≈ {c['length']:,.0f}",
             c["how"] if c["how"] == "solved" else f"{c['how']} between {c['low']:,} and {c['high']:,}",
         )
         for c in answer["crossovers"]
     ]
-    rows += [
-        (names.get(d["quantity"], d["quantity"]), f"{d['costly']} over {d['cheap']}", "every T", "solved: none crosses")
-        for d in answer["dominances"]
-    ]
+    rows += [(names.get(q, q), order, "every T", "solved") for q, order in _orders(answer["dominances"])]
     return Table.of("crossovers: from this length on the first costs more", ("<in", "<who", "<from", "<how"), rows)
+
+
+def _orders(dominances: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    """`a over b over c` for each quantity in which all pairs are ordered; else the pairs."""
+    for quantity in dict.fromkeys(d["quantity"] for d in dominances):
+        pairs = [(d["costly"], d["cheap"]) for d in dominances if d["quantity"] == quantity]
+        wins = Counter(costly for costly, _ in pairs)
+        ordered = sorted({name for pair in pairs for name in pair}, key=lambda name: -wins[name])
+        if len(pairs) == len(ordered) * (len(ordered) - 1) // 2:
+            yield quantity, " over ".join(ordered)
+        else:
+            yield from ((quantity, f"{costly} over {cheap}") for costly, cheap in pairs)
 
 
 def agreement_table(answer: Row) -> Table:
@@ -130,6 +139,8 @@ def complexity_table(answer: Row) -> Table:
 def tables(answer: Row) -> list[Table]:
     """All tables of a comparison, in reading order."""
     out = [points_table(answer), crossovers_table(answer), complexity_table(answer)]
+    if any("status" in point for point in answer["points"]):
+        out.insert(1, measured_table(answer))
     return [*out, agreement_table(answer)] if answer["agreement"] else out
 
 
@@ -166,14 +177,11 @@ def _marks(answer: Row, key: str, series: Sequence[Series]) -> list[tuple[float,
 
 
 def _interpolated(curve: Series, x: float) -> float:
-    import math
-
-    for (x0, y0), (x1, y1) in zip(
-        zip(curve.x, curve.y, strict=True), list(zip(curve.x, curve.y, strict=True))[1:], strict=False
-    ):
+    """Height of a curve between its points, along the straight line of the plot."""
+    points = list(zip(curve.x, curve.y, strict=True))
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
         if x0 <= x <= x1:
-            share = math.log(x / x0) / math.log(x1 / x0)
-            return y0 * (y1 / y0) ** share
+            return y0 * math.exp(math.log(y1 / y0) * math.log(x / x0) / math.log(x1 / x0))
     return curve.y[-1]
 
 
