@@ -9,7 +9,7 @@ import typer
 
 from seqcost.cli import options
 from seqcost.errors import BadSize
-from seqcost.questions.lengths import parse_length, parse_lengths
+from seqcost.questions.lengths import parse_lengths, parse_whole
 
 
 def compare_command(
@@ -46,16 +46,16 @@ def compare_command(
     from seqcost.records import this_environment
     from seqcost.report.comparisons import tables, write_report
 
-    bounds: dict[str, Any] = {"time_s": float(parse_length(time_limit))}
+    bounds: dict[str, Any] = {"time_s": float(parse_whole(time_limit, "--time-limit"))}
     if memory_limit is not None:
-        bounds["memory_bytes"] = parse_length(memory_limit)
+        bounds["memory_bytes"] = parse_whole(memory_limit, "--memory-limit")
     asked = parse_lengths(lengths or ["64..4096"])
     with _progress(len(set(targets)) * len(asked), shown=measure) as on_run:
         answer = compare(
             targets,
             lengths=asked,
             sizes=options.sizes_from(assignments, width, layers, heads, vocab),
-            batch=parse_length(batch),
+            batch=parse_whole(batch, "--batch"),
             phase=phase,
             dtype=dtype,
             measure=measure,
@@ -91,10 +91,14 @@ def _progress(total: int, *, shown: bool) -> Iterator[Callable[[Any], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("measuring", total=total, completed=-1)
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task("measuring", total=total, completed=-1)
 
-        def on_run(job: Any) -> None:
-            bar.update(task, advance=1, description=str(job))
+    def on_run(job: Any) -> None:
+        bar.start()  # with the first run: what is refused before it leaves no trace of a bar
+        bar.update(task, advance=1, description=str(job))
 
+    try:
         yield on_run
+    finally:
+        bar.stop()

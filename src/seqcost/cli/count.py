@@ -6,7 +6,7 @@ import typer
 
 from seqcost.cli import options
 from seqcost.questions.count import count
-from seqcost.questions.lengths import parse_length, parse_lengths
+from seqcost.questions.lengths import parse_lengths, parse_whole
 
 
 def count_command(
@@ -35,12 +35,12 @@ def count_command(
 ) -> None:
     """FLOPs, memory, traffic and depth of TARGET, by line, with the formula in T."""
     lengths = parse_lengths(length or ["1024"])
-    most = parse_length(lines)
+    most = parse_whole(lines, "--lines")
     answers = count(
         target,
         length=lengths,
-        batch=parse_length(batch),
-        source=None if source is None else parse_length(source),
+        batch=parse_whole(batch, "--batch"),
+        source=None if source is None else parse_whole(source, "--source"),
         phase=phase,
         dtype=dtype,
         causal=causal,

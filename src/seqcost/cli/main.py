@@ -1,6 +1,7 @@
 """The `seqcost` command: verbs, one a file. A user's mistake is one sentence on stderr and exit code 2."""
 
 import sys
+from typing import Any
 
 import typer
 
@@ -21,10 +22,19 @@ app.command("compare")(compare.compare_command)
 app.command("results")(results.results_command)
 
 
+# typer brings click inside; this is its class for a command line that cannot be read.
+_UsageError: Any = typer.BadParameter.__base__
+
+
 def main() -> None:
     """Run the command line."""
     try:
-        app()
+        app(standalone_mode=False)
+    except _UsageError as error:
+        command = error.ctx.command_path if error.ctx else "seqcost"
+        message = error.format_message().rstrip(".")
+        print(f"seqcost: {message}; see {command} --help." if message else error.ctx.get_help(), file=sys.stderr)  # noqa: T201
+        raise SystemExit(2) from None
     except SeqcostError as error:
         print(f"seqcost: {error}", file=sys.stderr)  # noqa: T201  # the one place that speaks to stderr
         raise SystemExit(2) from None

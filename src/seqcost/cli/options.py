@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seqcost.questions.lengths import parse_length
+from seqcost.questions.lengths import parse_whole
 from seqcost.questions.targets import parse_assignment
 
 SetOption = Annotated[
@@ -29,7 +29,7 @@ def sizes_from(
     """`--set` and the friendly words as one mapping."""
     sizes = dict(parse_assignment(text) for text in assignments or ())
     friendly = {"width": width, "layers": layers, "heads": heads, "vocab": vocab}
-    return sizes | {word: parse_length(value) for word, value in friendly.items() if value is not None}
+    return sizes | {word: parse_whole(value, f"--{word}") for word, value in friendly.items() if value is not None}
 
 
 def show(

@@ -1,13 +1,15 @@
 """`seqcost results`: what has been measured, and its export."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seqcost.cli import options
 from seqcost.errors import BadTarget
-from seqcost.records import Run, Store
+
+if TYPE_CHECKING:
+    from seqcost.records import Store
 
 
 def results_command(
@@ -19,6 +21,9 @@ def results_command(
     as_csv: options.Csv = False,
 ) -> None:
     """Every measured run on record, a row each; runs of different machines stay apart."""
+    from seqcost.records import Store
+    from seqcost.records.export import row
+
     if store is not None and not store.exists():
         raise BadTarget(f"the store {store} does not exist; give one that compare --measure has written.")
     with Store(store) as kept:
@@ -27,7 +32,7 @@ def results_command(
             typer.echo(f"wrote {export}")
             return
         runs = list(kept.runs())
-    rows = [_row(run) for run in runs]
+    rows = [row(run) for run in runs]
 
     def csv() -> str:
         from seqcost.report.table import rows_to_csv
@@ -42,13 +47,7 @@ def results_command(
     options.show(as_json=as_json, as_csv=as_csv, data=lambda: [run.to_dict() for run in runs], csv=csv, rich=tables)
 
 
-def _row(run: Run) -> dict[str, Any]:
-    from seqcost.records.export import row
-
-    return row(run)
-
-
-def _export(kept: Store, path: Path) -> None:
+def _export(kept: "Store", path: Path) -> None:
     writers = {".csv": kept.export_csv, ".parquet": kept.export_parquet}
     if path.suffix not in writers:
         raise BadTarget(f"--export {path} was given; a name that ends in .csv or .parquet is allowed.")

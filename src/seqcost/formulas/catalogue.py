@@ -70,10 +70,12 @@ CATALOGUE: dict[str, Entry] = {
     ),
     # models
     "transformer": Entry(
-        "decoder Transformer language model", "model", "stacks/transformer", Transformer, presets.transformer, "UDLH", "transformer-block"
+        "decoder Transformer language model",
+        "model", "stacks/transformer", Transformer, presets.transformer, "UDLH", "transformer-block",
     ),
     "encoder": Entry(
-        "bidirectional encoder Transformer", "model", "stacks/transformer", Transformer, presets.encoder, "UDLH", "transformer-block"
+        "bidirectional encoder Transformer",
+        "model", "stacks/transformer", Transformer, presets.encoder, "UDLH", "transformer-block",
     ),
     "encoder-decoder": Entry(
         "Transformer with encoder, decoder and cross-attention",

@@ -5,6 +5,7 @@ each is run in a process of its own and the record stands beside. Crossovers: in
 formulas, to the token; in measured time and memory interpolated between the lengths that bracket them.
 """
 
+import dataclasses
 import hashlib
 import itertools
 import math
@@ -175,7 +176,7 @@ def compare(
     fitting = {name: _fitting(name, sizes or {}) for name in names}
     refused = sorted(set(sizes or {}) - {word for given in fitting.values() for word in given})
     if refused:
-        raise UnknownName.among(f"size of {', '.join(names)}", refused[0], _all_fields(names))
+        raise UnknownName.among(f"size of {', '.join(names)}", refused[0], set().union(*map(_fields, names)))
     configs = {name: configure(name, **resolve_sizes(name, fitting[name])) for name in names}
     runs: dict[tuple[str, int], Run] = {}
     digest = None if text is None else text_digest(text, configs)
@@ -220,12 +221,12 @@ def _distinct(targets: Sequence[str]) -> list[str]:
 def _fitting(name: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
     """The sizes that this target has: one command line serves an attention model and an RNN alike."""
     letters = resolve_sizes(name, sizes)
-    fields = entry(name).config.__dataclass_fields__  # type: ignore[attr-defined]
+    fields = _fields(name)
     return {word: sizes[word] for word, letter in zip(sizes, letters, strict=True) if letter in fields}
 
 
-def _all_fields(names: Sequence[str]) -> set[str]:
-    return {f for name in names for f in entry(name).config.__dataclass_fields__}  # type: ignore[attr-defined]
+def _fields(name: str) -> set[str]:
+    return {field.name for field in dataclasses.fields(entry(name).config)}  # type: ignore[arg-type]
 
 
 def _count(name: str, fitting: Mapping[str, Any], length: int, batch: int, phase: str, dtype: str) -> Count:

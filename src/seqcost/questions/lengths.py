@@ -12,14 +12,15 @@ from seqcost.errors import BadSize
 _SUFFIX = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _NUMBER = re.compile(r"(\d[\d_]*)(?:\^(\d{1,3})|e(\d{1,3})|([kmg]))?", re.IGNORECASE)
 _ALLOWED = "a whole number of at least 1 (1024, 128k, 1M, 10^30), a list (64,256) or a range (128..1M) is allowed"
+_ONE_ALLOWED = "a whole number of at least 1 (64, 4k, 10^6) is allowed"
 MOST_LENGTHS = 1_000_000
 
 
-def parse_length(text: str) -> int:
-    """One length; anything else raises BadSize."""
+def parse_whole(text: str, what: str, allowed: str = _ONE_ALLOWED) -> int:
+    """One whole number of at least 1, with the suffixes of lengths; anything else raises BadSize."""
     found = _NUMBER.fullmatch(text.strip())
     if found is None:
-        raise BadSize(f"length {text!r} was given; {_ALLOWED}.")
+        raise BadSize(f"{what} {text!r} was given; {allowed}.")
     digits, power, exponent, suffix = found.groups()
     value = int(digits.replace("_", ""))
     if power is not None:
@@ -28,8 +29,13 @@ def parse_length(text: str) -> int:
         value = value * 10 ** int(exponent)
     value *= _SUFFIX[(suffix or "").lower()]
     if value < 1:
-        raise BadSize(f"length {text!r} was given; {_ALLOWED}.")
+        raise BadSize(f"{what} {text!r} was given; {allowed}.")
     return value
+
+
+def parse_length(text: str) -> int:
+    """One length."""
+    return parse_whole(text, "length", _ALLOWED)
 
 
 def parse_lengths(texts: Iterable[str]) -> list[int]:

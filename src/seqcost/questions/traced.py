@@ -51,9 +51,8 @@ def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen
         uncounted.append({"quantity": "peak_bytes", "reason": "too long to follow, and no polynomial at short lengths"})
     if seen.no_polynomials:
         uncounted.append({"quantity": "polynomials", "reason": seen.no_polynomials})
-    conventions = dict(CONVENTIONS) | {
-        "coverage": f"{100 * seen.coverage.operators:.4g} % of operators, {100 * seen.coverage.moved_bytes:.4g} % of bytes"
-    }
+    operators, moved = 100 * seen.coverage.operators, 100 * seen.coverage.moved_bytes
+    conventions = dict(CONVENTIONS) | {"coverage": f"{operators:.4g} % of operators, {moved:.4g} % of bytes"}
     at = {"B": seen.B, "T": seen.T} | ({} if source is None else {"S": source})
     bills = Bills(
         flops=seen.flops,

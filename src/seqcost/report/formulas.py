@@ -8,7 +8,7 @@ from typing import Any
 from seqcost.algebra.rendering import formula_to_latex, size_to_text
 from seqcost.report.table import Table
 
-_SUBSCRIPTS = {"{t-1}": "ₜ₋₁", "t": "ₜ", "{h-1}": "ₕ₋₁", "1": "₁", "2": "₂", "i": "ᵢ", "o": "ₒ", "k": "ₖ", "v": "ᵥ", "r": "ᵣ", "n": "ₙ"}  # fmt: skip
+_SUBSCRIPTS = {"{t-1}": "ₜ₋₁"} | dict(zip("t12iokvrn", "ₜ₁₂ᵢₒₖᵥᵣₙ", strict=True))
 
 
 def equation_to_text(latex: str) -> str:

@@ -131,28 +131,37 @@ _RESULT_WEIGHTS = {
 }  # fmt: skip
 
 _OPERAND_WEIGHTS = {
-    name: 1
-    for name in (
-        "sum mean amax amin max min prod argmax argmin any all norm linalg_vector_norm nansum count_nonzero aminmax "
-        "cumsum cumprod cummax cummin _cummax_helper _cummin_helper logcumsumexp _logcumsumexp topk kthvalue median "
-        "mode bincount histc searchsorted bucketize nll_loss_forward nll_loss2d_forward mse_loss l1_loss"
-    ).split()
-} | {"var": 2, "var_mean": 2, "std": 2, "std_mean": 2, "logsumexp": 3}
+    # Reductions and running sums
+    "sum": 1, "mean": 1, "prod": 1, "amax": 1, "amin": 1, "max": 1, "min": 1, "aminmax": 1, "argmax": 1, "argmin": 1,
+    "any": 1, "all": 1, "norm": 1, "linalg_vector_norm": 1, "nansum": 1, "count_nonzero": 1, "bincount": 1,
+    "cumsum": 1, "cumprod": 1, "cummax": 1, "cummin": 1, "_cummax_helper": 1, "_cummin_helper": 1,
+    "logcumsumexp": 1, "_logcumsumexp": 1, "nll_loss_forward": 1, "nll_loss2d_forward": 1,
+    "var": 2, "var_mean": 2, "std": 2, "std_mean": 2, "logsumexp": 3,
+    # A selection is one pass over the row
+    "topk": 1, "kthvalue": 1, "median": 1, "mode": 1, "searchsorted": 1, "bucketize": 1,
+    "embedding_dense_backward": 1,
+}  # fmt: skip
 
 _NOTHING = (
-    "clone _to_copy copy contiguous cat stack empty empty_like empty_strided new_empty new_empty_strided zeros "
-    "zeros_like new_zeros ones ones_like new_ones full full_like new_full scalar_tensor fill zero arange linspace eye "
-    "tril triu tril_indices triu_indices where masked_fill masked_select masked_scatter nonzero roll flip rot90 "
-    "repeat index index_select gather take take_along_dim embedding constant_pad_nd pad reflection_pad1d "
-    "replication_pad1d slice_scatter select_scatter diagonal_scatter as_strided_scatter scatter index_copy index_fill "
-    "select_backward slice_backward unfold_backward as_strided_copy diagonal_backward lift_fresh lift_fresh_copy lift "
-    "normal uniform bernoulli random randint randint_like rand rand_like randn randn_like randperm exponential "
-    "multinomial resize set _resize_output one_hot _local_scalar_dense item _unsafe_index unfold_copy expand_copy "
-    "repeat_interleave _reshape_copy view_copy nll_loss_backward nll_loss2d_backward view_as_real_copy complex real "
-    "channel_shuffle pixel_shuffle _assert_async _functional_assert_async sym_size _unsafe_masked_index "
-    "_embedding_bag_dense_backward isin_copy split_with_sizes_copy unbind_copy block_diag _pack_padded_sequence "
-    "triangular_mask new_full_like value_selecting_reduction_backward _assert_scalar"
-).split()
+    # Copies and casts
+    "clone", "_to_copy", "copy", "cat", "stack", "repeat", "roll", "flip", "rot90", "repeat_interleave", "block_diag",
+    "constant_pad_nd", "reflection_pad1d", "replication_pad1d", "lift_fresh", "lift_fresh_copy", "complex",
+    "as_strided_copy", "view_copy", "expand_copy", "unfold_copy", "_reshape_copy",
+    # Fills, counts and random numbers
+    "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "zeros", "zeros_like", "new_zeros",
+    "ones", "ones_like", "new_ones", "full", "full_like", "new_full", "scalar_tensor", "fill", "zero", "arange",
+    "linspace", "eye", "tril_indices", "triu_indices", "resize", "set", "normal", "uniform", "bernoulli", "random",
+    "randint", "randint_like", "rand", "rand_like", "randn", "randn_like", "randperm", "exponential", "multinomial",
+    # Masks
+    "where", "masked_fill", "masked_select", "masked_scatter", "tril", "triu", "nonzero",
+    # Look-ups, and pieces put into their place
+    "embedding", "index", "_unsafe_index", "index_select", "gather", "take", "scatter", "index_copy", "index_fill",
+    "slice_scatter", "select_scatter", "diagonal_scatter", "as_strided_scatter", "select_backward", "slice_backward",
+    "diagonal_backward", "unfold_backward", "value_selecting_reduction_backward", "nll_loss_backward",
+    "nll_loss2d_backward",
+    # Questions
+    "_local_scalar_dense", "_assert_async", "_assert_scalar", "_functional_assert_async",
+)  # fmt: skip
 
 POINTWISE: dict[str, Formula] = (
     {f"aten::{name}": nothing for name in _NOTHING}
@@ -180,7 +189,6 @@ POINTWISE: dict[str, Formula] = (
         "aten::scatter_add": _scatter_add,
         "aten::index_add": _scatter_add,
         "aten::scatter_reduce": _scatter_add,
-        "aten::embedding_dense_backward": of_operand(1),
         "aten::index_put": _index_put,
         "aten::_index_put_impl": _index_put,
         "aten::_unsafe_index_put": _index_put,

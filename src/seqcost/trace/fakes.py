@@ -19,7 +19,7 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-# What running on fake tensors raises where a real run would not: a value is asked for, or an operator has no shape rule.
+# What only a run on fake tensors raises: a value was asked for, or an operator has no rule for its shapes.
 UNFAKEABLE = (
     DataDependentOutputException,
     DynamicOutputShapeException,

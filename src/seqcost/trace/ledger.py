@@ -7,7 +7,7 @@ Depth is the longest chain of dependent operators, followed through storages: an
 recurrence as many as it has time steps, a view none.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,7 +23,7 @@ from seqcost.trace.memory import Memory
 from seqcost.trace.operators import base_name, costs_of
 from seqcost.trace.paths import Paths
 from seqcost.trace.temporaries import temporary_bytes
-from seqcost.trace.traffic import moved_bytes, tensor_bytes
+from seqcost.trace.traffic import UNINITIALISED, moved_bytes
 
 _DEVICE = torch.ops.prim.device.default
 _FUSED_RECURRENCES = ("aten::mkldnn_rnn_layer", "aten::mkldnn_rnn_layer_backward")
@@ -68,14 +68,9 @@ class Ledger(TorchDispatchMode):
         with self._paths.following(), saved_tensors_hooks(self._keep, lambda kept: kept), self:
             yield
 
-    @property
-    def num_calls(self) -> int:
-        """Operators executed."""
-        return sum(entry.calls for entry in self.entries.values())
-
-    def total(self, what: str) -> Any:
-        """Sum of one column: contraction, pointwise or moved_bytes."""
-        return sum((getattr(entry, what) for entry in self.entries.values()), start=0)
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled in here, and the guard against it costs a call an operator
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is _DEVICE:  # autograd asks for every tensor; a fake tensor knows
@@ -101,76 +96,66 @@ class Ledger(TorchDispatchMode):
         return out
 
     def _book(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
-        operands = list(_tensors((args, kwargs)))
-        returned = list(_tensors(out))
-        new = []
-        for tensor in returned:
-            if self.memory.find(tensor) is None:
-                self.memory.find(tensor, resident=True)
-                new.append(tensor)
-        changed = [args[i] if isinstance(i, int) else kwargs.get(i) for i in _written_positions(func)]
-        changed = [t for t in _tensors(changed)]
-        fresh = [t for t in new if not any(t is operand for operand in operands)]
-        if (not fresh and not changed) or torch.Tag.inplace_view in func.tags:
-            return
-        alive = self.memory.mark_peak(temporary_bytes(func, args, kwargs, out))
-        self._follow_depth(func, args, operands, fresh, changed)
-        costs = costs_of(func)
-        kwargs = {name: value for name, value in kwargs.items() if name != "out"}
+        operands = list(tensors_among((args, kwargs)))
+        results = [t for t in tensors_among(out) if self.memory.is_new(t)]
+        for tensor in results:
+            self.memory.hold(tensor)
+        changed = list(tensors_among([args[i] if isinstance(i, int) else kwargs.get(i) for i in _written(func)]))
+        if (not results and not changed) or torch.Tag.inplace_view in func.tags:
+            return  # a view, or a question about a shape
+        alive_bytes = self.memory.mark_peak(temporary_bytes(func, args, kwargs, out))
+        self._follow_depth(func, args, operands, [*results, *changed])
         path, backward = self._paths.now()
-        key = (backward, path, base_name(func))
-        entry = self.entries.get(key)
-        if entry is None:
-            entry = self.entries[key] = Entry(known=costs.known)
+        costs = costs_of(func)
+        entry = self.entries.setdefault((backward, path, base_name(func)), Entry(known=costs.known))
         entry.calls += 1
-        entry.alive_bytes.append(alive)
-        entry.moved_bytes += moved_bytes(func, operands, changed, fresh)
+        entry.alive_bytes.append(alive_bytes)
+        entry.moved_bytes += moved_bytes(func, operands, changed, results)
+        named = {name: value for name, value in kwargs.items() if name != "out"}
         if costs.contraction is not None:
-            entry.contraction += costs.contraction(*args, out=out, **kwargs)
+            entry.contraction += costs.contraction(*args, out=out, **named)
         if costs.pointwise is not None:
-            entry.pointwise += costs.pointwise(*args, out=out, **kwargs)
+            entry.pointwise += costs.pointwise(*args, out=out, **named)
 
-    def _follow_depth(self, func: Any, args: Any, operands: Any, fresh: Any, changed: Any) -> None:
-        steps = cell_steps(args[0]) if base_name(func) in _FUSED_RECURRENCES else 1
-        blocks = [block for block in map(self.memory.find, operands) if block is not None]
-        depth = steps + max((block.depth for block in blocks), default=0)
-        for tensor in (*fresh, *changed):
-            block = self.memory.find(tensor)
-            if block is not None:
-                block.depth = max(block.depth, depth)
+    def _follow_depth(
+        self, func: Any, args: Any, operands: Iterable[torch.Tensor], written: Iterable[torch.Tensor]
+    ) -> None:
+        name = base_name(func)
+        steps = cell_steps(args[0]) if name in _FUSED_RECURRENCES else int(name not in UNINITIALISED)
+        depth = steps + max((self.memory.block(t).depth for t in operands), default=0)
+        for tensor in written:
+            block = self.memory.block(tensor)
+            block.depth = max(block.depth, depth)
         self.depth = max(self.depth, depth)
 
     def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        key = storage._cdata
-        self.memory.find(tensor, resident=True)  # a number that autograd wrapped was made by no operator
-        if key not in self._saved_storages and key not in self._parameters:
-            # Kept storages live until backward, so the identity stays theirs until the forward pass has ended.
-            self._saved_storages.add(key)
+        self.memory.hold(tensor)  # a number that autograd has wrapped was made by no operator
+        # A kept storage lives until backward, so its identity stays its own as long as more are being kept.
+        if storage._cdata not in self._saved_storages and storage._cdata not in self._parameters:
+            self._saved_storages.add(storage._cdata)
             path, _ = self._paths.now()
             self.saved[path] = self.saved.get(path, 0) + storage.nbytes()
         return tensor
 
 
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
+def tensors_among(value: Any) -> Iterator[torch.Tensor]:
+    """Tensors among an operator's arguments or results."""
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, tuple | list):
         for item in value:
-            yield from _tensors(item)
+            yield from tensors_among(item)
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _tensors(item)
+            yield from tensors_among(item)
 
 
 @cache
-def _written_positions(func: Any) -> tuple[Any, ...]:
-    arguments = func._schema.arguments
-    written = []
-    for position, argument in enumerate(arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            written.append(argument.name if argument.kwarg_only else position)
-    return tuple(written)
-
-
-__all__ = ["Entry", "Key", "Ledger", "tensor_bytes"]
+def _written(func: Any) -> tuple[int | str, ...]:
+    """Where the arguments stand that an operator writes to: positions, or names of keyword-only ones."""
+    return tuple(
+        argument.name if argument.kwarg_only else position
+        for position, argument in enumerate(func._schema.arguments)
+        if argument.alias_info is not None and argument.alias_info.is_write
+    )

@@ -29,26 +29,24 @@ class Memory:
     peak_bytes: Any = 0
     blocks: dict[int, Storage] = field(default_factory=dict)
 
+    def is_new(self, tensor: torch.Tensor) -> bool:
+        """Whether nothing known lies in the tensor's memory."""
+        return tensor.untyped_storage()._cdata not in self.blocks
+
     def hold(self, tensor: torch.Tensor) -> None:
-        """Count a tensor that was there before the run."""
-        self.find(tensor, resident=True)
-
-    def find(self, tensor: torch.Tensor, *, resident: bool = False) -> Storage | None:
-        """The storage of a tensor if it is known; with `resident` it becomes known."""
+        """Count a tensor's memory, if it is new, until it dies."""
         storage = tensor.untyped_storage()
-        block = self.blocks.get(storage._cdata)
-        if block is None and resident:
-            block = self.add(storage)
-        return block
-
-    def add(self, storage: torch.UntypedStorage) -> Storage:
-        """A new block, alive until its storage dies."""
         key = storage._cdata
+        if key in self.blocks:
+            return
         block = Storage(storage.nbytes())
-        self.live_bytes += block.num_bytes
         self.blocks[key] = block
+        self.live_bytes += block.num_bytes
         block.watch = weakref.ref(storage, lambda _: self._free(key, block))
-        return block
+
+    def block(self, tensor: torch.Tensor) -> Storage:
+        """What is known about a tensor's memory; nothing about a constant that was never an operator's result."""
+        return self.blocks.get(tensor.untyped_storage()._cdata) or Storage(0)
 
     def mark_peak(self, temporary_bytes: Any = 0) -> Any:
         """Bytes of this moment, with what the running kernel holds besides its tensors; the worst one is kept."""

@@ -50,7 +50,7 @@ class Paths:
 
     def now(self) -> tuple[str, bool]:
         """Path, and whether the backward pass is running."""
-        node = torch._C._current_autograd_node()
+        node: Any = torch._C._current_autograd_node()
         if node is None:
             return (self._open[-1] if self._open else OUTSIDE), False
         if self._open:  # recomputation: the module is called again from within backward

@@ -72,11 +72,7 @@ def extrapolate(seen: Mapping[int, Sighting], T: int) -> Sighting | None:
     longest = seen[max(seen)]
     try:
         entries = {
-            key: Entry(
-                **{c: _at(T, {n: getattr(s.entries.get(key, Entry()), c) for n, s in seen.items()}) for c in COLUMNS},
-                known=entry.known,
-            )
-            for key, entry in longest.entries.items()
+            key: _entry_at(T, [(n, s.entries.get(key, Entry())) for n, s in seen.items()]) for key in longest.entries
         }
         return Sighting(
             entries=entries,
@@ -88,6 +84,13 @@ def extrapolate(seen: Mapping[int, Sighting], T: int) -> Sighting | None:
         )
     except _NoPolynomialError:
         return None
+
+
+def _entry_at(T: int, seen: list[tuple[int, Entry]]) -> Entry:
+    entry = Entry(known=all(e.known for _, e in seen))
+    for column in COLUMNS:
+        setattr(entry, column, _at(T, {n: getattr(e, column) for n, e in seen}))
+    return entry
 
 
 def _worst_moment(T: int, seen: Mapping[int, Sighting]) -> int | None:

@@ -19,6 +19,7 @@ from seqcost.algebra import ceil_div
 from seqcost.formulas.parts.onednn import PAGE, leading_dimension
 from seqcost.trace.operators import base_name
 
+_MIXED_TYPES = ("aten::where", "aten::masked_fill", "aten::copy", "aten::bernoulli", "aten::_to_copy")  # cast nothing
 _FLOAT = 4
 _KEY_BLOCK = 512
 _BOOK_KEEPING = 4664  # oneDNN's alignment of the whole scratchpad and the arrays of pointers in it
@@ -32,8 +33,8 @@ def temporary_bytes(operator: Any, args: Any, kwargs: Any, out: Any) -> Any:
     formula = _FORMULAS.get(base_name(operator))
     if formula is not None:
         return formula(args, kwargs, out)
-    if torch.Tag.pointwise in operator.tags:
-        return _promoted(args, out)
+    if torch.Tag.pointwise in operator.tags and base_name(operator) not in _MIXED_TYPES:
+        return _promoted(args)
     return 0
 
 
@@ -46,7 +47,7 @@ def _copied(tensor: Any) -> Any:
     return 0 if tensor is None or tensor.is_contiguous() else _bytes(tensor)
 
 
-def _promoted(args: Any, out: Any) -> Any:
+def _promoted(args: Any) -> Any:
     operands = [t for t in args if isinstance(t, Tensor)]
     if len(operands) < 2 or len({t.dtype for t in operands}) == 1:
         return 0
@@ -129,7 +130,7 @@ def _pages(size: Any) -> Any:
 
 
 def _lstm(args: Any, kwargs: Any, out: Any) -> Any:
-    x, w_input, w_state = args[0], args[1], args[2]
+    x, w_state = args[0], args[2]
     (T, B, D), N, itemsize = x.shape, w_state.shape[-1], x.element_size()
     bias = 4 * N * itemsize
     gate_row, state_row = leading_dimension(4 * N, itemsize), leading_dimension(N, itemsize)

@@ -15,7 +15,7 @@ from seqcost.trace.operators import base_name
 _OVERWRITTEN = frozenset(
     f"aten::{name}" for name in ("copy", "fill", "zero", "normal", "uniform", "bernoulli", "random", "exponential")
 )
-_UNINITIALISED = frozenset(
+UNINITIALISED = frozenset(
     f"aten::{name}"
     for name in ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "resize", "set")
 )
@@ -59,7 +59,7 @@ def moved_bytes(
 
     """
     name = base_name(operator)
-    if name in _UNINITIALISED:
+    if name in UNINITIALISED:
         return 0
     written: Any = sum(tensor_bytes(t) for t in results)
     if name in _SCATTERED and changed:

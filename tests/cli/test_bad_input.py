@@ -1,0 +1,69 @@
+import pytest
+
+WRONG = [
+    (["count", "nosuch"], "unknown architecture or preset 'nosuch'"),
+    (["count", "lstmm"], "did you mean lstm?"),
+    (["count", "gpt2", "--length", "0"], "length '0' was given; a whole number of at least 1"),
+    (["count", "gpt2", "--length", "-1"], "length '-1' was given"),
+    (["count", "gpt2", "--length", "abc"], "length 'abc' was given"),
+    (["count", "gpt2", "--batch", "x"], "--batch 'x' was given"),
+    (["count", "gpt2", "--width", "0"], "--width '0' was given"),
+    (["count", "gpt2", "--set", "H=7"], "768 does not divide by 7"),
+    (["count", "gpt2", "--set", "D"], "LETTER=VALUE is allowed"),
+    (["count", "gpt2", "--set", "norm=foo"], "choose 'layer', 'rms'"),
+    (["count", "gpt2", "--phase", "sideways"], "unknown phase 'sideways'"),
+    (["count", "gpt2", "--dtype", "int3"], "unknown dtype 'int3'"),
+    (["count", "bert-base", "--phase", "decode"], "sees the future"),
+    (["count", "gpt2", "--nosuch"], "No such option: --nosuch"),
+    (["count"], "Missing argument"),
+    (["nosuch"], "No such command"),
+    (["explain", "nosuch"], "unknown architecture or preset"),
+    (["compare", "lstm", "--text", "book.txt"], "add --measure"),
+    (["compare", "lstm", "--measure", "--text", "nofile.txt"], "cannot be read (No such file or directory)"),
+    (["compare", "lstm", "--measure", "--text", "latin.txt"], "is not UTF-8 (byte 3 is 0xe9)"),
+    (["compare", "lstm", "--measure", "--lengths", "10^30"], "formulas take any length"),
+    (["compare", "lstm", "--lengths", "8", "--out", "latin.txt/report"], "cannot be written"),
+    (["results", "--store", "nofile.sqlite"], "does not exist"),
+    (["results", "--store", "latin.txt"], "not a database"),
+    (["results", "--export", "runs.xls"], "ends in .csv or .parquet"),
+    (["count", "users:boom"], "kaboom"),
+    (["count", "users:raises"], "ValueError"),
+    (["count", "users:number"], "a torch.nn.Module"),
+    (["count", "users:missing"], "has no missing"),
+    (["count", "nomodule:x"], "could not be imported"),
+]
+
+USERS = """
+import torch
+
+class Boom(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 4)
+    def forward(self, x):
+        raise RuntimeError("kaboom")
+
+boom = Boom
+def raises(): raise ValueError("cannot build")
+def number(): return 3
+"""
+
+
+@pytest.mark.parametrize(("words", "says"), WRONG, ids=[" ".join(words) for words, _ in WRONG])
+def test_one_sentence_and_exit_code_2(seqcost, tmp_path, words, says):
+    (tmp_path / "users.py").write_text(USERS, "utf-8")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    before = sorted(p.name for p in tmp_path.iterdir())
+    ended = seqcost(*words)
+    assert ended.code == 2
+    assert says in ended.err
+    assert ended.out == ""
+    assert "Traceback" not in ended.err
+    assert len(ended.err.strip().splitlines()) == 1
+    left = {p.name for p in tmp_path.iterdir()} - set(before) - {"__pycache__", "runs.sqlite"}
+    assert not left, "nothing half-written"
+
+
+def test_a_length_beyond_all_runs_is_exact_for_a_formula(seqcost):
+    data = seqcost("count", "gpt2", "--length", "10^30", "--json").json
+    assert data["flops"] == 36864 * 10**60 + 247064064 * 10**30

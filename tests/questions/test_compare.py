@@ -1,0 +1,121 @@
+import pytest
+
+import seqcost
+from seqcost.algebra.crossings import crossings
+from seqcost.algebra.lift import Polynomial
+from seqcost.errors import BadSize, BadTarget, UnknownName
+from seqcost.questions.compare import Point, _interpolated, complexity_row
+
+SMALL = {"width": 24, "heads": 3, "layers": 2}
+
+
+def test_vaswani_table_1_from_the_formulas():
+    # Vaswani et al. 2017, table 1: self-attention n²·d, O(1), O(1); recurrent n·d², O(n), O(n).
+    rows = {name: complexity_row(name) for name in ("transformer", "rnn", "lstm", "gru")}
+    assert rows["transformer"] | {"leading_flops": ""} == {
+        "target": "transformer", "layer": "transformer-block", "complexity": "O(D·T²)", "leading_flops": "",
+        "sequential": "O(1)", "path": "O(1)",
+    }  # fmt: skip
+    for name in ("rnn", "lstm", "gru"):
+        assert (rows[name]["complexity"], rows[name]["sequential"], rows[name]["path"]) == ("O(D²·T)", "O(T)", "O(T)")
+
+
+def test_points_crossovers_and_orders():
+    answer = seqcost.compare(["transformer", "lstm", "rnn"], lengths=[8, 64], sizes=SMALL, trace=False)
+    assert [(p.target, p.length) for p in answer.points] == [
+        ("transformer", 8), ("transformer", 64), ("lstm", 8), ("lstm", 64), ("rnn", 8), ("rnn", 64),
+    ]  # fmt: skip
+    assert {(d.costly, d.cheap) for d in answer.dominances if d.quantity == "flops"} == {
+        ("transformer", "lstm"), ("transformer", "rnn"), ("lstm", "rnn"),
+    }  # fmt: skip
+
+
+def test_a_crossover_is_exact_to_the_token():
+    # 24·D²·T + 4·D·T² of a wide-enough LSTM against a block: at D = 64, L = 1 and an LSTM of N = 160.
+    answer = seqcost.compare(
+        ["transformer", "lstm"], lengths=[8], trace=False, sizes={"layers": 1, "D": 64, "N": 160, "tied": False}
+    )
+    (crossed,) = [c for c in answer.crossovers if c.quantity == "flops"]
+    a, b = (answer.of(name)[0].count.polynomials["flops"] for name in ("transformer", "lstm"))
+    assert a(int(crossed.length)) > b(int(crossed.length))
+    assert a(int(crossed.length) - 1) <= b(int(crossed.length) - 1)
+    assert (crossed.rising, crossed.how) == ("transformer", "solved")
+
+
+def test_crossings_of_polynomials_and_of_plain_functions():
+    line, parabola = Polynomial("T", (0, 100)), Polynomial("T", (0, 0, 3))
+    (found,) = crossings(("line", line), ("parabola", parabola))
+    assert (found.rising, found.length) == ("parabola", 34)
+    (same,) = crossings(("line", lambda t: 100 * t), ("parabola", lambda t: 3 * t * t))
+    assert same == found
+    twice = Polynomial("T", (200, -90, 10))  # 10 (T − 4)(T − 5)
+    assert [c.length for c in crossings(("zero", Polynomial("T", (0,))), ("twice", twice))] == []
+    dip = Polynomial("T", (270, -120, 10))  # below zero for 3 < T < 9
+    assert [(c.rising, c.length) for c in crossings(("zero", Polynomial("T", (0,))), ("dip", dip))] == [
+        ("zero", 4),
+        ("dip", 10),
+    ]
+
+
+def test_measured_crossovers_lie_between_the_lengths_that_bracket_them():
+    class Record:
+        def __init__(self, seconds):
+            self.median_s, self.peak_allocated_bytes = seconds, None
+
+    def points(name, times):
+        return [Point(name, n, None, 1, Record(t)) for n, t in times.items()]
+
+    flat, steep = points("flat", {64: 1.0, 256: 1.0}), points("steep", {64: 0.5, 256: 8.0})
+    (found,) = _interpolated([*flat, *steep])
+    assert (found.rising, found.other, found.low, found.high) == ("steep", "flat", 64, 256)
+    assert found.length == pytest.approx(90.5, abs=0.1)  # 0.5·(T/64)² = 1 at 64·√2
+
+
+def test_the_trace_agrees_to_the_flop():
+    answer = seqcost.compare(["transformer", "gru"], lengths=[16], sizes=SMALL)
+    assert [a.agrees for a in answer.agreement] == [True, True]
+
+
+def test_runs_stand_beside_the_formulas(tmp_path):
+    book = tmp_path / "book.txt"
+    book.write_text("In the beginning was the Word. " * 20, "utf-8")
+    asked = {"lengths": [8, 32], "sizes": SMALL, "trace": False, "measure": True, "text": book}
+    asked["store"] = tmp_path / "runs.sqlite"
+    started = []
+    answer = seqcost.compare(["rnn"], **asked, on_run=started.append)
+    assert [p.run.status for p in answer.points] == ["ok", "ok"]
+    assert [job.T for job in started] == [8, 32]
+    again = seqcost.compare(["rnn"], **asked, on_run=started.append)
+    assert len(started) == 2, "what was measured before is not measured again"
+    assert again.points[0].run == answer.points[0].run
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ({"lengths": []}, BadSize, "no length"), ({"lengths": [0]}, BadSize, "length = 0"),
+        ({"lengths": [10**30], "measure": True}, BadSize, "formulas take any length"),
+        ({"sizes": {"Z": 3}}, UnknownName, "unknown size of lstm 'Z'"),
+        ({"sizes": {"heads": 3}}, UnknownName, "unknown size of lstm 'heads'"),
+        ({"text": "no-such-file"}, BadTarget, "cannot be read"),
+        ({"phase": "sideways"}, UnknownName, "unknown phase"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_sentence(given, error, says):
+    with pytest.raises(error, match=says):
+        seqcost.compare(["lstm"], **({"lengths": [8], "trace": False} | given))
+
+
+def test_no_target_is_refused():
+    with pytest.raises(BadTarget, match="name at least one"):
+        seqcost.compare([], lengths=[8])
+
+
+def test_a_text_that_is_no_text(tmp_path):
+    latin, empty = tmp_path / "latin", tmp_path / "empty"
+    latin.write_bytes(b"caf\xe9")
+    empty.write_bytes(b"")
+    with pytest.raises(BadTarget, match=r"not UTF-8 \(byte 3 is 0xe9\)"):
+        seqcost.compare(["lstm"], lengths=[8], text=latin)
+    with pytest.raises(BadTarget, match="is empty"):
+        seqcost.compare(["lstm"], lengths=[8], text=empty)

@@ -1,0 +1,155 @@
+import json
+
+import pytest
+
+import seqcost
+from seqcost.algebra import Kind
+from seqcost.errors import BadSize, BadTarget, UnknownName
+
+KEYS = [
+    "target", "sizes", "phase", "dtype", "conventions", "rung", "flops", "pointwise", "params", "bytes_moved",
+    "saved_bytes", "state_bytes", "peak_bytes", "depth", "lines", "uncounted", "polynomials",
+]  # fmt: skip
+
+
+def test_the_contract_has_its_keys_in_order():
+    assert list(seqcost.count("gpt2").to_dict()) == KEYS
+
+
+def test_gpt2_is_the_example_of_the_contract():
+    answer = seqcost.count("gpt2", length=1024).to_dict()
+    assert answer["polynomials"]["flops"] == {
+        "variable": "T", "coefficients": ["0", "247064064", "36864"], "valid_from": 1, "exact": True,
+    }  # fmt: skip
+    assert answer["flops"] == 291_648_307_200
+    assert answer["params"] == 124_439_808
+    assert answer["rung"] == "formula"
+
+
+@pytest.mark.parametrize("phase", ["forward", "train", "prefill", "decode"])
+@pytest.mark.parametrize("name", ["gpt2", "lstm", "llama-3-8b", "transformer-base"])
+def test_every_number_is_the_sum_of_its_lines(name, phase):
+    answer = seqcost.count(name, length=77, batch=3, phase=phase)
+    data = json.loads(json.dumps(answer.to_dict()))
+    sums: dict[str, int] = {}
+    for line in data["lines"]:
+        sums[line["kind"]] = sums.get(line["kind"], 0) + int(line["amount"])
+    keys = {"contraction": "flops", "pointwise": "pointwise", "parameters": "params", "traffic": "bytes_moved",
+            "saved": "saved_bytes", "state": "state_bytes"}  # fmt: skip
+    for kind, key in keys.items():
+        if data[key] is not None:
+            assert data[key] == sums.get(kind, 0), key
+
+
+@pytest.mark.parametrize("phase", ["forward", "train", "prefill", "decode"])
+def test_polynomials_give_the_numbers(phase):
+    answer = seqcost.count("mistral-7b", length=5000, phase=phase)
+    data = answer.to_dict()
+    for key, curve in answer.polynomials.items():
+        assert curve(5000) == data[key]
+
+
+def test_what_is_unknown_is_none_and_listed():
+    data = seqcost.count("gpt2", phase="train").to_dict()
+    listed = {item["quantity"] for item in data["uncounted"]}
+    for key in ("peak_bytes", "bytes_moved", "depth"):
+        assert data[key] is None
+        assert key in listed
+
+
+def test_decoding_costs_a_step_of_the_sequence():
+    first = seqcost.count("gpt2", length=1, phase="decode").flops
+    tenth = seqcost.count("gpt2", length=10, phase="decode").flops
+    # Nine more keys for each of 12 layers of width 768: q kᵀ and the sum of values, 2·D FLOPs each.
+    assert tenth - first == 9 * 12 * 4 * 768
+
+
+def test_training_is_forward_and_backward():
+    train = seqcost.count("gpt2", length=64, phase="train", sizes={"implementation": "materialised"}).flops
+    forward = seqcost.count("gpt2", length=64, sizes={"implementation": "materialised"}).flops
+    assert train == 3 * forward
+
+
+def test_the_half_convention_halves_the_pairs():
+    full = seqcost.count("gpt2", length=100)
+    half = seqcost.count("gpt2", length=100, causal="half")
+    pairs = 12 * 12 * (100 * 100 - 100 * 101 // 2)  # layers × heads × masked pairs
+    assert full.flops - half.flops == pairs * 4 * 64
+    assert "half" in half.to_dict()["conventions"]["causal"]
+    assert "full" in full.to_dict()["conventions"]["causal"]
+
+
+def test_several_lengths_give_a_list():
+    answers = seqcost.count("lstm", length=[8, 16])
+    assert [a.sizes["T"] for a in answers] == [8, 16]
+    assert isinstance(seqcost.count("lstm", length=[8]), list)
+    assert seqcost.count("lstm", length="1k").sizes["T"] == 1024
+
+
+def test_a_length_beyond_all_floats_is_exact():
+    answer = seqcost.count("gpt2", length=10**30)
+    assert answer.flops == 36864 * 10**60 + 247064064 * 10**30
+
+
+def test_positions_beyond_the_table_are_said():
+    assert "exceeds the 1,024" in seqcost.count("gpt2", length=2048).to_dict()["conventions"]["positions"]
+    assert "positions" not in seqcost.count("gpt2", length=1024).to_dict()["conventions"]
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ({"length": 0}, BadSize, "length = 0"), ({"length": -1}, BadSize, "length = -1"),
+        ({"length": True}, BadSize, "length = True"), ({"length": 1.5}, BadSize, "length = 1.5"),
+        ({"length": []}, BadSize, "no length"), ({"length": "abc"}, BadSize, "'abc'"),
+        ({"batch": 0}, BadSize, "batch = 0"), ({"phase": "run"}, UnknownName, "unknown phase"),
+        ({"dtype": "int3"}, UnknownName, "unknown dtype"), ({"causal": "third"}, UnknownName, "convention"),
+        ({"sizes": {"H": 7}}, BadSize, "768 does not divide by 7"),
+        ({"sizes": {"Z": 7}}, UnknownName, "unknown size of gpt2"),
+        ({"causal": "half", "trace": True}, BadSize, "a trace counts what runs"),
+        ({"inputs": (1,), "trace": True}, BadTarget, "only a live module"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_sentence(given, error, says):
+    with pytest.raises(error, match=says) as caught:
+        seqcost.count("gpt2", **given)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_sees_the_future_cannot_decode():
+    with pytest.raises(BadSize, match="sees the future"):
+        seqcost.count("bert-base", phase="decode")
+    assert seqcost.count("bert-base").to_dict()["state_bytes"] is None
+
+
+@pytest.mark.parametrize("name", ["gpt2", "lstm", "encoder-decoder"])
+@pytest.mark.parametrize("phase", ["forward", "train"])
+def test_the_trace_agrees(name, phase):
+    small = {"L": 2, "U": 300} | ({"D": 24} if name == "lstm" else {"D": 24, "H": 3})
+    formula = seqcost.count(name, length=33, batch=2, phase=phase, sizes=small)
+    traced = seqcost.count(name, length=33, batch=2, phase=phase, sizes=small, trace=True)
+    assert traced.flops == formula.flops
+    assert traced.params == formula.params
+    assert traced.to_dict()["saved_bytes"] == formula.to_dict()["saved_bytes"]
+    assert traced.polynomials["flops"].coefficients == formula.polynomials["flops"].coefficients
+    assert traced.peak_bytes is not None
+    assert list(traced.to_dict()) == KEYS
+
+
+def test_a_live_module_is_counted_and_left_alone():
+    import torch
+
+    module = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.GELU(), torch.nn.Linear(32, 8))
+    before = [p.clone() for p in module.parameters()]
+    answer = seqcost.count(module, length=16, batch=2, phase="train")
+    assert answer.flops == 3 * 2 * 2 * 16 * (8 * 32 + 32 * 8)
+    assert answer.bills.flops.total(Kind.POINTWISE) > 0
+    assert all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
+    assert all(p.grad is None for p in module.parameters())
+
+
+def test_sizes_of_a_live_module_are_refused():
+    import torch
+
+    with pytest.raises(BadTarget, match="sizes were given for a live module"):
+        seqcost.count(torch.nn.Linear(2, 2), sizes={"D": 2})

@@ -1,0 +1,54 @@
+import pytest
+
+from seqcost.errors import BadSize
+from seqcost.questions.lengths import parse_length, parse_lengths, parse_whole
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1", 1), ("1024", 1024), ("128k", 131072), ("128K", 131072), ("1M", 1048576), ("2G", 2 * 1024**3),
+        ("10^30", 10**30), ("1e6", 10**6), ("1_000", 1000), (" 64 ", 64),
+    ],
+)  # fmt: skip
+def test_one_length(text, value):
+    assert parse_length(text) == value
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "abc", "", "1.5", "k", "1kk", "0^3", "²", "1e", "--", "10^-3"])
+def test_what_is_no_length_is_one_sentence(text):
+    with pytest.raises(BadSize, match=r"^length .* was given; a whole number of at least 1 .* is allowed\.$"):
+        parse_length(text)
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (["64,256", "64"], [64, 256]),
+        (["64..512"], [64, 128, 256, 512]),
+        (["100..1000"], [100, 200, 400, 800]),
+        (["1..10+3"], [1, 4, 7, 10]),
+        (["8..1000*5"], [8, 40, 200, 1000]),
+        (["128..1M"], [2**i for i in range(7, 21)]),
+        (["7..7"], [7]),
+    ],
+)
+def test_lists_and_ranges(texts, values):
+    assert parse_lengths(texts) == values
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("8..4", "end is below its start"), ("1..8*1", "multiplies by 2 or more"),
+        ("1..10^9+1", "over 1,000,000 lengths"), ("..8", "was given"), ("1..", "was given"),
+    ],
+)  # fmt: skip
+def test_ranges_that_are_none(text, says):
+    with pytest.raises(BadSize, match=says):
+        parse_lengths([text])
+
+
+def test_the_error_names_what_was_asked():
+    with pytest.raises(BadSize, match="--batch 'x' was given"):
+        parse_whole("x", "--batch")

@@ -1,0 +1,57 @@
+import pytest
+
+from seqcost.errors import BadSize, BadTarget, UnknownName
+from seqcost.questions.targets import formula_of, parse_assignment, resolve_sizes, spec_of
+
+
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [
+        ("D=512", ("D", 512)), ("norm=rms", ("norm", "rms")), ("bias=false", ("bias", False)),
+        ("epsilon=1e-6", ("epsilon", 1e-6)), (" D = 8 ", ("D", 8)), ("D=-3", ("D", -3)),
+    ],
+)  # fmt: skip
+def test_assignments(text, pair):
+    assert parse_assignment(text) == pair
+
+
+@pytest.mark.parametrize("text", ["D", "=3", "D=", ""])
+def test_what_is_no_assignment(text):
+    with pytest.raises(BadSize, match="LETTER=VALUE is allowed"):
+        parse_assignment(text)
+
+
+def test_friendly_words_are_letters():
+    assert resolve_sizes("gpt2", {"width": 64, "layers": 2, "heads": 4, "vocab": 11}) == {
+        "D": 64,
+        "L": 2,
+        "H": 4,
+        "U": 11,
+    }
+
+
+def test_a_size_given_twice_is_refused():
+    with pytest.raises(BadSize, match="both given for gpt2"):
+        resolve_sizes("gpt2", {"width": 64, "D": 64})
+
+
+def test_near_misses_are_named():
+    with pytest.raises(UnknownName, match="did you mean"):
+        formula_of("gpt-2", {})
+
+
+def test_sizes_of_code_are_refused():
+    with pytest.raises(BadTarget, match="set them in the callable"):
+        formula_of("pkg.mod:fn", {"D": 3})
+
+
+def test_specs_are_plain_data():
+    assert spec_of("lstm", {"width": 8}) == {"kind": "catalogue", "name": "lstm", "sizes": {"D": 8}}
+    assert spec_of("pkg.mod:fn", {}) == {"kind": "callable", "path": "pkg.mod:fn"}
+    assert spec_of("encoder-decoder", {}, source=7)["source"] == 7
+
+
+@pytest.mark.parametrize("sizes", [{"D": True}, {"D": 1.5}, {"D": "wide"}, {"D": 0}, {"D": -4}, {"L": 0}])
+def test_sizes_that_are_none(sizes):
+    with pytest.raises(BadSize, match=r"is allowed|choose sizes"):
+        formula_of("gpt2", sizes)

@@ -1,0 +1,39 @@
+import csv
+import io
+
+from rich.console import Console
+
+from seqcost.report.table import Table, rows_to_csv
+
+
+def shown(table, width=80):
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(table)
+    return console.file.getvalue()
+
+
+TABLE = Table.of("costs", ("<who", "FLOPs"), [("a|b", "12"), ("q [B,T]", "3")], note="per token")
+
+
+def test_a_table_in_the_terminal_keeps_brackets():
+    text = shown(TABLE)
+    assert "costs" in text
+    assert "q [B,T]" in text
+    assert "per token" in text
+
+
+def test_markdown_escapes_its_own_sign():
+    assert TABLE.to_markdown().splitlines() == [
+        "| who | FLOPs |", "|---|---:|", r"| a\|b | 12 |", "| q [B,T] | 3 |",
+    ]  # fmt: skip
+
+
+def test_html_is_escaped():
+    page = Table.of("a<b", ("<x",), [("<script>",)]).to_html()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_csv_has_the_union_of_columns():
+    rows = list(csv.DictReader(io.StringIO(rows_to_csv([{"a": 1}, {"a": 2, "b": "x,y"}]))))
+    assert rows == [{"a": "1", "b": ""}, {"a": "2", "b": "x,y"}]
