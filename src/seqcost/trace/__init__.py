@@ -1,4 +1,13 @@
-"""Any torch.nn.Module and a phase -> its cost, without running it and without its memory."""
+"""Any torch.nn.Module and a phase -> its cost, without running it and without its memory.
+
+targets      what can be traced or measured             ladder       rungs in turn, lengths, polynomials: `trace`
+inputs       inputs for a module that came with none    rungs        fake tensors, real tensors
+program      a module and a phase, ready to run         symbolic     a second derivation, with a symbolic length
+ledger       every operator is booked                   sighting     one booked run, or one derived from others
+operators    which formula belongs to which operator    contractions, elementwise, traffic: the formulas
+memory       what is alive, and the peak                temporaries, cpu_kernels: what the CPU does besides
+paths        which module an operator belongs to        fakes, shapes, trees: tensors without memory
+"""
 
 from seqcost.trace.ladder import trace as trace
 from seqcost.trace.operators import forget_operator as forget_operator
@@ -10,9 +19,10 @@ from seqcost.trace.program import load as load
 from seqcost.trace.result import Coverage as Coverage
 from seqcost.trace.result import Trace as Trace
 from seqcost.trace.result import Uncounted as Uncounted
+from seqcost.trace.symbolic import symbolic_totals as symbolic_totals
 from seqcost.trace.targets import Target as Target
 
 __all__ = [
     "PHASES", "Coverage", "Phase", "Program", "Target", "Trace", "Uncounted", "forget_operator", "load",
-    "register_operator", "trace",
+    "register_operator", "symbolic_totals", "trace",
 ]  # fmt: skip

@@ -3,13 +3,15 @@
 The module is run at a few lengths, awkward and well spread, and at the length asked for. Where the number of
 operators grows with the length (a loop over time in Python or ATen) only short lengths are run, and the answer at T is
 the value of the polynomials. Every polynomial has spare points that agree, else the samples themselves are reported.
+
+A run with a symbolic length is not the first rung but a second opinion: see `symbolic`, which gives the reasons.
 """
 
 from collections.abc import Sequence
 from fractions import Fraction
 
 from seqcost.algebra import Bill, Kind, Line, Polynomial, Samples, lift
-from seqcost.errors import BadSize, BadTarget, TraceFailed
+from seqcost.errors import BadSize, BadTarget, SeqcostError, TraceFailed
 from seqcost.trace.program import check_phase
 from seqcost.trace.result import Coverage, Trace, Uncounted
 from seqcost.trace.rungs import Rung, fake_rung, real_rung, untouched_random_state
@@ -58,8 +60,10 @@ def trace(
         ):
             try:
                 return _climb(rung, T, lengths, tuple(failures))
-            except BadTarget:
-                raise
+            except SeqcostError as error:
+                if not isinstance(error, TraceFailed):
+                    raise  # a sentence for the user already
+                failures.append(f"{rung.name}: {error}")
             except Exception as error:  # noqa: BLE001 - the module's own code runs here and may raise anything
                 failures.append(f"{rung.name}: {_sentence(error)}")
     raise TraceFailed(f"{target.name} could not be traced ({'; '.join(failures)}); mend the module or its inputs.")

@@ -2,7 +2,7 @@
 
 forward   the whole sequence, without gradients
 train     forward, a scalar loss, backward; the gradients are dropped at the end
-prefill   `extend` on the whole sequence from an empty state
+prefill   `extend` on the whole sequence from an empty state; a second input (a source) is read into it first
 decode    one `step` with the state of T − 1 tokens; its tensors have the right shape, their content is not computed
 
 The loss is the cross-entropy of every token's successor (cyclically, so that no row is lost) where token ids went in
@@ -52,9 +52,11 @@ class Program:
     def result(self) -> Any:
         """What the module returns: its output, or output and state."""
         if self.phase == "prefill":
-            return self.module.extend(*self.args, self.state)  # type: ignore[operator]
+            x, *others = self.args
+            state = self.state if not others else self.module.init_state(x.shape[0], *others)  # type: ignore[operator]
+            return self.module.extend(x, state)  # type: ignore[operator]
         if self.phase == "decode":
-            return self.module.step(*self.args, self.state)  # type: ignore[operator]
+            return self.module.step(self.args[0], self.state)  # type: ignore[operator]
         return self.module(*self.args, **self.kwargs)
 
     def resident_tensors(self) -> list[Tensor]:
@@ -143,17 +145,15 @@ def _stateful(module: nn.Module, args: tuple[Any, ...], phase: str) -> Program:
             f"the phase {phase} was asked of {type(module).__name__}, which has no {way}(x, state) and "
             "init_state(batch); give it both, or choose forward or train."
         )
-    x = _detached(args)[0]
+    x, *others = _detached(args)
     if phase == "prefill":
-        return Program(phase, module, (x,), state=module.init_state(x.shape[0]))  # type: ignore[operator]
-    return Program(phase, module, (x[:, -1],), state=_state_before_last(module, x))
+        state = None if others else module.init_state(x.shape[0])  # type: ignore[operator]
+        return Program(phase, module, (x, *others), state=state)
+    return Program(phase, module, (x[:, -1],), state=_state_before_last(module, x, others))
 
 
-def _state_before_last(module: Any, x: Tensor) -> Any:
+def _state_before_last(module: Any, x: Tensor, others: list[Any]) -> Any:
     from seqcost.trace.shapes import state_shape_after
 
-    state = module.init_state(x.shape[0])
-    if x.shape[1] == 1:
-        return state
-    shape = state_shape_after(module, x[:, :-1])
+    shape = state_shape_after(module, x[:, :-1], others)
     return map_tensors(lambda t: torch.zeros(t.shape, dtype=t.dtype, device=x.device), shape)

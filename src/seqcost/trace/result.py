@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from seqcost.algebra import Bill, Polynomial, Samples
 
-Rung = Literal["symbolic shapes", "fake tensors", "real tensors"]
+Rung = Literal["fake tensors", "real tensors"]
 
 
 @dataclass(frozen=True)

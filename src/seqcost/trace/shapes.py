@@ -10,16 +10,26 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-from seqcost.trace.fakes import UNFAKEABLE, fake_copy
+from seqcost.trace.fakes import UNFAKEABLE, as_fake, fake_copy
+from seqcost.trace.trees import map_tensors
 
 
-def state_shape_after(module: Any, x: Tensor) -> Any:
-    """The state after `extend` on x: tensors of the right shape (what else it holds is right as well)."""
+def state_shape_after(module: Any, x: Tensor, others: list[Any]) -> Any:
+    """The state after `extend` on x: tensors of the right shape (what else it holds is right as well).
+
+    `others` are the further inputs of `init_state`, such as a source to attend to.
+    """
     with torch.no_grad():
         if isinstance(x, FakeTensor):
-            return module.extend(x, module.init_state(x.shape[0]))[1]
+            return _state_after(module, x, others)
         try:
             with fake_copy(module) as (mode, copy):
-                return copy.extend(mode.from_tensor(x), copy.init_state(x.shape[0]))[1]
+                given = map_tensors(lambda t: as_fake(t, mode), others)
+                return _state_after(copy, as_fake(x, mode), given)
         except UNFAKEABLE:
-            return module.extend(x, module.init_state(x.shape[0]))[1]
+            return _state_after(module, x, others)
+
+
+def _state_after(module: Any, x: Tensor, others: list[Any]) -> Any:
+    state = module.init_state(x.shape[0], *others)
+    return module.extend(x, state)[1] if x.shape[1] else state

@@ -66,18 +66,23 @@ def moved_bytes(
         given = sum(tensor_bytes(t) for t in operands if t is not changed[0])
         return given + 2 * tensor_bytes(operands[-1])
     written += sum(tensor_bytes(t) for t in changed)
-    overwritten = name in _OVERWRITTEN
-    seen: set[Any] = set()
+    overwritten = changed if name in _OVERWRITTEN else ()
     read: Any = 0
     for position, tensor in enumerate(operands):
-        if overwritten and any(tensor is t for t in changed):
+        if any(tensor is t for t in overwritten) or any(_same(tensor, t) for t in operands[:position]):
             continue
-        key = (tensor.untyped_storage()._cdata, tensor.storage_offset(), tensor.shape, tensor.stride())
-        if key in seen:
-            continue
-        seen.add(key)
-        whole = tensor_bytes(tensor)
         if position == 0 and name in _LOOKED_UP:
-            whole = sum(tensor_bytes(t) for t in results[:1])
-        read += whole
+            read += sum(tensor_bytes(t) for t in results[:1])
+        else:
+            read += tensor_bytes(tensor)
     return read + written
+
+
+def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two tensors show the same elements of the same memory."""
+    return a is b or (
+        a.untyped_storage()._cdata == b.untyped_storage()._cdata
+        and a.storage_offset() == b.storage_offset()
+        and a.shape == b.shape
+        and a.stride() == b.stride()
+    )

@@ -17,7 +17,7 @@ from typing import ClassVar, Literal
 from seqcost.algebra import Bill, Kind, Size, where
 from seqcost.errors import BadSize
 from seqcost.formulas.parts import pointwise
-from seqcost.formulas.parts.component import Component, check_sizes, exact_div
+from seqcost.formulas.parts.component import Component, check_sizes, differ, exact_div
 from seqcost.formulas.parts.operator import Operator, copy, elementwise, linear, linear_backward
 from seqcost.formulas.parts.rope import rope_kept_bytes, rope_tables, rope_turn, rope_turn_backward
 from seqcost.formulas.parts.workload import Workload
@@ -66,7 +66,7 @@ class Attention(Component):
         exact_div(self.H, self.G, "query heads H over key/value heads G")
         if self.rope:
             exact_div(self.K, 2, "RoPE: head width K")
-        if self.implementation == "fused" and self.V is not self.K and self.V != self.K:
+        if self.implementation == "fused" and differ(self.V, self.K):
             raise BadSize(
                 f"fused attention: value heads of width {self.V} beside keys of {self.K}; PyTorch's kernel takes equal "
                 "widths only: use implementation='materialised' or equal widths."

@@ -174,7 +174,15 @@ def exact_div(whole: Size, part: Size, what: str) -> Size:
         if part < 1 or whole % part:
             raise BadSize(f"{what}: {whole} does not divide by {part}; choose sizes that divide.")
         return whole // part
+    if any(is_array(size) and size.dtype == object for size in (whole, part)):
+        return whole // part
     return whole / part
+
+
+def differ(a: Size, b: Size) -> bool:
+    """Whether two sizes are not the same, in any point of a sweep."""
+    different = a is not b and a != b
+    return bool(different.any()) if is_array(different) else bool(different)
 
 
 def check_choice(owner: str, name: str, value: Any, annotation: Any) -> None:

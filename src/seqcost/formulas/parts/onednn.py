@@ -5,8 +5,8 @@ autograd keeps the primitive's workspace: the gates, the hidden and cell states 
 gradients of the states, which the backward pass fills.
 
 Source: oneDNN v3.12 (the version in PyTorch 2.13), src/cpu/rnn/rnn_utils.hpp `init_conf` and `set_workspace_sizes`,
-src/cpu/rnn/rnn_utils.cpp `get_good_ld` and `set_offsets`. Not here: the scratchpad of one call, which ideep takes
-from malloc and not from PyTorch's allocator; projections (`proj_size`), which PyTorch runs without oneDNN.
+src/cpu/rnn/rnn_utils.cpp `get_good_ld` and `set_offsets`. Not here: the scratchpad of one call, which is gone
+when it returns (see the trace's temporaries); projections (`proj_size`), which PyTorch runs without oneDNN.
 """
 
 from seqcost.algebra import Size, ceil_div, maximum, where

@@ -7,6 +7,7 @@ tensor takes four products of halves, a difference, a sum and a join. Source: Su
 from collections.abc import Iterator
 
 from seqcost.algebra import Size
+from seqcost.algebra.expr import halve
 from seqcost.formulas.parts.operator import Operator
 from seqcost.formulas.parts.workload import Workload
 
@@ -15,8 +16,8 @@ ANGLE_BYTES = 4  # float32 whatever the working dtype: bfloat16 cannot tell posi
 
 def rope_tables(run: Workload, K: Size) -> Iterator[Operator]:
     """Angles, cosines and sines of T positions; they do not depend on the input, so they are off its chain."""
-    angles = run.T * K / 2 if not isinstance(run.T * K, int) else run.T * K // 2
-    half = K // 2 if isinstance(K, int) else K / 2
+    half = halve(K)
+    angles = run.T * half
     moved = {
         "positions": (0, run.T * ANGLE_BYTES, "P … P + T − 1"),
         "angles": (angles, (run.T + half + angles) * ANGLE_BYTES, "position × frequency"),

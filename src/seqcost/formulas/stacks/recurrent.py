@@ -11,7 +11,7 @@ from seqcost.errors import BadSize
 from seqcost.formulas.mixers.gru import Gru
 from seqcost.formulas.mixers.lstm import Lstm
 from seqcost.formulas.mixers.rnn import Rnn
-from seqcost.formulas.parts.component import Component, check_sizes
+from seqcost.formulas.parts.component import Component, check_sizes, differ
 from seqcost.formulas.parts.embedding import Embedding
 from seqcost.formulas.parts.head import Head
 from seqcost.formulas.stacks.chain import Assembled, Chain, Repeat
@@ -41,7 +41,7 @@ class Recurrent(Assembled):
         if self.N is None:
             object.__setattr__(self, "N", self.D)
         check_sizes(self, "N")
-        if self.tied and self.N != self.D:
+        if self.tied and differ(self.N, self.D):
             raise BadSize(
                 f"tied weights: the head reads width N = {self.N}, the embedding has D = {self.D}; "
                 "make them equal or set tied=false."
