@@ -72,7 +72,7 @@ def _holds(condition: "sympy.Basic", x: "sympy.Symbol") -> bool:
     import sympy
 
     if not isinstance(condition, sympy.core.relational.Relational):
-        return condition == sympy.true
+        return bool(condition == sympy.true)
     if not condition.has(x):
         return False
     grows = sympy.limit(_unrounded(condition.lhs - condition.rhs), x, sympy.oo)

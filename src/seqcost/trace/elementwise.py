@@ -12,9 +12,6 @@ from typing import Any
 from seqcost.formulas.parts import pointwise
 from seqcost.trace.contractions import Formula, scores
 
-LSTM_CELL = 4 + 3 * pointwise.SIGMOID + 2 * pointwise.TANH + 4  # biases, gates, f⊙c + i⊙g, o⊙tanh c
-LSTM_CELL_BACKWARD = 4 + 3 * pointwise.SIGMOID_BACKWARD + 2 * pointwise.TANH_BACKWARD + pointwise.TANH + 8
-
 
 def of_result(weight: int) -> Formula:
     """`weight` operations for each element of the (first) result."""
@@ -76,11 +73,11 @@ def _attention_backward(g: Any, q: Any, k: Any, *_: Any, attn_mask: Any = None, 
 
 
 def _lstm(x: Any, w_input: Any, w_state: Any, *_: Any, **__: Any) -> Any:
-    return x.shape[0] * x.shape[1] * w_state.shape[-1] * LSTM_CELL
+    return x.shape[0] * x.shape[1] * w_state.shape[-1] * pointwise.LSTM_CELL
 
 
 def _lstm_backward(x: Any, w_input: Any, w_state: Any, *_: Any, **__: Any) -> Any:
-    return x.shape[0] * x.shape[1] * w_state.shape[-1] * LSTM_CELL_BACKWARD
+    return x.shape[0] * x.shape[1] * w_state.shape[-1] * pointwise.LSTM_CELL_BACKWARD
 
 
 def _bias(x: Any, weight: Any, bias: Any = None, *_: Any, out: Any, **__: Any) -> Any:
@@ -135,7 +132,7 @@ _OPERAND_WEIGHTS = {
     "sum": 1, "mean": 1, "prod": 1, "amax": 1, "amin": 1, "max": 1, "min": 1, "aminmax": 1, "argmax": 1, "argmin": 1,
     "any": 1, "all": 1, "norm": 1, "linalg_vector_norm": 1, "nansum": 1, "count_nonzero": 1, "bincount": 1,
     "cumsum": 1, "cumprod": 1, "cummax": 1, "cummin": 1, "_cummax_helper": 1, "_cummin_helper": 1,
-    "logcumsumexp": 1, "_logcumsumexp": 1, "nll_loss_forward": 1, "nll_loss2d_forward": 1,
+    "logcumsumexp": 1, "_logcumsumexp": 1,
     "var": 2, "var_mean": 2, "std": 2, "std_mean": 2, "logsumexp": 3,
     # A selection is one pass over the row
     "topk": 1, "kthvalue": 1, "median": 1, "mode": 1, "searchsorted": 1, "bucketize": 1,
@@ -157,8 +154,7 @@ _NOTHING = (
     # Look-ups, and pieces put into their place
     "embedding", "index", "_unsafe_index", "index_select", "gather", "take", "scatter", "index_copy", "index_fill",
     "slice_scatter", "select_scatter", "diagonal_scatter", "as_strided_scatter", "select_backward", "slice_backward",
-    "diagonal_backward", "unfold_backward", "value_selecting_reduction_backward", "nll_loss_backward",
-    "nll_loss2d_backward",
+    "diagonal_backward", "unfold_backward", "value_selecting_reduction_backward",
     # Questions
     "_local_scalar_dense", "_assert_async", "_assert_scalar", "_functional_assert_async",
 )  # fmt: skip
@@ -183,6 +179,10 @@ POINTWISE: dict[str, Formula] = (
         "aten::convolution_backward": _bias_backward,
         "aten::mkldnn_rnn_layer": _lstm,
         "aten::mkldnn_rnn_layer_backward": _lstm_backward,
+        "aten::nll_loss_forward": lambda x, target, *_, **__: target.numel(),
+        "aten::nll_loss2d_forward": lambda x, target, *_, **__: target.numel(),
+        "aten::nll_loss_backward": lambda g, x, target, *_, **__: target.numel(),
+        "aten::nll_loss2d_backward": lambda g, x, target, *_, **__: target.numel(),
         "aten::sort": _sort,
         "aten::argsort": _sort,
         "aten::msort": _sort,

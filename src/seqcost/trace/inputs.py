@@ -43,10 +43,14 @@ class Inputs:
         )
 
 
-def example_inputs(module: nn.Module, B: int, T: int, *, text: bytes | None = None) -> Inputs:
-    """Inputs of B sequences of T tokens: the module's `example_inputs(B, T)`, else a guess from its first layer."""
+def example_inputs(module: nn.Module, B: int, T: int, *, S: int | None = None, text: bytes | None = None) -> Inputs:
+    """Inputs of B sequences of T tokens: the module's `example_inputs(B, T)`, else a guess from its first layer.
+
+    S, for a layer of ours, is the length of a source.
+    """
     own = getattr(module, "example_inputs", None)
-    args = tuple(own(B, T)) if callable(own) else _guess(module, B, T)
+    sizes = (B, T) if S is None else (B, T, S)
+    args = tuple(own(*sizes)) if callable(own) else _guess(module, B, T)
     if text is not None and args and args[0].dtype == torch.int64:
         args = (_tokens_of(text, args[0]), *args[1:])
     return Inputs(args)

@@ -115,7 +115,8 @@ def _is_loop(seen: dict[int, Sighting]) -> bool:
 
 def _agree(seen: dict[int, Sighting]) -> bool:
     """Whether every total but the peak, which is often piecewise, is a polynomial already."""
-    return all(isinstance(_lifted(name, seen), Polynomial) for name in TOTALS if name != "peak_bytes")
+    known = [name for name in TOTALS if name != "peak_bytes" and all(s.total(name) is not None for s in seen.values())]
+    return all(isinstance(_lifted(name, seen), Polynomial) for name in known)
 
 
 def _answer(rung: Rung, T: int, seen: dict[int, Sighting], at_T: Sighting, failures: tuple[str, ...]) -> Trace:
@@ -123,7 +124,7 @@ def _answer(rung: Rung, T: int, seen: dict[int, Sighting], at_T: Sighting, failu
     reason = ""
     if len(seen) > 1:
         # What was derived for T takes part: a peak that lies elsewhere at short lengths must not pass for a formula.
-        found = {name: _lifted(name, seen | {T: at_T}) for name in TOTALS}
+        found = {name: _lifted(name, seen | {T: at_T}) for name in TOTALS if at_T.total(name) is not None}
     else:
         reason = "the inputs came with the module" if rung.one_length else "only one length was asked for"
     starts = [f.valid_from for name, f in found.items() if isinstance(f, Polynomial) and name != "peak_bytes"]
@@ -141,7 +142,9 @@ def _answer(rung: Rung, T: int, seen: dict[int, Sighting], at_T: Sighting, failu
             for key, entry in at_T.entries.items()
             if entry.moved_bytes
         ),
-        saved=Bill(Line(path or "module", size, Kind.SAVED) for path, size in at_T.saved.items()),
+        saved=None
+        if at_T.saved is None
+        else Bill(Line(path or "module", size, Kind.SAVED) for path, size in at_T.saved.items()),
         params=at_T.params,
         state_bytes=at_T.state_bytes,
         depth=at_T.depth,

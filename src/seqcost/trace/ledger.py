@@ -3,8 +3,9 @@
 A dispatch mode below autograd: it sees the operators that the CPU executes, forward and backward, with the modules'
 own code and PyTorch's autograd deciding which. It works alike on fake, symbolic and real tensors.
 
-Depth is the longest chain of dependent operators, followed through storages: an operator is one step, a fused
-recurrence as many as it has time steps, a view none.
+Depth is the longest chain of dependent operators from the inputs on, followed through storages: an operator is one
+step, a fused recurrence as many as it has time steps, a view none. What is made of weights and constants alone (a
+mask, a table of angles) could be made beforehand and is on no chain.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,11 +15,11 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqcost.trace.contractions import cell_steps
 from seqcost.trace.cpu_kernels import DECOMPOSITIONS, SUBSTITUTES, adds_in_place
+from seqcost.trace.keeper import Keeper
 from seqcost.trace.memory import Memory
 from seqcost.trace.operators import base_name, costs_of
 from seqcost.trace.paths import Paths
@@ -47,25 +48,29 @@ Key = tuple[bool, str, str]  # backward?, module path, operator
 class Ledger(TorchDispatchMode):
     """Use as a context: everything that runs inside is booked."""
 
-    def __init__(self, paths: Paths, memory: Memory, resident: list[torch.Tensor]) -> None:
+    def __init__(
+        self, paths: Paths, memory: Memory, resident: list[torch.Tensor], inputs: Iterable[torch.Tensor]
+    ) -> None:
         super().__init__()
         self.entries: dict[Key, Entry] = {}
-        self.saved: dict[str, Any] = {}
+        self.saved: dict[str, int] = {}
         self.depth: Any = 0
         self.memory = memory
         self._paths = paths
-        self._saved_storages: set[int] = set()
-        self._parameters: set[int] = set()
         self._last: Any = None  # result of the operator before
         for tensor in resident:
             memory.hold(tensor)
+        for tensor in inputs:
+            memory.block(tensor).depth = 0
         memory.mark_peak()
 
     @contextmanager
     def booking(self, weights: list[torch.Tensor]) -> Iterator[None]:
         """Book a run; what autograd keeps is booked too, `weights` excepted."""
-        self._parameters = {t.untyped_storage()._cdata for t in weights}
-        with self._paths.following(), saved_tensors_hooks(self._keep, lambda kept: kept), self:
+        # A number that autograd wraps was made by no operator: its memory is first seen when it is kept.
+        keeper = Keeper(self._paths, weights, self.memory.hold)
+        self.saved = keeper.saved
+        with keeper.keeping(), self:
             yield
 
     @classmethod
@@ -122,21 +127,14 @@ class Ledger(TorchDispatchMode):
     ) -> None:
         name = base_name(func)
         steps = cell_steps(args[0]) if name in _FUSED_RECURRENCES else int(name not in UNINITIALISED)
-        depth = steps + max((self.memory.block(t).depth for t in operands), default=0)
+        before = [depth for t in operands if (depth := self.memory.block(t).depth) is not None]
+        if not before:
+            return
+        depth = steps + max(before)
         for tensor in written:
             block = self.memory.block(tensor)
-            block.depth = max(block.depth, depth)
+            block.depth = depth if block.depth is None else max(block.depth, depth)
         self.depth = max(self.depth, depth)
-
-    def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        self.memory.hold(tensor)  # a number that autograd has wrapped was made by no operator
-        # A kept storage lives until backward, so its identity stays its own as long as more are being kept.
-        if storage._cdata not in self._saved_storages and storage._cdata not in self._parameters:
-            self._saved_storages.add(storage._cdata)
-            path, _ = self._paths.now()
-            self.saved[path] = self.saved.get(path, 0) + storage.nbytes()
-        return tensor
 
 
 def tensors_among(value: Any) -> Iterator[torch.Tensor]:

@@ -17,7 +17,7 @@ class Storage:
     """One block of memory."""
 
     num_bytes: Any
-    depth: Any = 0  # longest chain of operators that led to its content
+    depth: Any = None  # longest chain of operators from the inputs to its content; None: the inputs have no part in it
     watch: Any = None
 
 

@@ -59,10 +59,22 @@ class Program:
             return self.module.step(self.args[0], self.state)  # type: ignore[operator]
         return self.module(*self.args, **self.kwargs)
 
+    def differentiable_result(self) -> Any:
+        """Output of a forward pass over inputs that want gradients, as a layer inside a model sees them."""
+
+        def wanted(tensor: Tensor) -> Tensor:
+            return tensor.detach().requires_grad_(tensor.is_floating_point())
+
+        return self.module(*map_tensors(wanted, self.args), **map_tensors(wanted, self.kwargs))
+
     def resident_tensors(self) -> list[Tensor]:
         """Parameters, buffers, inputs and the carried state: what is there before and after a run."""
-        found = [*self.module.parameters(), *self.module.buffers(), *tensors_in((self.args, self.kwargs, self.state))]
+        found = [*self.module.parameters(), *self.module.buffers(), *self.inputs()]
         return found if self.successors is None else [*found, self.successors]
+
+    def inputs(self) -> list[Tensor]:
+        """What a call is given: arguments and the carried state."""
+        return list(tensors_in((self.args, self.kwargs, self.state)))
 
     def _train(self) -> None:
         self._loss(self.module(*self.args, **self.kwargs)).backward()
@@ -133,6 +145,9 @@ def _successors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
 
 
 def _is_logits(output: Tensor, successors: Tensor, module: nn.Module) -> bool:
+    own = getattr(getattr(module, "config", None), "gives_logits", None)
+    if isinstance(own, bool):  # a layer of ours knows
+        return own
     # Hidden states have the shape of logits too: (B, T, D). Logits are at least as wide as the vocabulary.
     words = next((m.num_embeddings for m in module.modules() if isinstance(m, nn.Embedding)), 0)
     return output.dim() == 3 and output.shape[:2] == successors.shape and output.shape[-1] >= words

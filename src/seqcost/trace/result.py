@@ -43,7 +43,7 @@ class Trace:
     rung: Rung
     flops: Bill
     traffic: Bill
-    saved: Bill
+    saved: Bill | None
     params: int
     state_bytes: int | None
     depth: int
@@ -65,7 +65,7 @@ class Trace:
             "rung": self.rung,
             "flops": self.flops.to_dict(),
             "traffic": self.traffic.to_dict(),
-            "saved": self.saved.to_dict(),
+            "saved": self.saved and self.saved.to_dict(),
             "params": self.params,
             "state_bytes": self.state_bytes,
             "depth": self.depth,

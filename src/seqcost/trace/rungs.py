@@ -10,7 +10,7 @@ import copy
 import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,7 @@ def _built_as_fake(target: Target, mode: FakeTensorMode, B: int, T: int) -> Buil
             pass  # constructors may ask for values, too: then build it for real and copy the shapes
     with unset_fake_temporarily(), no_larger_than(_LARGEST_REAL_BYTES):
         built = target.build(B=B, T=T)
-    return Built(copied(built.module, mode), built.given)
+    return replace(built, module=copied(built.module, mode))
 
 
 def real_rung(target: Target, *, phase: str, B: int, dtype: str, longest: int) -> Rung:
@@ -93,7 +93,7 @@ def real_rung(target: Target, *, phase: str, B: int, dtype: str, longest: int) -
     def build(T: int) -> Built:
         with no_larger_than(_LARGEST_REAL_BYTES):
             built = target.build(B=B, T=T)
-        return Built(copy.deepcopy(built.module), built.given) if target.live else built.converted(dtype)
+        return replace(built, module=copy.deepcopy(built.module)) if target.live else built.converted(dtype)
 
     return Rung("real tensors", target, phase, B, nullcontext, build, lambda inputs: inputs, longest)
 

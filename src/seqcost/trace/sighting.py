@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from seqcost.algebra import Polynomial, lift
+from seqcost.trace.keeper import Keeper
 from seqcost.trace.ledger import Entry, Key, Ledger
 from seqcost.trace.memory import Memory
 from seqcost.trace.paths import Paths
@@ -15,7 +16,9 @@ from seqcost.trace.program import Program
 from seqcost.trace.trees import tensors_in
 
 COLUMNS = ("calls", "contraction", "pointwise", "moved_bytes")  # a line's amounts, which are sums over its calls
-TOTALS = ("flops", "pointwise", "bytes_moved", "saved_bytes", "depth", "peak_bytes")
+# A forward pass of more operators is not run a second time to see what it would keep.
+MOST_OPERATORS_TWICE = 8000
+TOTALS = ("flops", "pointwise", "bytes_moved", "saved_bytes", "state_bytes", "depth", "peak_bytes")
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Sighting:
     """What was seen at one length."""
 
     entries: Mapping[Key, Entry]
-    saved: Mapping[str, int]
+    saved: Mapping[str, int] | None
     depth: int
     peak_bytes: int | None
     state_bytes: int | None
@@ -37,8 +40,8 @@ class Sighting:
     def total(self, name: str) -> int | None:
         """One of TOTALS."""
         if name == "saved_bytes":
-            return sum(self.saved.values())
-        if name in ("depth", "peak_bytes"):
+            return None if self.saved is None else sum(self.saved.values())
+        if name in ("depth", "peak_bytes", "state_bytes"):
             return getattr(self, name)
         column = {"flops": "contraction", "pointwise": "pointwise", "bytes_moved": "moved_bytes"}[name]
         return sum(getattr(entry, column) for entry in self.entries.values())
@@ -47,7 +50,7 @@ class Sighting:
 def see(program: Program, paths: Paths) -> Sighting:
     """Run a program once under the ledger."""
     memory = Memory()
-    ledger = Ledger(paths, memory, program.resident_tensors())
+    ledger = Ledger(paths, memory, program.resident_tensors(), program.inputs())
     state_bytes = None
     with ledger.booking([*program.module.parameters(), *program.module.buffers()]):
         if program.phase in ("prefill", "decode"):
@@ -57,14 +60,26 @@ def see(program: Program, paths: Paths) -> Sighting:
             del state
         else:
             program.run()
+    saved: Mapping[str, int] | None = ledger.saved
+    if program.phase == "forward":
+        num_calls = sum(entry.calls for entry in ledger.entries.values())
+        saved = kept_by(program, paths) if num_calls <= MOST_OPERATORS_TWICE else None
     return Sighting(
         entries=ledger.entries,
-        saved=ledger.saved,
+        saved=saved,
         depth=ledger.depth,
         peak_bytes=memory.peak_bytes,
         state_bytes=state_bytes,
         params=sum(p.numel() for p in program.module.parameters()),
     )
+
+
+def kept_by(program: Program, paths: Paths) -> Mapping[str, int]:
+    """What a forward pass would keep for backward if gradients were recorded; its operators are not booked again."""
+    keeper = Keeper(paths, [*program.module.parameters(), *program.module.buffers()])
+    with torch.enable_grad(), keeper.keeping():
+        program.differentiable_result()
+    return keeper.saved
 
 
 def extrapolate(seen: Mapping[int, Sighting], T: int) -> Sighting | None:
@@ -76,7 +91,7 @@ def extrapolate(seen: Mapping[int, Sighting], T: int) -> Sighting | None:
         }
         return Sighting(
             entries=entries,
-            saved={path: _at(T, {n: s.saved.get(path, 0) for n, s in seen.items()}) for path in longest.saved},
+            saved=_saved_at(T, [(n, s.saved) for n, s in seen.items()]),
             depth=_at(T, {n: s.depth for n, s in seen.items()}),
             peak_bytes=_worst_moment(T, seen),
             state_bytes=None if longest.state_bytes is None else _at(T, {n: s.state_bytes for n, s in seen.items()}),
@@ -84,6 +99,13 @@ def extrapolate(seen: Mapping[int, Sighting], T: int) -> Sighting | None:
         )
     except _NoPolynomialError:
         return None
+
+
+def _saved_at(T: int, seen: list[tuple[int, Mapping[str, int] | None]]) -> Mapping[str, int] | None:
+    kept = {n: saved for n, saved in seen if saved is not None}
+    if len(kept) < len(seen):
+        return None
+    return {path: _at(T, {n: saved.get(path, 0) for n, saved in kept.items()}) for path in kept[max(kept)]}
 
 
 def _entry_at(T: int, seen: list[tuple[int, Entry]]) -> Entry:

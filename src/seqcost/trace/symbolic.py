@@ -55,7 +55,7 @@ def symbolic_totals(target: Target, *, phase: str, B: int, dtype: str = "float32
 
 def _book(built: Built, inputs: Any, phase: str, target: Target) -> Ledger:
     program = prepare(built.module, inputs, phase=phase, own_mode=target.own_mode)
-    ledger = Ledger(Paths(built.module), Memory(), program.resident_tensors())
+    ledger = Ledger(Paths(built.module), Memory(), program.resident_tensors(), program.inputs())
     with ledger.booking([*built.module.parameters(), *built.module.buffers()]):
         program.run()
     return ledger

@@ -8,7 +8,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ class Built:
 
     module: nn.Module
     given: Inputs | None = None
+    source: int | None = None  # tokens of a second sequence, where it is not as long as the first
 
     def inputs_at(self, B: int, T: int, *, text: bytes | None = None) -> Inputs:
         """The inputs that came with the module, else inputs of B sequences of T tokens."""
-        return self.given if self.given is not None else example_inputs(self.module, B, T, text=text)
+        return self.given if self.given is not None else example_inputs(self.module, B, T, S=self.source, text=text)
 
     def converted(self, dtype: str, device: str = "cpu") -> "Built":
         """Floating-point parameters, buffers and inputs in this data type."""
@@ -41,7 +42,9 @@ class Built:
             kind = wanted if tensor.is_floating_point() else tensor.dtype
             return tensor.detach().to(device=device, dtype=kind).requires_grad_(tensor.requires_grad)
 
-        return Built(self.module.to(device=device, dtype=wanted), self.given and self.given.mapped(convert))
+        return replace(
+            self, module=self.module.to(device=device, dtype=wanted), given=self.given and self.given.mapped(convert)
+        )
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,17 @@ class Target:
     takes_sizes: bool = False
     live: bool = False
     own_mode: bool = False  # the module is ours and is run in the mode it was built in
+    source: int | None = None  # tokens of a second sequence, where it is not as long as the first
 
     @classmethod
     def of_spec(cls, spec: dict[str, Any]) -> "Target":
-        """From plain data: {"kind": "catalogue", "name", "sizes"} or {"kind": "callable", "path": "pkg.mod:fn"}."""
+        """From plain data: {"kind": "catalogue", "name", "sizes", "source"} or {"kind": "callable", "path"}.
+
+        `source` (optional) is the length of a second sequence; a path reads "package.module:function".
+        """
         kind = spec.get("kind")
         if kind == "catalogue":
-            return _of_catalogue(spec["name"], spec.get("sizes") or {})
+            return _of_catalogue(spec["name"], spec.get("sizes") or {}, spec.get("source"))
         if kind == "callable":
             return _of_callable(spec["path"])
         raise UnknownName.among("kind of target", str(kind), ("catalogue", "callable"))
@@ -79,7 +86,7 @@ class Target:
         made = self.make(B, T) if self.takes_sizes else self.make()
         module, given = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
         _check_module(module, self.name)
-        return Built(module, None if given is None else Inputs.of(given))
+        return Built(module, None if given is None else Inputs.of(given), self.source)
 
 
 def check_dtype(dtype: str) -> torch.dtype:
@@ -96,14 +103,14 @@ def _check_module(value: Any, name: str) -> None:
         )
 
 
-def _of_catalogue(name: str, sizes: dict[str, Any]) -> Target:
+def _of_catalogue(name: str, sizes: dict[str, Any], source: int | None) -> Target:
     def make() -> Any:
         from seqcost.formulas.catalogue import configure
         from seqcost.layers.build import build
 
         return build(configure(name, **sizes))
 
-    return Target(name, make, own_mode=True)
+    return Target(name, make, own_mode=True, source=source)
 
 
 def _of_callable(path: str) -> Target:

@@ -181,7 +181,9 @@ def exact_div(whole: Size, part: Size, what: str) -> Size:
 
 def differ(a: Size, b: Size) -> bool:
     """Whether two sizes are not the same, in any point of a sweep."""
-    different = a is not b and a != b
+    if a is b:
+        return False
+    different = a != b
     return bool(different.any()) if is_array(different) else bool(different)
 
 

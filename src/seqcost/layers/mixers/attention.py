@@ -5,6 +5,8 @@ h // (H/G). Definition, cost and source: `seqcost.formulas.mixers.attention`.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import attention
 from seqcost.layers.parts.layer import Layer, check_features
-from seqcost.layers.parts.rope import rope_frequency, rope_tables, rope_turn
+from seqcost.layers.parts.rope import keep_float32, rope_frequency, rope_tables, rope_turn
 from seqcost.layers.parts.state import State, empty
 
 
@@ -43,11 +45,15 @@ class Attention(Layer):
         if m.rope:
             self.register_buffer("frequency", rope_frequency(m.K, m.rope_base), persistent=False)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        return keep_float32(self, super()._apply, fn, recurse) if self.config.rope else super()._apply(fn, recurse)
+
     def forward(self, x_BTD: Tensor, source: Tensor | None = None, *, keep: Tensor | None = None) -> Tensor:
         check_features(self, x_BTD)
         if self.config.cross:
             if source is None:
                 raise BadSize("cross-attention was called without a source; call it as m(x, source).")
+            check_features(self, source, "source")
             return self._attend(self._queries(x_BTD), *self._keys_values(source), past=0, keep=keep)
         q, k, v = self._turned(x_BTD, past=0)
         return self._attend(q, k, v, past=0, keep=keep)
@@ -57,6 +63,7 @@ class Attention(Layer):
         if m.cross:
             if source is None:
                 raise BadSize("cross-attention carries its source; call init_state(batch, source).")
+            check_features(self, source, "source")
             return Cache(*self._keys_values(source))
         if not m.causal:
             raise BadSize(
@@ -134,13 +141,16 @@ class Attention(Layer):
 
 
 def _mask(q_BTHK: Tensor, S: int, past: int | None, keep: Tensor | None) -> Tensor | None:
-    """0 where a query may see a key, −∞ elsewhere: [T,S], or [B,1,T,S] with padding. None where all is seen."""
+    """0 where a query may see a key, −∞ for later keys: [T,S], or [B,1,T,S] with padding. None where all is seen."""
     mask = None
     if past is not None:
         mask = torch.full((q_BTHK.shape[1], S), -torch.inf, dtype=q_BTHK.dtype, device=q_BTHK.device).triu_(1 + past)
     if keep is None:
         return mask
-    padding = torch.zeros(keep.shape, dtype=q_BTHK.dtype, device=q_BTHK.device).masked_fill_(~keep, -torch.inf)
+    # The least number, not −∞: a query that sees padding only (a padded one) gets a mean of it rather than NaN, which
+    # would reach all the others through the next layer's products with 0.
+    least = torch.finfo(q_BTHK.dtype).min
+    padding = torch.zeros(keep.shape, dtype=q_BTHK.dtype, device=q_BTHK.device).masked_fill_(~keep, least)
     return padding[:, None, None] if mask is None else padding[:, None, None] + mask
 
 

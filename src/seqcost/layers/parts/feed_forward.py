@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqcost.formulas.parts import feed_forward
-from seqcost.layers.parts.layer import Pointwise
+from seqcost.layers.parts.layer import Pointwise, check_features
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -30,6 +30,7 @@ class FeedForward(Pointwise):
         self.down = nn.Linear(m.F, m.D, bias=m.bias)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
+        check_features(self, x_BTD)
         activate = ACTIVATIONS[self.config.activation]
         if self.gate is None:
             return self.down(activate(self.up(x_BTD)))

@@ -75,10 +75,10 @@ class Pointwise(Layer):
         return torch.stack([self(x_BD.unsqueeze(1)).squeeze(1) for x_BD in x.unbind(1)], dim=1)
 
 
-def check_features(layer: Layer, x: Tensor) -> None:
-    """Refuse an input whose last axis is not the layer's width."""
+def check_features(layer: Layer, x: Tensor, what: str = "input") -> None:
+    """Refuse an input (or a source) whose last axis is not the layer's width."""
     if x.dim() != 3 or x.shape[-1] != layer.config.width_in:
         raise BadSize(
-            f"{type(layer).__name__}: input of shape {tuple(x.shape)} was given; "
+            f"{type(layer).__name__}: {what} of shape {tuple(x.shape)} was given; "
             f"[batch, tokens, {layer.config.width_in}] is allowed."
         )

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from seqcost.formulas.parts import norm
-from seqcost.layers.parts.layer import Pointwise
+from seqcost.layers.parts.layer import Pointwise, check_features
 
 
 class Norm(Pointwise):
@@ -20,4 +20,5 @@ class Norm(Pointwise):
             self.norm = nn.RMSNorm(m.D, eps=m.epsilon)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
+        check_features(self, x_BTD)
         return self.norm(x_BTD)

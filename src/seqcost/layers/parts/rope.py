@@ -1,5 +1,7 @@
 """Rotary positions: features i and i + K/2 of a head turned by position × base^(−2i/K). See formulas/parts/rope."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,15 @@ def rope_tables(start: int, tokens: int, frequency: Tensor, dtype: torch.dtype) 
     at = torch.arange(start, start + tokens, dtype=torch.float32, device=frequency.device)
     angle = (at[:, None] * frequency)[:, None]
     return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def keep_float32(layer: Any, apply: Any, fn: Any, recurse: bool) -> Any:
+    """`layer._apply`, the frequencies moved with the weights but not rounded: bfloat16 blurs far positions."""
+    before = layer.frequency
+    apply(fn, recurse)
+    if layer.frequency.dtype != before.dtype:
+        layer.frequency = before.to(layer.frequency.device)
+    return layer
 
 
 def rope_turn(x_BTHK: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

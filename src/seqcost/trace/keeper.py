@@ -1,0 +1,38 @@
+"""What autograd keeps for backward: distinct storages, parameters and buffers excepted, by module."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+
+from seqcost.trace.paths import Paths
+
+
+class Keeper:
+    """Books each tensor that autograd packs."""
+
+    def __init__(
+        self, paths: Paths, weights: Iterable[torch.Tensor], on_tensor: Callable[[torch.Tensor], None] | None = None
+    ) -> None:
+        self.saved: dict[str, int] = {}
+        self._paths = paths
+        self._on_tensor = on_tensor
+        # A kept storage lives until backward, so its identity stays its own as long as more are being kept.
+        self._known = {t.untyped_storage()._cdata for t in weights}
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Book what is kept inside."""
+        with self._paths.following(), saved_tensors_hooks(self._keep, lambda kept: kept):
+            yield
+
+    def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
+        if self._on_tensor:
+            self._on_tensor(tensor)
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self._known:
+            self._known.add(storage._cdata)
+            path, _ = self._paths.now()
+            self.saved[path] = self.saved.get(path, 0) + storage.nbytes()
+        return tensor

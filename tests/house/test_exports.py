@@ -1,0 +1,48 @@
+"""What each package offers: pinned, so that a change of it is meant."""
+
+import importlib
+import inspect
+
+import pytest
+
+EXPORTS = {
+    "seqcost": "Bill SeqcostError Workload __version__ compare configure count explain sweep",
+    "seqcost.algebra": (
+        "Bill Kind Line Polynomial Samples Size ceil_div fit leading_term lift maximum minimum sweep symbol symbols "
+        "where"
+    ),
+    "seqcost.formulas": "Component Workload",
+    "seqcost.layers": (
+        "Attention Embedding FeedForward Gru Head Layer LearnedPositions Lstm Norm Rnn SinusoidalPositions State build"
+    ),
+    "seqcost.measure": "Limits measure sweep",
+    "seqcost.records": (
+        "Environment Interval Job PHASES Run STATUSES Store default_path median_interval merge this_environment"
+    ),
+    "seqcost.trace": (
+        "Coverage PHASES Phase Program Target Trace Uncounted forget_operator load register_operator symbolic_totals "
+        "trace"
+    ),
+}
+
+
+@pytest.mark.parametrize("package", EXPORTS)
+def test_all_is_pinned(package):
+    assert sorted(importlib.import_module(package).__all__) == sorted(EXPORTS[package].split())
+
+
+@pytest.mark.parametrize("package", EXPORTS)
+def test_all_is_true_and_complete(package):
+    module = importlib.import_module(package)
+    assert all(getattr(module, name) is not None for name in module.__all__)
+    offered = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and not inspect.ismodule(value) and name not in ("TYPE_CHECKING", "Any")
+    }
+    assert offered <= set(module.__all__)
+
+
+def test_what_is_not_offered_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'seqcost' has no attribute 'cuont'"):
+        importlib.import_module("seqcost").cuont  # noqa: B018

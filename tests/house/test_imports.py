@@ -1,0 +1,46 @@
+"""What importing loads, each in a fresh process."""
+
+import subprocess
+import sys
+
+import pytest
+
+WITHOUT_TORCH = [
+    "seqcost",
+    "seqcost.algebra",
+    "seqcost.formulas",
+    "seqcost.formulas.catalogue",
+    "seqcost.records",
+    "seqcost.measure.runner",
+    "seqcost.report",
+    "seqcost.cli.main",
+]
+
+
+def loads(statement, package):
+    """Whether a fresh interpreter has the package after the statement."""
+    program = f"import sys\n{statement}\nprint({package!r} in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[-1] == "True"
+
+
+@pytest.mark.parametrize("module", WITHOUT_TORCH)
+def test_no_torch(module):
+    assert not loads(f"import {module}", "torch")
+
+
+def test_this_would_notice_torch():
+    assert loads("import seqcost.layers", "torch")
+
+
+def test_a_number_needs_neither_torch_nor_sympy():
+    asked = "from seqcost import Workload, configure\nconfigure('gpt2').flops(Workload(T=1024)).total()"
+    assert not loads(asked, "torch")
+    assert not loads(asked, "sympy")
+    assert loads("from seqcost.algebra import symbol\nsymbol('T')", "sympy")
+
+
+def test_importing_prints_nothing():
+    program = "import seqcost, seqcost.layers, seqcost.trace, seqcost.records"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == done.stderr == ""

@@ -1,0 +1,65 @@
+"""How the base derives the eight answers from one list of operators."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from seqcost.algebra import Bill, Kind, Size
+from seqcost.errors import BadSize
+from seqcost.formulas import Component, Workload
+from seqcost.formulas.parts.component import exact_div
+from seqcost.formulas.parts.operator import Operator, elementwise, matmul
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toy(Component):
+    D: Size
+    SOURCE = "made up for this test"
+    keeps_input = True
+    keeps_output = True
+
+    def params(self):
+        return Bill.of(Kind.PARAMETERS, weight=self.D**2)
+
+    def forward(self, run):
+        yield matmul("project", 1, run.B * run.T, self.D, self.D)
+        yield elementwise("tanh", run.B * run.T * self.D, 1)
+        yield Operator(name="view", steps=0)
+
+    def backward(self, run):
+        yield Operator(name="nothing")
+
+    def kept_bytes(self, run):
+        return Bill()
+
+
+RUN = Workload(B=3, T=63, itemsize=2)
+
+
+def test_flops_traffic_and_depth_are_three_readings_of_one_list():
+    toy, rows, D = Toy(D=100), 3 * 63, 100
+    assert toy.flops(RUN).total(Kind.CONTRACTION) == 2 * rows * D * D
+    assert toy.flops(RUN).total(Kind.POINTWISE) == rows * D
+    assert toy.bytes_moved(RUN).total() == 2 * ((rows * D + D * D + rows * D) + 2 * rows * D)
+    assert toy.depth(RUN).total() == 2
+    assert [line.name for line in toy.bytes_moved(RUN)] == ["project", "tanh", "view"]
+
+
+def test_input_and_output_that_autograd_holds_are_lines_of_saved_bytes():
+    assert {line.name: line.amount for line in Toy(D=100).saved_bytes(RUN)} == {
+        "input": 3 * 63 * 100 * 2,
+        "output": 3 * 63 * 100 * 2,
+    }
+
+
+def test_a_step_is_one_token_after_the_earlier_ones():
+    assert Workload(B=3, T=63, P=5).step() == Workload(B=3, T=1, P=67, encoded=True)
+    assert Toy(D=100).step_flops(RUN) == Toy(D=100).flops(Workload(B=3, T=1, P=62, itemsize=2))
+
+
+def test_exact_div():
+    assert exact_div(64, 4, "D over H") == 16
+    with pytest.raises(BadSize, match="D over H: 63 does not divide by 4; choose sizes that divide"):
+        exact_div(63, 4, "D over H")
+    with pytest.raises(BadSize, match="does not divide by 0"):
+        exact_div(63, 0, "D over H")

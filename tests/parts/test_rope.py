@@ -1,0 +1,70 @@
+"""Rotary positions: the definition, what follows from it, and its number format."""
+
+import pytest
+import torch
+from oracles import relative_error
+
+from seqcost.formulas import Workload
+from seqcost.formulas.catalogue import configure
+from seqcost.formulas.parts.rope import rope_kept_bytes, rope_tables
+from seqcost.layers import Attention, SinusoidalPositions
+from seqcost.layers.parts.rope import rope_frequency, rope_turn
+from seqcost.layers.parts.rope import rope_tables as tables_of
+
+
+def turned(x_BTHK, start=0):
+    K = x_BTHK.shape[-1]
+    return rope_turn(x_BTHK, *tables_of(start, x_BTHK.shape[1], rope_frequency(K, 10000.0), x_BTHK.dtype))
+
+
+def test_equals_products_of_complex_numbers():
+    # Su et al. 2021, eq. 34: a pair of features is a complex number, multiplied by exp(i·position·θ).
+    x = torch.randn(2, 63, 3, 8, dtype=torch.float64)
+    pairs = torch.complex(x[..., :4], x[..., 4:])
+    angle = torch.arange(63.0)[:, None] * 10000.0 ** (-torch.arange(0, 8, 2) / 8)
+    expected = pairs * torch.polar(torch.ones_like(angle), angle)[:, None]
+    assert relative_error(turned(x), torch.cat([expected.real, expected.imag], dim=-1)) < 1e-6
+
+
+def test_scores_depend_on_distances_only():
+    q, k = torch.randn(1, 1, 1, 8), torch.randn(1, 1, 1, 8)
+    at = [(turned(q, start) * turned(k, start + 7)).sum() for start in (0, 5, 1000)]
+    assert at[1].item() == pytest.approx(at[0].item(), abs=1e-4)
+    assert at[2].item() == pytest.approx(at[0].item(), abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64], ids=str)
+def test_frequencies_stay_float32_in_any_format(dtype):
+    exact = rope_frequency(64, 10000.0)
+    for layer in (Attention(D=128, H=2, rope=True), SinusoidalPositions(D=64)):
+        assert torch.equal(layer.to(dtype).frequency, exact)
+        assert layer.frequency.dtype == torch.float32
+        assert "frequency" not in layer.state_dict()
+        assert layer.to("meta").frequency.device.type == "meta"
+
+
+def test_positions_a_thousand_tokens_away_survive_bfloat16():
+    torch.manual_seed(0)
+    layer = Attention(D=64, H=1, rope=True)
+    x = torch.randn(1, 1, 64)
+    q, _, _ = layer._turned(x, past=1001)
+    short, _, _ = layer.to(torch.bfloat16)._turned(x.to(torch.bfloat16), past=1001)
+    assert relative_error(short.float(), q) < 0.03
+
+
+def test_tables_are_float32_and_cast_where_the_work_is_not():
+    K, T = 8, 63
+    names = [op.name for op in rope_tables(Workload(T=T, itemsize=4), K)]
+    cast = [op for op in rope_tables(Workload(T=T, itemsize=2), K) if op.name == "rope_cast"]
+    assert "rope_cast" not in names
+    assert cast[0].moved_bytes(2) == 2 * (T * K // 2) * (4 + 2)
+    assert rope_kept_bytes(Workload(T=T, itemsize=2), K) == 2 * T * K
+
+
+def test_costs_no_parameter_and_no_contraction():
+    run = Workload(B=3, T=63)
+    plain, rotary = (configure("attention-layer", rope=rope) for rope in (False, True))
+    assert plain.params() == rotary.params()
+    extra = rotary.flops(run).total() - plain.flops(run).total()
+    # Angles, cosines, sines: 3·T·K/2; then 4 products and 2 sums for each pair of each head of q and k.
+    assert extra == 3 * 63 * 32 + 2 * 3 * 3 * 63 * 512

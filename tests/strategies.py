@@ -1,0 +1,237 @@
+"""What hypothesis draws: random formulas, and random small sizes of everything in the catalogue.
+
+`VARIANTS` is the table behind the common suite: each name of the catalogue, the presets shrunk, and every choice of a
+config that changes what is computed. `drawn_config(variant)` draws its sizes, `typical(variant)` always takes the
+same ones; a new architecture adds a row or two.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import strategies as st
+
+from seqcost.algebra import ceil_div, maximum, minimum, where
+from seqcost.formulas.catalogue import CATALOGUE, configure
+from seqcost.formulas.parts.component import Component
+
+AWKWARD = (1, 2, 3, 5, 16, 63, 64, 100)
+HUGE = st.integers(min_value=1, max_value=2**70)  # products of two cross 2^63 many times over
+LENGTHS = st.one_of(st.integers(1, 12), st.sampled_from((17, 33)))
+
+# --- formulas -------------------------------------------------------------------------------------------------------
+
+Formula = Callable[[dict[str, Any]], Any]  # letters → amount, whatever the letters are read as
+
+
+def _where(a: Formula, b: Formula) -> Formula:
+    return lambda z: where(z["T"] > z["D"], a(z), b(z))
+
+
+def _pair(operation: Callable[[Any, Any], Any]) -> Callable[[Formula, Formula], Formula]:
+    return lambda a, b: lambda z: operation(a(z), b(z))
+
+
+PAIRS = {
+    "plus": _pair(lambda a, b: a + b),
+    "minus": _pair(lambda a, b: a - b),
+    "times": _pair(lambda a, b: a * b),
+    "maximum": _pair(maximum),
+    "minimum": _pair(minimum),
+    "where": _where,
+}
+
+
+def _letter(name: str) -> tuple[str, Formula]:
+    return name, lambda z: z[name]
+
+
+def _number(value: int) -> tuple[str, Formula]:
+    return str(value), lambda z: value
+
+
+def _grow(inner: st.SearchStrategy[tuple[str, Formula]], pairs: list[str]) -> st.SearchStrategy[tuple[str, Formula]]:
+    def combined(how: str, a: tuple[str, Formula], b: tuple[str, Formula]) -> tuple[str, Formula]:
+        return f"{how}({a[0]}, {b[0]})", PAIRS[how](a[1], b[1])
+
+    def power(a: tuple[str, Formula], exponent: int) -> tuple[str, Formula]:
+        return f"power({a[0]}, {exponent})", lambda z: a[1](z) ** exponent
+
+    def ceiling(a: tuple[str, Formula], b: tuple[str, Formula]) -> tuple[str, Formula]:
+        return f"ceil_div({a[0]}, {b[0]})", lambda z: ceil_div(a[1](z), b[1](z))
+
+    return st.one_of(
+        st.builds(combined, st.sampled_from(pairs), inner, inner),
+        st.builds(power, inner, st.integers(1, 3)),
+        st.builds(ceiling, inner, _atoms()),  # a divisor is a letter or a number of at least 1
+    )
+
+
+def _atoms() -> st.SearchStrategy[tuple[str, Formula]]:
+    return st.one_of(st.sampled_from("BTD").map(_letter), st.integers(1, 9).map(_number))
+
+
+def formulas(*, max_leaves: int = 6, minus: bool = True) -> st.SearchStrategy[tuple[str, Formula]]:
+    """A formula made of + − × ** ceil_div maximum minimum where, with its text; without − nothing cancels."""
+    pairs = sorted(PAIRS if minus else set(PAIRS) - {"minus"})
+    return st.recursive(_atoms(), lambda inner: _grow(inner, pairs), max_leaves=max_leaves)
+
+
+# --- the catalogue --------------------------------------------------------------------------------------------------
+
+Pick = Callable[[Sequence[int]], int]  # one of several sizes: drawn by hypothesis, or always the same
+Sizes = Callable[[Pick], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A name of the catalogue with some choices made, and how its sizes are picked."""
+
+    id: str
+    name: str
+    sizes: Sizes
+    choices: dict[str, Any] = field(default_factory=dict)
+
+    def config(self, pick: Pick) -> Component:
+        """The config of the sizes picked."""
+        return configure(self.name, **self.sizes(pick) | self.choices)
+
+
+def _heads(
+    *, grouped: bool = False, one_key_head: bool = False, free: bool = False, wide_values: bool = False
+) -> Sizes:
+    """H, G, K even (RoPE turns pairs) and D = H·K, or any even D where heads are `free`."""
+
+    def sizes(pick: Pick) -> dict[str, Any]:
+        K = pick((2, 4, 6))
+        G = 1 if one_key_head else pick((1, 2))
+        H = G * pick((2, 3)) if grouped or one_key_head else pick((1, 2, 3))
+        out = {"H": H, "D": H * K}
+        if grouped or one_key_head:
+            out["G"] = G
+        if free:
+            out |= {"D": pick((2, 10, 18)), "K": K}
+        if wide_values:
+            out["V"] = K + pick((1, 5))
+        return out
+
+    return sizes
+
+
+def _block(**how: bool) -> Sizes:
+    return lambda pick: {"F": pick((1, 7, 24)), **_heads(**how)(pick)}
+
+
+def _model(**how: bool) -> Sizes:
+    return lambda pick: {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), **_block(**how)(pick)}
+
+
+def _learned(pick: Pick) -> dict[str, Any]:
+    return {"M": 64, **_model()(pick)}
+
+
+def _cell(*, widths_differ: bool = False) -> Sizes:
+    def sizes(pick: Pick) -> dict[str, Any]:
+        out = {"D": pick(AWKWARD)}
+        return out | {"N": pick((1, 4, 17, 63, 100, 256))} if widths_differ else out
+
+    return sizes
+
+
+def _recurrent(*, widths_differ: bool = False) -> Sizes:
+    return lambda pick: {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), **_cell(widths_differ=widths_differ)(pick)}
+
+
+def _width(*letters: str) -> Sizes:
+    return lambda pick: {letter: pick(AWKWARD) for letter in letters}
+
+
+_BLOCK = "transformer-block"
+_LEARNED = ("bert-base", "bert-large", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "gpt3-175b")
+_GROUPED = ("llama-3-8b", "llama-3-70b", "llama-3.1-405b", "mistral-7b")
+
+VARIANTS: tuple[Variant, ...] = (
+    Variant("attention", "attention-layer", _heads()),
+    Variant("attention-grouped", "attention-layer", _heads(grouped=True)),
+    Variant("attention-multi-query", "attention-layer", _heads(one_key_head=True)),
+    Variant("attention-free-head-width", "attention-layer", _heads(free=True)),
+    Variant("attention-bidirectional", "attention-layer", _heads(), {"causal": False}),
+    Variant("attention-rope", "attention-layer", _heads(grouped=True), {"rope": True, "bias": False}),
+    Variant("attention-materialised", "attention-layer", _heads(), {"implementation": "materialised"}),
+    Variant(
+        "attention-materialised-grouped-rope-wide-values",
+        "attention-layer",
+        _heads(grouped=True, wide_values=True),
+        {"implementation": "materialised", "rope": True},
+    ),
+    Variant(
+        "attention-materialised-bidirectional",
+        "attention-layer",
+        _heads(),
+        {"implementation": "materialised", "causal": False},
+    ),
+    Variant("cross-attention", "cross-attention-layer", _heads(grouped=True)),
+    Variant("cross-attention-materialised", "cross-attention-layer", _heads(), {"implementation": "materialised"}),
+    Variant("rnn-layer", "rnn-layer", _cell()),
+    Variant("rnn-layer-widths-differ", "rnn-layer", _cell(widths_differ=True)),
+    Variant("lstm-layer", "lstm-layer", _cell()),
+    Variant("lstm-layer-widths-differ", "lstm-layer", _cell(widths_differ=True)),
+    Variant("gru-layer", "gru-layer", _cell()),
+    Variant("gru-layer-widths-differ", "gru-layer", _cell(widths_differ=True)),
+    Variant("feed-forward-gelu", "feed-forward", _width("D", "F")),
+    Variant("feed-forward-gelu-tanh", "feed-forward", _width("D", "F"), {"activation": "gelu-tanh"}),
+    Variant("feed-forward-relu-unbiased", "feed-forward", _width("D", "F"), {"activation": "relu", "bias": False}),
+    Variant("feed-forward-swiglu", "feed-forward", _width("D", "F"), {"activation": "swiglu"}),
+    Variant("norm-layer", "norm", _width("D")),
+    Variant("norm-layer-unbiased", "norm", _width("D"), {"bias": False}),
+    Variant("norm-rms", "norm", _width("D"), {"kind": "rms"}),
+    Variant("block-pre", _BLOCK, _block()),
+    Variant("block-post", _BLOCK, _block(), {"order": "post", "causal": False}),
+    Variant("block-cross-post-relu", _BLOCK, _block(), {"order": "post", "cross": True, "activation": "relu"}),
+    Variant("block-cross-pre", _BLOCK, _block(), {"cross": True, "attention_bias": False}),
+    Variant(
+        "block-llama",
+        _BLOCK,
+        _block(grouped=True),
+        {"norm": "rms", "activation": "swiglu", "rope": True, "bias": False},
+    ),
+    Variant("block-materialised-post", _BLOCK, _block(), {"order": "post", "implementation": "materialised"}),
+    Variant("transformer", "transformer", _model()),
+    Variant("transformer-no-positions", "transformer", _model(free=True), {"positions": "none", "tied": False}),
+    Variant("transformer-sinusoidal", "transformer", _model(), {"positions": "sinusoidal", "head_bias": True}),
+    Variant("transformer-post", "transformer", _model(), {"order": "post", "embedding_norm": True}),
+    Variant("encoder", "encoder", _model()),
+    Variant("encoder-decoder-pre", "encoder-decoder", _model()),
+    Variant("encoder-decoder-materialised", "encoder-decoder", _model(), {"implementation": "materialised"}),
+    Variant("rnn", "rnn", _recurrent()),
+    Variant("rnn-untied", "rnn", _recurrent(widths_differ=True), {"tied": False}),
+    Variant("lstm", "lstm", _recurrent()),
+    Variant("lstm-untied", "lstm", _recurrent(widths_differ=True), {"tied": False, "head_bias": True}),
+    Variant("gru", "gru", _recurrent()),
+    *(Variant(name, name, _learned) for name in _LEARNED),
+    Variant("llama-2-7b", "llama-2-7b", _model()),
+    *(Variant(name, name, _model(grouped=True)) for name in _GROUPED),
+    Variant("transformer-base", "transformer-base", _model()),
+    Variant("transformer-big", "transformer-big", _model()),
+)
+
+# A test that only wants one of each computation leaves the presets out: they are settings of `transformer`.
+KINDS: tuple[Variant, ...] = tuple(
+    v for v in VARIANTS if CATALOGUE[v.name].group != "preset" or v.id in ("gpt2", "bert-base", "transformer-base")
+)
+
+
+def drawn_config(variant: Variant) -> st.SearchStrategy[Component]:
+    """Configs of a variant with random small sizes."""
+    return st.composite(lambda draw: variant.config(lambda sizes: draw(st.sampled_from(sizes))))()
+
+
+def typical(variant: Variant) -> Component:
+    """One small config of a variant, the same every time."""
+    return variant.config(lambda sizes: sizes[len(sizes) // 2])
+
+
+def splits(length: int) -> st.SearchStrategy[list[int]]:
+    """Ways to cut a sequence of `length` tokens: pieces of any size, 0 and 1 too, that add up."""
+    cuts = st.lists(st.integers(0, length), max_size=5).map(sorted)
+    return cuts.map(lambda at: [b - a for a, b in zip([0, *at], [*at, length], strict=True)])
