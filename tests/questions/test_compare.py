@@ -79,7 +79,7 @@ def test_the_trace_agrees_to_the_flop():
 def test_runs_stand_beside_the_formulas(tmp_path):
     book = tmp_path / "book.txt"
     book.write_text("In the beginning was the Word. " * 20, "utf-8")
-    asked = {"lengths": [8, 32], "sizes": SMALL, "trace": False, "measure": True, "text": book}
+    asked = {"lengths": [8, 32], "sizes": {"width": 24}, "trace": False, "measure": True, "text": book}
     asked["store"] = tmp_path / "runs.sqlite"
     started = []
     answer = seqcost.compare(["rnn"], **asked, on_run=started.append)

@@ -58,8 +58,9 @@ def test_saved_bytes_are_the_distinct_storages_that_autograd_keeps():
     assert amounts == {"0": rows * 16, "1": rows * 32}  # the input, and relu's result, which is the next one's input
 
 
-def test_the_forward_phase_keeps_nothing():
-    assert trace(Target.of_module(Block()), phase="forward", B=2, T=10).saved.total() == 0
+def test_the_forward_phase_tells_what_gradients_would_keep():
+    forward, train = (trace(Target.of_module(Block()), phase=p, B=2, T=10).saved for p in ("forward", "train"))
+    assert forward.total() == train.total() == 4 * 20 * (16 + 32)
 
 
 def test_traffic_of_a_linear_layer():

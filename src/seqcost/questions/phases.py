@@ -1,6 +1,7 @@
 """What the formulas answer in each phase: the Bills of a forward pass, a training step, a prefill, a decoding step."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from seqcost.algebra import Bill, Kind
@@ -28,7 +29,7 @@ def by_formula(config: Component, run: Workload, phase: str) -> tuple[Bills, tup
             )
     if phase == "train":
         return _training(config, run, state, missing)
-    at = run.step() if phase == "decode" else run
+    at = {"forward": run, "prefill": replace(run, started=True), "decode": run.step()}[phase]
     bills = Bills(
         flops=config.flops(at),
         params=config.params(),

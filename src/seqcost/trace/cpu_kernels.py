@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqcost.formulas.parts.onednn import lstm_workspace_bytes
 
@@ -46,6 +47,14 @@ SUBSTITUTES: dict[Any, Callable[[Any, Any, Any], Any]] = {
     _ATEN.mkldnn_rnn_layer.default: lstm_layer,
     _ATEN.mkldnn_rnn_layer_backward.default: lstm_layer_backward,
 }
+
+
+class Substituting(TorchDispatchMode):
+    """Only the substitutes, where nothing is booked."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        substitute = SUBSTITUTES.get(func)
+        return substitute(func, args, kwargs or {}) if substitute else func(*args, **(kwargs or {}))
 
 
 def multi_head_attention(

@@ -23,6 +23,7 @@ from seqcost.trace.targets import Target
 _FIRST_LENGTHS = (8, 17)
 _LENGTHS = (64, 129)
 _FURTHER_LENGTHS = (33, 100, 192)
+_SHORT_LENGTHS = (11, 24, 40)  # for a model that refuses long ones
 _LOOP_LENGTHS = (11, 24, 33)
 _FURTHER_LOOP_LENGTHS = (14, 29, 40)
 _LONGEST_LOOP = 160  # steps of a loop over time that are still followed one by one
@@ -84,6 +85,8 @@ def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[st
     _look(rung, lengths if lengths is not None else (_LOOP_LENGTHS if loop else _LENGTHS), seen)
     if lengths is None and not _agree(seen):
         _look(rung, _FURTHER_LOOP_LENGTHS if loop else _FURTHER_LENGTHS, seen)
+        if len(seen) < len(_FIRST_LENGTHS) + len(_LENGTHS) + 1:
+            _look(rung, _SHORT_LENGTHS, seen)
     at_T = seen.get(T) or extrapolate(seen, T)
     if at_T is None:
         if rung.longest is not None:

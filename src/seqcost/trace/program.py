@@ -164,7 +164,8 @@ def _stateful(module: nn.Module, args: tuple[Any, ...], phase: str) -> Program:
     if phase == "prefill":
         state = None if others else module.init_state(x.shape[0])  # type: ignore[operator]
         return Program(phase, module, (x, *others), state=state)
-    return Program(phase, module, (x[:, -1],), state=_state_before_last(module, x, others))
+    # A copy: a view of the last token would cost every product a copy of its own.
+    return Program(phase, module, (x[:, -1].clone(),), state=_state_before_last(module, x, others))
 
 
 def _state_before_last(module: Any, x: Tensor, others: list[Any]) -> Any:

@@ -31,10 +31,12 @@ class Coverage:
 class Trace:
     """Cost of one phase of a module at B sequences of T tokens.
 
-    `polynomials` has each total as a function of T: `flops`, `pointwise`, `bytes_moved`, `saved_bytes`, `depth`,
-    `peak_bytes`; a `Samples` where no polynomial passes through the lengths seen, nothing where only one length can
-    be seen (`no_polynomials` says why). `range` is from the shortest length at which all polynomials hold to the
-    longest one seen. `peak_bytes` is None where the run at T was too long to follow and the peak is no polynomial.
+    `polynomials` has each total as a function of T: `flops`, `pointwise`, `bytes_moved`, `saved_bytes`, `state_bytes`,
+    `depth`, `peak_bytes`; a `Samples` where no polynomial passes through the lengths seen, nothing where only one
+    length can be seen (`no_polynomials` says why). `range` is from the shortest length at which all polynomials hold
+    to the longest one seen. `saved` is what a pass with gradients keeps, None where a forward pass has too many
+    operators to be run a second time for it. `peak_bytes` is None where the run at T was too long to follow and the
+    peak is no polynomial.
     """
 
     phase: str

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from seqcost.algebra import Polynomial, lift
+from seqcost.trace.cpu_kernels import Substituting
 from seqcost.trace.keeper import Keeper
 from seqcost.trace.ledger import Entry, Key, Ledger
 from seqcost.trace.memory import Memory
@@ -17,7 +18,7 @@ from seqcost.trace.trees import tensors_in
 
 COLUMNS = ("calls", "contraction", "pointwise", "moved_bytes")  # a line's amounts, which are sums over its calls
 # A forward pass of more operators is not run a second time to see what it would keep.
-MOST_OPERATORS_TWICE = 8000
+MOST_OPERATORS_TWICE = 4000
 TOTALS = ("flops", "pointwise", "bytes_moved", "saved_bytes", "state_bytes", "depth", "peak_bytes")
 
 
@@ -77,7 +78,7 @@ def see(program: Program, paths: Paths) -> Sighting:
 def kept_by(program: Program, paths: Paths) -> Mapping[str, int]:
     """What a forward pass would keep for backward if gradients were recorded; its operators are not booked again."""
     keeper = Keeper(paths, [*program.module.parameters(), *program.module.buffers()])
-    with torch.enable_grad(), keeper.keeping():
+    with torch.enable_grad(), keeper.keeping(), Substituting():
         program.differentiable_result()
     return keeper.saved
 

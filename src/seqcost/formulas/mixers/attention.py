@@ -107,9 +107,7 @@ class Attention(Component):
 
     def sources(self, run: Workload) -> Size:
         """Tokens whose keys and values this call projects."""
-        if self.cross:
-            return 0 if run.encoded else run.S
-        return run.T
+        return run.S if self.cross else run.T
 
     def keys(self, run: Workload) -> Size:
         """Tokens that a query sees, masked ones included."""
@@ -123,8 +121,9 @@ class Attention(Component):
         B, T, D, H, G, K, V = run.B, run.T, self.D, self.H, self.G, self.K, self.V
         S = self.sources(run)
         yield linear("project_query", B * T, D, H * K, bias=self.bias, note="x [B,T,D] @ W_q [D,H·K]")
-        yield linear("project_key", B * S, D, G * K, bias=self.bias, note="x [B,S,D] @ W_k [D,G·K]").beside()
-        yield linear("project_value", B * S, D, G * V, bias=self.bias, note="x [B,S,D] @ W_v [D,G·V]").beside()
+        if not (self.cross and run.encoded):
+            yield linear("project_key", B * S, D, G * K, bias=self.bias, note="x [B,S,D] @ W_k [D,G·K]").beside()
+            yield linear("project_value", B * S, D, G * V, bias=self.bias, note="x [B,S,D] @ W_v [D,G·V]").beside()
         if self.rope:
             yield from rope_tables(run, K)
             yield from rope_turn("query", run, H, K)
@@ -138,7 +137,9 @@ class Attention(Component):
         if self.cross or (isinstance(run.P, int) and run.P == 0):
             return
         joined = run.B * (run.P + run.T) * self.G * (self.K + self.V)
-        yield copy("cache", where(run.P > 0, joined, 0), "past and new keys and values joined")
+        join = copy("cache", where(run.P > 0, joined, 0), "past and new keys and values joined")
+        # The materialised form scales the queries meanwhile.
+        yield join if self.implementation == "fused" else join.beside()
 
     def _mask(self, run: Workload) -> Size:
         """Elements of the causal mask; a single query needs none, it may see every key."""

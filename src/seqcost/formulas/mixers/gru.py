@@ -54,7 +54,8 @@ class Gru(Component):
     def forward(self, run: Workload) -> Iterator[Operator]:
         B, T, D, N = run.B, run.T, self.D, self.N
         yield copy("time_first", B * T * D, "[B,T,D] to [T,B,D]")
-        yield Operator(name="start", writes=B * N, steps=0, note="h_0 = 0")
+        if not run.started:
+            yield Operator(name="start", writes=B * N, steps=0, note="h_0 = 0")
         yield linear("input", T * B, D, GATES * N, bias=True, note="W x_t + b: three matrix-vector products a token")
         yield hidden_product(B, T, N, GATES, "U h + b': three matrix-vector products a token")
         n = B * N
@@ -74,7 +75,8 @@ class Gru(Component):
         n = B * T * N
         gates = 2 * pointwise.SIGMOID_BACKWARD + pointwise.TANH_BACKWARD
         yield Operator(name="gates_backward", pointwise=n * gates, note="σ and tanh")
-        yield Operator(name="products_backward", pointwise=7 * n, note="through ⊙, − and +")
+        to_first = B * N  # h_0 = 0 takes no gradient
+        yield Operator(name="products_backward", pointwise=7 * n - to_first, note="through ⊙, − and +")
         yield from hidden_backward(B, T, N, GATES)
         yield from linear_backward("input", T * B, D, GATES * N, bias=True)
 

@@ -59,7 +59,8 @@ class Lstm(Component):
         B, T, D, N = run.B, run.T, self.D, self.N
         n = B * T * N
         yield copy("time_first", B * T * D, "[B,T,D] to [T,B,D]")
-        yield Operator(name="start", writes=2 * B * N, steps=0, note="h_0 = c_0 = 0")
+        if not run.started:
+            yield Operator(name="start", writes=2 * B * N, steps=0, note="h_0 = c_0 = 0")
         # One kernel; its lines share the T steps and the traffic out.
         yield Operator(
             name="input",

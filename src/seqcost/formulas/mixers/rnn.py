@@ -42,7 +42,8 @@ class Rnn(Component):
     def forward(self, run: Workload) -> Iterator[Operator]:
         B, T, D, N = run.B, run.T, self.D, self.N
         yield copy("time_first", B * T * D, "[B,T,D] to [T,B,D]")
-        yield Operator(name="start", writes=B * N, steps=0, note="h_0 = 0")
+        if not run.started:
+            yield Operator(name="start", writes=B * N, steps=0, note="h_0 = 0")
         yield linear("input", T * B, D, N, bias=True, note="W x_t + b: one matrix-vector product a token")
         yield hidden_product(B, T, N, 1, "U h + b': one matrix-vector product a token")
         yield elementwise("sum", B * N, 1, operands=2, note="W x + U h").repeated(T)

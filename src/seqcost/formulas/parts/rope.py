@@ -44,7 +44,7 @@ def rope_turn(name: str, run: Workload, heads: Size, K: Size) -> Iterator[Operat
 def rope_turn_backward(name: str, run: Workload, heads: Size, K: Size) -> Iterator[Operator]:
     """The same turn backwards: four products, two sums, and the negation of one."""
     n = run.B * run.T * heads * K
-    yield Operator(name=f"rope_{name}_backward", pointwise=3 * n, note="turned back")
+    yield Operator(name=f"rope_{name}_backward", pointwise=halve(7 * n), note="turned back")
 
 
 def rope_kept_bytes(run: Workload, K: Size) -> Size:

@@ -16,7 +16,8 @@ class Workload:
 
     `causal` says how the pairs of causal attention are counted: "full", the T·S rectangle that a dense
     implementation executes and most published numbers use; "half", the pairs that are not masked,
-    T(T+1)/2 + T·P. `encoded` says that the source has been encoded by an earlier call and waits in the state.
+    T(T+1)/2 + T·P. `started` says that a state is handed in, so none is made; `encoded` that it holds the source's keys
+    and values, so the source is not read again.
     """
 
     B: Size = 1
@@ -25,6 +26,7 @@ class Workload:
     S: Size = 0
     itemsize: Size = 4
     causal: Literal["full", "half"] = "full"
+    started: bool = False
     encoded: bool = False
 
     def __post_init__(self) -> None:
@@ -37,7 +39,7 @@ class Workload:
 
     def step(self) -> "Workload":
         """One decoding step at position T: a single new token after all earlier ones."""
-        return replace(self, T=1, P=self.P + self.T - 1, encoded=True)
+        return replace(self, T=1, P=self.P + self.T - 1, started=True, encoded=True)
 
     def of_source(self) -> "Workload":
         """What an encoder sees: the S tokens of the source, all at once."""

@@ -119,7 +119,10 @@ class EncoderDecoder(Component):
                 break
             parts.append(link)
         steps = sum((part.depth(run).total() for part in parts if isinstance(part, Component)), start=0)
-        return steps + (self._norm().depth(run).total() if self.order == "pre" else 0)
+        norm = self._norm().depth(run).total() if self.order == "pre" else 0
+        # The materialised form scales its queries: one operator more than its keys, which wait for the encoder.
+        scale = 1 if self.implementation == "materialised" else 0
+        return steps + norm + scale
 
     def _norm(self) -> Norm:
         return Norm(D=self.D, kind=self.norm, bias=self.norm == "layer")

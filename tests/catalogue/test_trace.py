@@ -1,0 +1,80 @@
+"""Formula and trace: two accounts of one cost that agree to the FLOP, the byte and the operator, in every phase."""
+
+from operator import attrgetter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import KINDS, drawn_config, typical
+
+from seqcost.algebra import Kind
+from seqcost.formulas.parts.workload import Workload
+from seqcost.layers import build
+from seqcost.questions.count import count_formula
+from seqcost.questions.phases import by_formula
+from seqcost.trace import Target, trace
+
+every_kind = pytest.mark.parametrize("variant", KINDS, ids=attrgetter("id"))
+SIZES = {"B": st.integers(1, 3), "T": st.integers(2, 14), "S": st.integers(1, 9)}
+
+
+def both(config, phase, B, T, S):
+    """The formula's Bills and the trace of the layer, at one size."""
+    run = Workload(B=B, T=T, S=S if config.takes_source else 0)
+    target = Target("layer", lambda: build(config), own_mode=True, source=S if config.takes_source else None)
+    bills, _ = by_formula(config, run, phase)
+    traced = trace(target, phase=phase, B=B, T=T, lengths=())
+    assert not traced.uncounted
+    return bills, traced
+
+
+@every_kind
+@settings(max_examples=2)
+@given(data=st.data(), **SIZES)
+def test_forward(variant, data, B, T, S):
+    bills, traced = both(data.draw(drawn_config(variant)), "forward", B, T, S)
+    assert traced.flops.total(Kind.CONTRACTION) == bills.flops.total(Kind.CONTRACTION)
+    assert traced.flops.total(Kind.POINTWISE) == bills.flops.total(Kind.POINTWISE)
+    assert traced.traffic.total() == bills.moved.total()
+    assert traced.saved.total() == bills.saved.total()
+    assert traced.depth == bills.depth.total()
+    assert traced.params == bills.params.total()
+
+
+@every_kind
+@settings(max_examples=2)
+@given(data=st.data(), **SIZES)
+def test_forward_and_backward(variant, data, B, T, S):
+    bills, traced = both(data.draw(drawn_config(variant)), "train", B, T, S)
+    assert traced.flops.total(Kind.CONTRACTION) == bills.flops.total(Kind.CONTRACTION)
+    assert traced.flops.total(Kind.POINTWISE) == bills.flops.total(Kind.POINTWISE)
+    assert traced.saved.total() == bills.saved.total()
+
+
+@every_kind
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+@settings(max_examples=1)
+@given(data=st.data(), **SIZES)
+def test_with_a_carried_state(variant, phase, data, B, T, S):
+    config = data.draw(drawn_config(variant))
+    if not config.decodes:
+        return
+    bills, traced = both(config, phase, B, T, S)
+    assert traced.flops.total(Kind.CONTRACTION) == bills.flops.total(Kind.CONTRACTION)
+    assert traced.flops.total(Kind.POINTWISE) == bills.flops.total(Kind.POINTWISE)
+    assert traced.traffic.total() == bills.moved.total()
+    assert traced.state_bytes == bills.state.total()
+    assert traced.depth == bills.depth.total()
+
+
+LIFTED = ("attention-materialised", "gru-layer", "lstm", "gpt2", "bert-base", "encoder-decoder-pre", "transformer")
+
+
+@pytest.mark.parametrize("variant", [v for v in KINDS if v.id in LIFTED], ids=attrgetter("id"))
+def test_the_polynomials_are_the_same(variant):
+    config = typical(variant)
+    target = Target("layer", lambda: build(config), own_mode=True)
+    traced = trace(target, phase="forward", B=2, T=33)
+    formula = count_formula("layer", config, T=33, B=2, S=None, phase="forward", dtype="float32")
+    for name in ("flops", "pointwise", "bytes_moved", "depth"):
+        assert traced.polynomials[name].coefficients == formula.polynomials[name].coefficients, name
