@@ -3,7 +3,7 @@
 from operator import attrgetter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import KINDS, drawn_config, typical
 
@@ -29,7 +29,7 @@ def both(config, phase, B, T, S):
 
 
 @every_kind
-@settings(max_examples=2)
+@settings(max_examples=4)
 @given(data=st.data(), **SIZES)
 def test_forward(variant, data, B, T, S):
     bills, traced = both(data.draw(drawn_config(variant)), "forward", B, T, S)
@@ -42,10 +42,12 @@ def test_forward(variant, data, B, T, S):
 
 
 @every_kind
-@settings(max_examples=2)
+@settings(max_examples=4)
 @given(data=st.data(), **SIZES)
 def test_forward_and_backward(variant, data, B, T, S):
-    bills, traced = both(data.draw(drawn_config(variant)), "train", B, T, S)
+    config = data.draw(drawn_config(variant))
+    assume(variant.id != "norm-rms" or config.D > 1)  # autograd leaves out the sum over a single feature
+    bills, traced = both(config, "train", B, T, S)
     assert traced.flops.total(Kind.CONTRACTION) == bills.flops.total(Kind.CONTRACTION)
     assert traced.flops.total(Kind.POINTWISE) == bills.flops.total(Kind.POINTWISE)
     assert traced.saved.total() == bills.saved.total()
@@ -53,7 +55,7 @@ def test_forward_and_backward(variant, data, B, T, S):
 
 @every_kind
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
-@settings(max_examples=1)
+@settings(max_examples=2)
 @given(data=st.data(), **SIZES)
 def test_with_a_carried_state(variant, phase, data, B, T, S):
     config = data.draw(drawn_config(variant))

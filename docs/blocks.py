@@ -1,0 +1,34 @@
+"""Every kind of generated block by the first word of its name; the other words are its arguments."""
+
+from collections.abc import Callable
+
+import command_blocks as command
+import demo
+import formula_blocks as formula
+import house_blocks as house
+
+BLOCKS: dict[str, Callable[..., str]] = {
+    "equations": formula.equations,
+    "source": formula.source,
+    "sizes": formula.sizes,
+    "steps": formula.steps,
+    "totals": formula.totals,
+    "lines": formula.lines,
+    "equal-at": formula.equal_at,
+    "pointwise": formula.pointwise_weights,
+    "catalogue": formula.catalogue,
+    "presets": formula.presets,
+    "preset-sources": formula.preset_sources,
+    "run": command.run,
+    "head": command.head,
+    "json": command.json_of,
+    "options": command.options,
+    "measured-compare": command.measured_compare,
+    "measured-record": command.measured_record,
+    "demo": demo.tables,
+    "constants": house.constants,
+    "tree": house.tree,
+    "floors": house.floors,
+    "contracts": house.contracts,
+    "benchmark": house.table_of,
+}

@@ -1,0 +1,71 @@
+"""Blocks read from the source and from the tables of benchmarks/: rooms, floors, constants. No torch here."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from seqcost.report.table import Table
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "seqcost"
+CONSTANT = re.compile(r"^(_?[A-Z][A-Z_]+) = ([^#\n]+?)(?: +# (.*))?$", re.MULTILINE)
+
+
+def constants(*files: str) -> str:
+    """Named constants of source files under src/seqcost, with the remarks beside them."""
+    rows = []
+    for file in files:
+        for name, value, remark in CONSTANT.findall((PACKAGE / file).read_text("utf-8")):
+            rows.append((name.strip("_").lower().replace("_", " "), f"`{value.strip()}`", remark))
+    return Table.of("", ("<constant", "<value", "<remark"), rows).to_markdown()
+
+
+def tree() -> str:
+    """The rooms of the package from the top floor down, each with the first line of its docstring."""
+    out = ["src/seqcost/"]
+    for room in re.findall(r"\w+", " ".join(_contract("Floors")["layers"])):
+        folder = PACKAGE / room
+        if folder.is_dir():
+            out.append(f"  {room + '/':<12} {_first_line(folder / '__init__.py')}")
+            out += [
+                f"    {inner.parent.name + '/':<10} {_first_line(inner)}"
+                for inner in sorted(folder.glob("*/__init__.py"))
+            ]
+        elif folder.with_suffix(".py").exists():
+            out.append(f"  {room + '.py':<12} {_first_line(folder.with_suffix('.py'))}")
+    return "```text\n" + "\n".join(out) + "\n```"
+
+
+def floors() -> str:
+    """The order of the floors, as the contract in pyproject.toml has it; rooms in brackets are not built yet."""
+    return "```text\n" + "\n".join(_contract("Floors")["layers"]) + "\n```"
+
+
+def contracts() -> str:
+    """Names of the import contracts."""
+    return "\n".join(f"- {contract['name']} (`{contract['type']}`)" for contract in _contracts())
+
+
+def _contracts() -> list[dict[str, Any]]:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    found: list[dict[str, Any]] = settings["tool"]["importlinter"]["contracts"]
+    return found
+
+
+def _contract(name: str) -> dict[str, Any]:
+    return next(contract for contract in _contracts() if contract["name"] == name)
+
+
+def _first_line(path: Path) -> str:
+    return (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").partition("\n")[0]
+
+
+def table_of(benchmark: str, number: str = "1") -> str:
+    """A table of benchmarks/<name>.md, and where and when it was made."""
+    text = (ROOT / "benchmarks" / f"{benchmark}.md").read_text("utf-8")
+    paragraphs = text.split("\n\n")
+    tables = [part.strip() for part in paragraphs if part.startswith("|")]
+    (where,) = (part.strip() for part in paragraphs if part.startswith("Made on"))
+    return f"{tables[int(number) - 1]}\n\n{where}"
