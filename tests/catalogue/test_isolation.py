@@ -7,6 +7,8 @@ import torch
 from oracles import relative_error
 from strategies import VARIANTS, typical
 
+from seqcost.errors import BadSize
+
 every_variant = pytest.mark.parametrize("variant", VARIANTS, ids=attrgetter("id"))
 
 
@@ -66,15 +68,35 @@ def test_right_padding_changes_nothing_before_it(variant, bench):
     assert relative_error(before(padded), alone) < 1e-12
 
 
-@named("cross-attention", "cross-attention-materialised")
+READS_A_SOURCE = (
+    "cross-attention", "cross-attention-materialised", "block-cross-pre", "block-cross-post-relu",
+    "encoder-decoder-pre", "encoder-decoder-materialised", "transformer-base",
+)  # fmt: skip
+
+
+@named(*READS_A_SOURCE)
 def test_a_padded_source_changes_nothing(variant, bench):
     layer = bench.layer(typical(variant), torch.float64)
     x, source = bench.inputs(layer, 2, 5, 9, torch.float64)
     keep = torch.arange(9).expand(2, 9) < torch.tensor([[6], [9]])
     with torch.no_grad():
-        padded = layer(x, source, keep=keep)
+        padded = layer(x, source, keep_source=keep)
         assert relative_error(padded[0], layer(x[:1], source[:1, :6])[0]) < 1e-12
         assert relative_error(padded[1], layer(x[1:], source[1:])[0]) < 1e-12
+        # The mask is carried with the source: steps see no padding either.
+        state, steps = layer.init_state(2, source, keep_source=keep), []
+        for token in x.unbind(1):
+            y, state = layer.step(token, state)
+            steps.append(y)
+        assert relative_error(torch.stack(steps, 1), padded) < 1e-12
+
+
+@named("cross-attention", "block-cross-pre")
+def test_a_source_of_another_batch_is_refused(variant, bench):
+    layer = bench.layer(typical(variant))
+    x, source = bench.inputs(layer, 2, 5, 9)
+    with pytest.raises(BadSize, match="a source of 1 sequences was given for a batch of 2"):
+        layer(x, source[:1])
 
 
 @named(

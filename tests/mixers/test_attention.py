@@ -97,7 +97,7 @@ def test_equals_multihead_attention_over_a_padded_source(theirs, implementation)
     source, their_source = pair(2, 63, 16)
     keep = torch.arange(63).expand(2, 63) < torch.tensor([[50], [63]])
     y, _ = theirs(z, their_source, their_source, key_padding_mask=~keep, need_weights=False)
-    assert_agree(ours, theirs, multihead(), (ours(x, source, keep=keep), y), ((x, source), (z, their_source)))
+    assert_agree(ours, theirs, multihead(), (ours(x, source, keep_source=keep), y), ((x, source), (z, their_source)))
 
 
 @every_way
@@ -136,7 +136,7 @@ def test_heads_of_a_width_of_their_own():
 
 def test_cross_attention_asks_for_its_source():
     layer = Attention(D=16, H=4, cross=True, causal=False)
-    with pytest.raises(BadSize, match=r"called without a source; call it as m\(x, source\)"):
+    with pytest.raises(BadSize, match=r"needs a source; call m\(x, source\)"):
         layer(torch.randn(2, 5, 16))
-    with pytest.raises(BadSize, match=r"carries its source; call init_state\(batch, source\)"):
+    with pytest.raises(BadSize, match=r"needs a source; .* init_state\(batch, source\)"):
         layer.init_state(2)

@@ -2,6 +2,8 @@
 
 LayerNorm is one fused kernel. RMSNorm on a CPU is not: PyTorch executes pow, mean, add ε, rsqrt and two products,
 and keeps the normalised x besides x; the lines below say so.
+
+Not covered: what RMSNorm keeps in bfloat16 on a CPU, where PyTorch works on a float32 copy of x and keeps that instead.
 """
 
 from collections.abc import Iterator

@@ -21,23 +21,29 @@ from seqcost.layers.parts.state import State, empty
 
 @dataclasses.dataclass(frozen=True)
 class Cache(State):
-    """Keys [B,P,G,K] and values [B,P,G,V] of the tokens seen (cross-attention: of the whole source)."""
+    """Keys [B,P,G,K] and values [B,P,G,V] of the tokens seen.
+
+    Cross-attention: of the whole source, with its mask [B,S] where the source is padded.
+    """
 
     k_BPGK: Tensor
     v_BPGV: Tensor
+    keep_BP: Tensor | None = None
 
 
 class Attention(Layer):
-    """See `seqcost.formulas.mixers.attention`. `keep` [B,S] is True for keys that count, False for padding."""
+    """See `seqcost.formulas.mixers.attention`.
+
+    `keep` [B,T] is True for tokens that count as keys and False for padding; cross-attention takes `keep_source` [B,S].
+    """
 
     Config = attention.Attention
-    takes_keep = True
     frequency: Tensor
 
     def __init__(self, config: attention.Attention | None = None, /, **sizes: object) -> None:
         super().__init__(config, **sizes)
         m = self.config
-        self.takes_source = m.cross
+        self.takes_source, self.takes_keep = m.cross, not m.cross
         self.query = nn.Linear(m.D, m.H * m.K, bias=m.bias)
         self.key = nn.Linear(m.D, m.G * m.K, bias=m.bias)
         self.value = nn.Linear(m.D, m.G * m.V, bias=m.bias)
@@ -48,23 +54,25 @@ class Attention(Layer):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         return keep_float32(self, super()._apply, fn, recurse) if self.config.rope else super()._apply(fn, recurse)
 
-    def forward(self, x_BTD: Tensor, source: Tensor | None = None, *, keep: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x_BTD: Tensor,
+        source: Tensor | None = None,
+        *,
+        keep: Tensor | None = None,
+        keep_source: Tensor | None = None,
+    ) -> Tensor:
         check_features(self, x_BTD)
         if self.config.cross:
-            if source is None:
-                raise BadSize("cross-attention was called without a source; call it as m(x, source).")
-            check_features(self, source, "source")
-            return self._attend(self._queries(x_BTD), *self._keys_values(source), past=0, keep=keep)
+            k, v = self._keys_values(self._checked_source(source, x_BTD.shape[0]))
+            return self._attend(self._queries(x_BTD), k, v, past=0, keep=keep_source)
         q, k, v = self._turned(x_BTD, past=0)
         return self._attend(q, k, v, past=0, keep=keep)
 
-    def init_state(self, batch: int, source: Tensor | None = None) -> Cache:
+    def init_state(self, batch: int, source: Tensor | None = None, *, keep_source: Tensor | None = None) -> Cache:
         m = self.config
         if m.cross:
-            if source is None:
-                raise BadSize("cross-attention carries its source; call init_state(batch, source).")
-            check_features(self, source, "source")
-            return Cache(*self._keys_values(source))
+            return Cache(*self._keys_values(self._checked_source(source, batch)), keep_source)
         if not m.causal:
             raise BadSize(
                 "attention with causal=False sees the future and has no state; call it on the whole sequence."
@@ -75,12 +83,24 @@ class Attention(Layer):
     def extend(self, x_BTD: Tensor, state: Cache) -> tuple[Tensor, Cache]:
         check_features(self, x_BTD)
         if self.config.cross:
-            return self._attend(self._queries(x_BTD), state.k_BPGK, state.v_BPGV, past=0, keep=None), state
+            y_BTD = self._attend(self._queries(x_BTD), state.k_BPGK, state.v_BPGV, past=0, keep=state.keep_BP)
+            return y_BTD, state
         past = state.k_BPGK.shape[1]
         q, k, v = self._turned(x_BTD, past=past)
         if past:
             k, v = torch.cat([state.k_BPGK, k], dim=1), torch.cat([state.v_BPGV, v], dim=1)
         return self._attend(q, k, v, past=past, keep=None), Cache(k, v)
+
+    def _checked_source(self, source: Tensor | None, batch: int) -> Tensor:
+        if source is None:
+            raise BadSize("cross-attention needs a source; call m(x, source) and init_state(batch, source).")
+        check_features(self, source, "source")
+        if source.shape[0] != batch:
+            raise BadSize(
+                f"cross-attention: a source of {source.shape[0]} sequences was given for a batch of {batch}; "
+                "give one source a sequence."
+            )
+        return source
 
     def _queries(self, x_BTD: Tensor) -> Tensor:
         return self.query(x_BTD).unflatten(-1, (self.config.H, self.config.K))

@@ -26,7 +26,7 @@ class Layer(nn.Module, ABC):
     Config: ClassVar[type[Component]]
 
     takes_source: bool = False  # a second sequence beside the first (cross-attention)
-    takes_keep: bool = False  # a mask [B,S] of the keys that count (padding is False)
+    takes_keep: bool = False  # a mask [B,T] of the tokens that count as keys (padding is False)
 
     def __init__(self, config: Component | None = None, /, **sizes: Any) -> None:
         super().__init__()

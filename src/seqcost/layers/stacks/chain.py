@@ -12,7 +12,10 @@ from seqcost.layers.parts.state import State, States
 
 
 class Chain(Layer):
-    """Named layers in series. Its state is one state a layer; source and mask go to those that take them."""
+    """Named layers in series. Its state is one state a layer.
+
+    Source, `keep` (mask of the own tokens) and `keep_source` (mask of the source's) go to the layers that take them.
+    """
 
     Config = chain.Chain
 
@@ -28,18 +31,19 @@ class Chain(Layer):
         """The layers in their order."""
         return [child for child in self.children() if isinstance(child, Layer)]
 
-    def forward(self, x: Tensor, source: Tensor | None = None, *, keep: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, source: Tensor | None = None, **masks: Tensor | None) -> Tensor:
         for layer in self.links:
-            x = layer(x, **passed_on(layer, source=source, keep=keep))
+            x = layer(x, **passed_on(layer, source=source, **masks))
         return x
 
-    def init_state(self, batch: int, source: Tensor | None = None) -> States:
+    def init_state(self, batch: int, source: Tensor | None = None, **masks: Tensor | None) -> States:
         if not self.config.decodes:
             raise BadSize(
                 f"{type(self.config).__name__} sees the future (causal=False) and has no state; "
                 "call it on the whole sequence."
             )
-        return States(tuple(layer.init_state(batch, **passed_on(layer, source=source)) for layer in self.links))
+        begun = (layer.init_state(batch, **passed_on(layer, source=source, **masks)) for layer in self.links)
+        return States(tuple(begun))
 
     def extend(self, x: Tensor, state: States) -> tuple[Tensor, States]:
         after: list[State] = []
@@ -70,11 +74,11 @@ class Residual(Layer):
         self.inner = inner
         self.takes_source, self.takes_keep = inner.takes_source, inner.takes_keep
 
-    def forward(self, x: Tensor, source: Tensor | None = None, *, keep: Tensor | None = None) -> Tensor:
-        return x + self.inner(x, **passed_on(self.inner, source=source, keep=keep))
+    def forward(self, x: Tensor, source: Tensor | None = None, **masks: Tensor | None) -> Tensor:
+        return x + self.inner(x, **passed_on(self.inner, source=source, **masks))
 
-    def init_state(self, batch: int, source: Tensor | None = None) -> Any:
-        return self.inner.init_state(batch, **passed_on(self.inner, source=source))
+    def init_state(self, batch: int, source: Tensor | None = None, **masks: Tensor | None) -> Any:
+        return self.inner.init_state(batch, **passed_on(self.inner, source=source, **masks))
 
     def extend(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         y, state = self.inner.extend(x, state)
@@ -84,11 +88,14 @@ class Residual(Layer):
         return x + self.inner.reference(x, **passed_on(self.inner, source=source))
 
 
-def passed_on(layer: Layer, *, source: Tensor | None = None, keep: Tensor | None = None) -> dict[str, Tensor]:
-    """The keyword arguments among these that a layer takes."""
-    out: dict[str, Tensor] = {}
-    if layer.takes_source and source is not None:
-        out["source"] = source
-    if layer.takes_keep and keep is not None:
-        out["keep"] = keep
-    return out
+def passed_on(
+    layer: Layer,
+    *,
+    source: Tensor | None = None,
+    keep: Tensor | None = None,
+    keep_source: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """The keyword arguments among these that a layer takes; `keep_source` goes where the source goes."""
+    taken = {"source": layer.takes_source, "keep_source": layer.takes_source, "keep": layer.takes_keep}
+    given = {"source": source, "keep_source": keep_source, "keep": keep}
+    return {name: tensor for name, tensor in given.items() if taken[name] and tensor is not None}

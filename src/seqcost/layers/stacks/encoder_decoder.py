@@ -12,7 +12,10 @@ from seqcost.layers.stacks.chain import Chain
 
 
 class EncoderDecoder(Layer):
-    """Source ids [B,S] and target ids [B,T] → logits [B,T,U]. The state carries the source's keys and values."""
+    """Source ids [B,S] and target ids [B,T] → logits [B,T,U]. The state carries the source's keys and values.
+
+    `keep_source` [B,S] is False where the source is padded; a padded target needs no mask on its right.
+    """
 
     Config = encoder_decoder.EncoderDecoder
     takes_source = True
@@ -21,12 +24,13 @@ class EncoderDecoder(Layer):
         super().__init__(config)
         self.encoder, self.decoder = encoder, decoder
 
-    def forward(self, target_BT: Tensor, source: Tensor) -> Tensor:
-        return self.decoder(target_BT, source=self.encoder(source))
+    def forward(self, target_BT: Tensor, source: Tensor, *, keep_source: Tensor | None = None) -> Tensor:
+        encoded = self.encoder(source, keep=keep_source)
+        return self.decoder(target_BT, source=encoded, keep_source=keep_source)
 
-    def init_state(self, batch: int, source: Tensor) -> States:
-        assert source.shape[0] == batch
-        return self.decoder.init_state(batch, source=self.encoder(source))
+    def init_state(self, batch: int, source: Tensor, *, keep_source: Tensor | None = None) -> States:
+        encoded = self.encoder(source, keep=keep_source)
+        return self.decoder.init_state(batch, source=encoded, keep_source=keep_source)
 
     def extend(self, target_BT: Tensor, state: States) -> tuple[Tensor, States]:
         return self.decoder.extend(target_BT, state)
