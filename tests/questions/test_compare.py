@@ -113,7 +113,7 @@ def test_no_target_is_refused():
 
 def test_a_text_that_is_no_text(tmp_path):
     latin, empty = tmp_path / "latin", tmp_path / "empty"
-    latin.write_bytes(b"caf\xe9")
+    latin.write_bytes(b"na\xefve")
     empty.write_bytes(b"")
     with pytest.raises(BadTarget, match=r"not UTF-8 \(byte 3 is 0xe9\)"):
         seqcost.compare(["lstm"], lengths=[8], text=latin)
