@@ -20,7 +20,7 @@ WRONG = [
     (["explain", "nosuch"], "unknown architecture or preset"),
     (["compare", "lstm", "--text", "book.txt"], "add --measure"),
     (["compare", "lstm", "--measure", "--text", "nofile.txt"], "cannot be read (No such file or directory)"),
-    (["compare", "lstm", "--measure", "--text", "latin.txt"], "is not UTF-8 (byte 3 is 0xe9)"),
+    (["compare", "lstm", "--measure", "--text", "latin.txt"], "is not UTF-8 (byte 2 is 0xef)"),
     (["compare", "lstm", "--measure", "--lengths", "10^30"], "formulas take any length"),
     (["compare", "lstm", "--lengths", "8", "--out", "latin.txt/report"], "cannot be written"),
     (["results", "--store", "nofile.sqlite"], "does not exist"),

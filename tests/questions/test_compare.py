@@ -115,7 +115,7 @@ def test_a_text_that_is_no_text(tmp_path):
     latin, empty = tmp_path / "latin", tmp_path / "empty"
     latin.write_bytes(b"na\xefve")
     empty.write_bytes(b"")
-    with pytest.raises(BadTarget, match=r"not UTF-8 \(byte 3 is 0xe9\)"):
+    with pytest.raises(BadTarget, match=r"not UTF-8 \(byte 2 is 0xef\)"):
         seqcost.compare(["lstm"], lengths=[8], text=latin)
     with pytest.raises(BadTarget, match="is empty"):
         seqcost.compare(["lstm"], lengths=[8], text=empty)
