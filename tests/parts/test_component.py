@@ -7,8 +7,8 @@ import pytest
 from seqcost.algebra import Bill, Kind, Size
 from seqcost.errors import BadSize
 from seqcost.formulas import Component, Workload
+from seqcost.formulas.ops.operator import Operator, elementwise, matmul
 from seqcost.formulas.parts.component import exact_div
-from seqcost.formulas.parts.operator import Operator, elementwise, matmul
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,8 @@ from seqcost.algebra.expr import is_symbolic
 from seqcost.algebra.rendering import formula_to_text
 from seqcost.errors import BadSize, BadTarget, UnknownName
 from seqcost.formulas.catalogue import configure, entry
+from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
-from seqcost.formulas.parts.workload import Workload
 from seqcost.measure import Limits, sweep
 from seqcost.questions.cost import Count
 from seqcost.questions.count import count, whole

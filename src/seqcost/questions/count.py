@@ -9,8 +9,8 @@ from typing import Any
 
 from seqcost.algebra import Polynomial, Samples, lift
 from seqcost.errors import BadSize, UnknownName
+from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
-from seqcost.formulas.parts.workload import Workload
 from seqcost.questions.cost import CONVENTIONS, TOTALS, Count
 from seqcost.questions.lengths import parse_length
 from seqcost.questions.phases import PHASES, by_formula

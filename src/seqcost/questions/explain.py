@@ -13,8 +13,8 @@ from typing import Any
 from seqcost.algebra import Bill, Kind, Size, symbol, symbols
 from seqcost.algebra.rendering import formula_to_latex, plain
 from seqcost.formulas.catalogue import Entry, entry
+from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
-from seqcost.formulas.parts.workload import Workload
 
 QUESTIONS = (
     ("params", "parameters"),

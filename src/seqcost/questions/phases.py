@@ -6,9 +6,9 @@ from typing import Any
 
 from seqcost.algebra import Bill, Kind
 from seqcost.errors import BadSize
+from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.parts.head import CrossEntropy
-from seqcost.formulas.parts.workload import Workload
 from seqcost.questions.cost import Bills
 
 PHASES = ("forward", "train", "prefill", "decode")

@@ -1,6 +1,6 @@
 """Operations of the operators that work element by element, row by row or only move data.
 
-Weights come from the table that formulas share (`formulas.parts.pointwise`). Its rule for the rest: an element-wise
+Weights come from the table that formulas share (`formulas.ops.pointwise`). Its rule for the rest: an element-wise
 operator counts 1 for each element of its result, a reduction 1 for each element it reads, and whatever copies,
 casts, masks, fills or looks up counts 0 (its bytes count). Sorting counts a comparison a level, n·⌈log₂ n⌉ a row.
 The adds of a bias that is fused into a product are pointwise too, so that they stay out of contractions.
@@ -9,7 +9,7 @@ The adds of a bias that is fused into a product are pointwise too, so that they 
 import math
 from typing import Any
 
-from seqcost.formulas.parts import pointwise
+from seqcost.formulas.ops import pointwise
 from seqcost.trace.contractions import Formula, scores
 
 

@@ -16,11 +16,11 @@ from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size, where
 from seqcost.errors import BadSize
-from seqcost.formulas.parts import pointwise
+from seqcost.formulas.ops import pointwise
+from seqcost.formulas.ops.operator import Operator, copy, elementwise, linear, linear_backward
+from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component, check_sizes, differ, exact_div
-from seqcost.formulas.parts.operator import Operator, copy, elementwise, linear, linear_backward
 from seqcost.formulas.parts.rope import rope_kept_bytes, rope_tables, rope_turn, rope_turn_backward
-from seqcost.formulas.parts.workload import Workload
 
 Implementation = Literal["materialised", "fused"]
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size
-from seqcost.formulas.parts import pointwise
+from seqcost.formulas.ops import pointwise
+from seqcost.formulas.ops.operator import Operator, copy
+from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.parts.onednn import lstm_workspace_bytes
-from seqcost.formulas.parts.operator import Operator, copy
 from seqcost.formulas.parts.recurrence import check_cell
-from seqcost.formulas.parts.workload import Workload
 
 GATES = 4
 

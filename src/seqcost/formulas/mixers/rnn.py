@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size
-from seqcost.formulas.parts import pointwise
+from seqcost.formulas.ops import pointwise
+from seqcost.formulas.ops.operator import Operator, copy, elementwise, linear, linear_backward
+from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
-from seqcost.formulas.parts.operator import Operator, copy, elementwise, linear, linear_backward
 from seqcost.formulas.parts.recurrence import check_cell, hidden_backward, hidden_product, join_steps
-from seqcost.formulas.parts.workload import Workload
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,8 +20,8 @@ from seqcost.algebra.bill import Bill
 from seqcost.algebra.expr import Size, is_array, is_symbolic
 from seqcost.algebra.line import Kind, Line
 from seqcost.errors import BadSize
-from seqcost.formulas.parts.operator import Operator
-from seqcost.formulas.parts.workload import Workload
+from seqcost.formulas.ops.operator import Operator
+from seqcost.formulas.ops.workload import Workload
 
 
 class Component(ABC):

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size
+from seqcost.formulas.ops.operator import Operator, elementwise
+from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component, check_sizes, exact_div
-from seqcost.formulas.parts.operator import Operator, elementwise
 from seqcost.formulas.parts.rope import ANGLE_BYTES
-from seqcost.formulas.parts.workload import Workload
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from seqcost.algebra import Size
 from seqcost.algebra.expr import halve
-from seqcost.formulas.parts.operator import Operator
-from seqcost.formulas.parts.workload import Workload
+from seqcost.formulas.ops.operator import Operator
+from seqcost.formulas.ops.workload import Workload
 
 ANGLE_BYTES = 4  # float32 whatever the working dtype: bfloat16 cannot tell position 1000 from 1001
 

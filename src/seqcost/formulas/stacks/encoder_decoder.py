@@ -10,14 +10,14 @@ from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size
 from seqcost.formulas.mixers.attention import Implementation
+from seqcost.formulas.ops.operator import Operator, under
+from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component, check_sizes
 from seqcost.formulas.parts.embedding import Embedding
 from seqcost.formulas.parts.feed_forward import Activation
 from seqcost.formulas.parts.head import Head
 from seqcost.formulas.parts.norm import Norm
-from seqcost.formulas.parts.operator import Operator, under
 from seqcost.formulas.parts.positions import SinusoidalPositions
-from seqcost.formulas.parts.workload import Workload
 from seqcost.formulas.stacks.chain import Chain, Repeat
 from seqcost.formulas.stacks.transformer import Order, TransformerBlock
 

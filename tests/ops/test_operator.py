@@ -3,7 +3,7 @@
 import pytest
 
 from seqcost.algebra import Bill, Kind
-from seqcost.formulas.parts.operator import (
+from seqcost.formulas.ops.operator import (
     Operator,
     copy,
     elementwise,

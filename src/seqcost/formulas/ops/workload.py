@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from seqcost.algebra.expr import Size, halve, is_symbolic
+from seqcost.algebra.expr import Size, halve, is_symbolic, maximum
 from seqcost.errors import BadSize
 
 
@@ -17,7 +17,8 @@ class Workload:
     `causal` says how the pairs of causal attention are counted: "full", the T·S rectangle that a dense
     implementation executes and most published numbers use; "half", the pairs that are not masked,
     T(T+1)/2 + T·P. `started` says that a state is handed in, so none is made; `encoded` that it holds the source's keys
-    and values, so the source is not read again.
+    and values, so the source is not read again; `stepping` that the one token goes through `step`, which may be another
+    form than that of a whole sequence.
     """
 
     B: Size = 1
@@ -28,6 +29,7 @@ class Workload:
     causal: Literal["full", "half"] = "full"
     started: bool = False
     encoded: bool = False
+    stepping: bool = False
 
     def __post_init__(self) -> None:
         for letter, least in (("B", 1), ("T", 0), ("P", 0), ("S", 0), ("itemsize", 1)):
@@ -37,9 +39,14 @@ class Workload:
                     f"Workload: {letter} = {value!r} was given; a whole number of at least {least} is allowed."
                 )
 
+    @property
+    def state_itemsize(self) -> Size:
+        """Bytes of an element of a state that is kept in float32 at least."""
+        return maximum(self.itemsize, 4)
+
     def step(self) -> "Workload":
         """One decoding step at position T: a single new token after all earlier ones."""
-        return replace(self, T=1, P=self.P + self.T - 1, started=True, encoded=True)
+        return replace(self, T=1, P=self.P + self.T - 1, started=True, encoded=True, stepping=True)
 
     def of_source(self) -> "Workload":
         """What an encoder sees: the S tokens of the source, all at once."""

@@ -1,0 +1,1 @@
+"""What layers execute, as operators and as programs on a tape: the lowest storey."""

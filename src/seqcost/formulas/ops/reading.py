@@ -1,0 +1,64 @@
+"""What a tape is read for: operators forward and backward, what is kept, and all of it drawn out to n turns."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from seqcost.algebra import Size, where
+from seqcost.formulas.ops.operator import Operator
+from seqcost.formulas.ops.tape import Tape
+from seqcost.formulas.ops.values import Value, equal, expanded
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one pass over the tape gives, as rows that can be laid beside those of another."""
+
+    forward: dict[str, Operator]
+    backward: dict[str, Operator]
+    kept: dict[str, Size]
+    keeps: frozenset[str]  # "input", "source", "output"
+    trips: Size
+
+    @classmethod
+    def of(cls, tape: Tape, y: Value) -> "Reading":
+        """The rows of a tape whose program ended in y."""
+        forward = merged(tape.operators)
+        for name in y.chain:
+            forward[name] = plus(forward[name], Operator(name=name, steps=1, note=forward[name].note))
+        kept: dict[str, Size] = {}
+        keeps = set()
+        for storage in tape.kept:
+            if storage is y.storage and not storage.belongs:
+                keeps.add("output")
+            elif storage.belongs:
+                keeps.add(storage.belongs)
+            else:
+                size = tape.run.itemsize if storage.itemsize is None else storage.itemsize
+                kept[storage.name] = kept.get(storage.name, 0) + storage.elements * size
+        return cls(forward, merged(tape.backward([y])), kept, frozenset(keeps - {"weight"}), tape.trips)
+
+
+AMOUNTS = ("contraction", "pointwise", "reads", "writes", "other_bytes", "steps")
+
+
+def merged(operators: Iterable[Operator]) -> dict[str, Operator]:
+    """Operators of one name added up."""
+    rows: dict[str, Operator] = {}
+    for operator in operators:
+        rows[operator.name] = plus(rows[operator.name], operator) if operator.name in rows else operator
+    return rows
+
+
+def plus(a: Operator, b: Operator) -> Operator:
+    """Both amounts under the first one's name."""
+    return Operator(name=a.name, note=a.note, **{k: getattr(a, k) + getattr(b, k) for k in AMOUNTS})
+
+
+def through(amounts: Sequence[Size], n: Size) -> Size:
+    """The line through what 1, 2, 3 and 4 turns cost, at n turns."""
+    first, second, third, fourth = amounts
+    slope = expanded(third - second)
+    assert equal(expanded(fourth - third), slope), f"a loop's cost is no line: {amounts}"
+    if equal(expanded(second - first), slope):
+        return first + (n - 1) * slope
+    return where(n > 1, second + (n - 2) * slope, first)

@@ -1,0 +1,75 @@
+"""A component that is its program: written once on a tape, from which its eight answers are read."""
+
+from abc import abstractmethod
+from collections.abc import Iterable
+
+from seqcost.algebra import Bill, Kind, Line
+from seqcost.formulas.ops.operator import Operator
+from seqcost.formulas.ops.reading import AMOUNTS, Reading, through
+from seqcost.formulas.ops.tape import TURNS, Tape
+from seqcost.formulas.ops.values import Value
+from seqcost.formulas.ops.workload import Workload
+from seqcost.formulas.parts.component import Component
+
+
+class Program(Component):
+    """A component that writes its program on a tape; its eight answers are readings of it."""
+
+    @abstractmethod
+    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+        """What the layer executes on x [B,T,width_in] (and a source [B,S,width_in]), ending in its result."""
+
+    def reading(self, run: Workload) -> Reading:
+        """The rows for a run, its loops drawn out to their true number of turns."""
+        read = self._read(run, None)
+        n = read.trips
+        if n is None or (isinstance(n, int) and n <= TURNS[-1]):
+            return read
+        several = [self._read(run, turns) for turns in TURNS]
+        assert len({frozenset(r.keeps) for r in several[1:]}) == 1
+
+        def rows(of: str) -> dict[str, Operator]:
+            tables = [getattr(r, of) for r in several]
+            names = {name: row for table in tables for name, row in table.items()}
+            return {
+                name: Operator(
+                    name=name,
+                    note=row.note,
+                    **{k: through([getattr(t[name], k) if name in t else 0 for t in tables], n) for k in AMOUNTS},
+                )
+                for name, row in names.items()
+            }
+
+        stored = {name: None for r in several for name in r.kept}
+        kept = {name: through([r.kept.get(name, 0) for r in several], n) for name in stored}
+        return Reading(rows("forward"), rows("backward"), kept, several[-1].keeps, n)
+
+    def _read(self, run: Workload, turns: int | None) -> Reading:
+        tape = Tape(run, turns)
+        x = tape.given((run.B, run.T, self.width_in))
+        source = tape.given((run.B, run.S, self.width_in), belongs="source") if self.takes_source else None
+        return Reading.of(tape, self.program(tape, x, source))
+
+    def forward(self, run: Workload) -> Iterable[Operator]:
+        return self.reading(run).forward.values()
+
+    def backward(self, run: Workload) -> Iterable[Operator]:
+        return self.reading(run).backward.values()
+
+    def kept_bytes(self, run: Workload) -> Bill:
+        return Bill(Line(name, amount, Kind.SAVED) for name, amount in self.reading(run).kept.items())
+
+    def _keeps(self, what: str) -> bool:
+        return what in self.reading(Workload(B=2, T=3, S=2)).keeps
+
+    @property
+    def keeps_input(self) -> bool:
+        return self._keeps("input")
+
+    @property
+    def keeps_output(self) -> bool:
+        return self._keeps("output")
+
+    @property
+    def keeps_source(self) -> bool:
+        return self._keeps("source")

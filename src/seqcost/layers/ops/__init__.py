@@ -1,0 +1,1 @@
+"""Functional engines: scans, gated linear attention, block attention; state in, state out."""

@@ -1,0 +1,34 @@
+"""Sequences cut into chunks of C tokens, the last one filled up with zeros."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def num_chunks(tokens: int, C: int) -> int:
+    """⌈T/C⌉."""
+    return -(-tokens // C)
+
+
+def chunked(x_BTHK: Tensor, C: int) -> Tensor:
+    """[B,T,H,K] → [B·H, n, C, K], the last chunk filled up with zeros."""
+    B, T, H, K = x_BTHK.shape
+    n = num_chunks(T, C)
+    filled = F.pad(x_BTHK, (0, 0, 0, 0, 0, n * C - T))
+    return heads_first(filled).view(B * H, n, C, K)
+
+
+def heads_first(x_BTHK: Tensor) -> Tensor:
+    """[B,T,H,K] → [B,H,T,K]: always a copy, so that its cost has no exceptions."""
+    return x_BTHK.transpose(1, 2).clone(memory_format=torch.contiguous_format)
+
+
+def joined(y_ZnCV: Tensor, B: int, T: int) -> Tensor:
+    """[B·H, n, C, V] → [B,T,H,V] without what was filled up: a copy."""
+    Z, n, C, V = y_ZnCV.shape
+    return y_ZnCV.view(B, Z // B, n * C, V).transpose(1, 2)[:, :T].clone(memory_format=torch.contiguous_format)
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """In float32 where the dtype is narrower."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
