@@ -146,6 +146,14 @@ def _recurrent(*, widths_differ: bool = False) -> Sizes:
     return lambda pick: {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), **_cell(widths_differ=widths_differ)(pick)}
 
 
+def _conv(*, odd: bool = False, model: bool = False) -> Sizes:
+    def sizes(pick: Pick) -> dict[str, Any]:
+        out = {"D": pick((2, 5, 16)), "W": pick((3, 5)) if odd else pick((2, 3, 4)), "dilation": pick((2, 3))}
+        return {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), "F": pick((2, 7, 24)), **out} if model else out
+
+    return sizes
+
+
 def _width(*letters: str) -> Sizes:
     return lambda pick: {letter: pick(AWKWARD) for letter in letters}
 
@@ -182,6 +190,10 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("lstm-layer-widths-differ", "lstm-layer", _cell(widths_differ=True)),
     Variant("gru-layer", "gru-layer", _cell()),
     Variant("gru-layer-widths-differ", "gru-layer", _cell(widths_differ=True)),
+    Variant("conv-layer", "conv-layer", _conv()),
+    Variant("conv-layer-depthwise", "conv-layer", _conv(), {"kind": "depthwise", "bias": False}),
+    Variant("conv-layer-separable", "conv-layer", _conv(), {"kind": "separable"}),
+    Variant("conv-layer-centred", "conv-layer", _conv(odd=True), {"causal": False}),
     Variant("feed-forward-gelu", "feed-forward", _width("D", "F")),
     Variant("feed-forward-gelu-tanh", "feed-forward", _width("D", "F"), {"activation": "gelu-tanh"}),
     Variant("feed-forward-relu-unbiased", "feed-forward", _width("D", "F"), {"activation": "relu", "bias": False}),
@@ -214,6 +226,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("lstm", "lstm", _recurrent()),
     Variant("lstm-untied", "lstm", _recurrent(widths_differ=True), {"tied": False, "head_bias": True}),
     Variant("gru", "gru", _recurrent()),
+    Variant("conv", "conv", _conv(model=True)),
     *(Variant(name, name, _learned) for name in _LEARNED),
     Variant("llama-2-7b", "llama-2-7b", _model()),
     *(Variant(name, name, _model(grouped=True)) for name in _GROUPED),

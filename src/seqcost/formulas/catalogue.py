@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from seqcost.errors import BadSize, UnknownName
 from seqcost.formulas.mixers.attention import Attention
+from seqcost.formulas.mixers.conv import Conv
 from seqcost.formulas.mixers.gru import Gru
 from seqcost.formulas.mixers.lstm import Lstm
 from seqcost.formulas.mixers.rnn import Rnn
@@ -72,6 +73,9 @@ MIXERS: dict[str, Mixer] = {
     "attention": Mixer(
         "multi-head self-attention; grouped-query with G < H, multi-query with G = 1",
         "mixers/attention", Attention, "DHGK", _HEADS, None,
+    ),
+    "conv": Mixer(
+        "1-D convolution: causal or centred, dilated, full, depthwise or separable", "mixers/conv", Conv, "DW"
     ),
     "rnn": Mixer("Elman's recurrent layer (tanh)", "mixers/rnn", Rnn, "DN", model=None),
     "lstm": Mixer("long short-term memory layer", "mixers/lstm", Lstm, "DN", model=None),

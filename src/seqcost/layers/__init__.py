@@ -12,6 +12,7 @@ from seqcost.layers.build import Classifier as Classifier
 from seqcost.layers.build import LanguageModel as LanguageModel
 from seqcost.layers.build import build as build
 from seqcost.layers.mixers.attention import Attention as Attention
+from seqcost.layers.mixers.conv import Conv as Conv
 from seqcost.layers.mixers.gru import Gru as Gru
 from seqcost.layers.mixers.lstm import Lstm as Lstm
 from seqcost.layers.mixers.rnn import Rnn as Rnn
@@ -29,6 +30,7 @@ __all__ = [
     "Attention",
     "ClassHead",
     "Classifier",
+    "Conv",
     "Embedding",
     "FeedForward",
     "Gru",

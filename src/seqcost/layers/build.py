@@ -3,13 +3,14 @@
 from typing import Any
 
 from seqcost.formulas.catalogue import classifier, language_model
-from seqcost.formulas.mixers import attention, gru, lstm, rnn
+from seqcost.formulas.mixers import attention, conv, gru, lstm, rnn
 from seqcost.formulas.parts import classify, embedding, feed_forward, head, norm, positions
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.stacks import chain, encoder_decoder
 from seqcost.formulas.stacks import classifier as classifiers
 from seqcost.formulas.stacks import language_model as models
 from seqcost.layers.mixers.attention import Attention
+from seqcost.layers.mixers.conv import Conv
 from seqcost.layers.mixers.gru import Gru
 from seqcost.layers.mixers.lstm import Lstm
 from seqcost.layers.mixers.rnn import Rnn
@@ -25,6 +26,7 @@ from seqcost.layers.stacks.encoder_decoder import EncoderDecoder
 
 TWINS: dict[type[Component], type[Any]] = {
     attention.Attention: Attention,
+    conv.Conv: Conv,
     rnn.Rnn: Rnn,
     lstm.Lstm: Lstm,
     gru.Gru: Gru,
