@@ -154,6 +154,15 @@ def _conv(*, odd: bool = False, model: bool = False) -> Sizes:
     return sizes
 
 
+def _retro(*, model: bool = False) -> Sizes:
+    def sizes(pick: Pick) -> dict[str, Any]:
+        H, K = pick((2, 3)), pick((2, 4))
+        out = {"H": H, "D": H * K, "K": K, "C": pick((2, 3, 5)), "J": pick((1, 2)), "R": pick((1, 2, 3))}
+        return {"U": pick((2, 11, 40)), "L": 2 * pick((1, 2)), "F": pick((2, 7, 24)), **out} if model else out
+
+    return sizes
+
+
 def _width(*letters: str) -> Sizes:
     return lambda pick: {letter: pick(AWKWARD) for letter in letters}
 
@@ -194,6 +203,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("conv-layer-depthwise", "conv-layer", _conv(), {"kind": "depthwise", "bias": False}),
     Variant("conv-layer-separable", "conv-layer", _conv(), {"kind": "separable"}),
     Variant("conv-layer-centred", "conv-layer", _conv(odd=True), {"causal": False}),
+    Variant("retro-layer", "retro-layer", _retro()),
     Variant("feed-forward-gelu", "feed-forward", _width("D", "F")),
     Variant("feed-forward-gelu-tanh", "feed-forward", _width("D", "F"), {"activation": "gelu-tanh"}),
     Variant("feed-forward-relu-unbiased", "feed-forward", _width("D", "F"), {"activation": "relu", "bias": False}),
@@ -226,6 +236,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("lstm", "lstm", _recurrent()),
     Variant("lstm-untied", "lstm", _recurrent(widths_differ=True), {"tied": False, "head_bias": True}),
     Variant("gru", "gru", _recurrent()),
+    Variant("retro", "retro", _retro(model=True)),
     Variant("conv", "conv", _conv(model=True)),
     *(Variant(name, name, _learned) for name in _LEARNED),
     Variant("llama-2-7b", "llama-2-7b", _model()),

@@ -16,6 +16,7 @@ from seqcost.formulas.mixers.attention import Attention
 from seqcost.formulas.mixers.conv import Conv
 from seqcost.formulas.mixers.gru import Gru
 from seqcost.formulas.mixers.lstm import Lstm
+from seqcost.formulas.mixers.retro import ChunkedCrossAttention
 from seqcost.formulas.mixers.rnn import Rnn
 from seqcost.formulas.parts.component import Component, check_choice
 from seqcost.formulas.parts.feed_forward import FeedForward
@@ -80,6 +81,10 @@ MIXERS: dict[str, Mixer] = {
     "rnn": Mixer("Elman's recurrent layer (tanh)", "mixers/rnn", Rnn, "DN", model=None),
     "lstm": Mixer("long short-term memory layer", "mixers/lstm", Lstm, "DN", model=None),
     "gru": Mixer("gated recurrent unit layer", "mixers/gru", Gru, "DN", model=None),
+    "retro": Mixer(
+        "RETRO's cross-attention of each chunk to its retrieved neighbours",
+        "mixers/retro", ChunkedCrossAttention, "DHKCJR", _HEADS, None,
+    ),
 }  # fmt: skip
 
 _LAYERS = {
@@ -161,6 +166,11 @@ _MODELS: dict[str, Entry] = {
     "rnn": Entry("Elman language model", "model", "mixers/rnn", Recurrent, presets.rnn, "UDL", "rnn-layer"),
     "lstm": Entry("LSTM language model", "model", "mixers/lstm", Recurrent, presets.lstm, "UDL", "lstm-layer"),
     "gru": Entry("GRU language model", "model", "mixers/gru", Recurrent, presets.gru, "UDL", "gru-layer"),
+    "retro": Entry(
+        "language model with retrieval: attention and chunked cross-attention in turn",
+        "model", "mixers/retro", LanguageModel, partial(language_model, "attention retro"), "UDLHCJR", "retro-layer",
+        (Attention, ChunkedCrossAttention),
+    ),
     "classifier": Entry(
         "classifier of whole sequences: encoder, mean over the tokens, classes",
         "model", "stacks/classifier", Classifier, classifier, "UDLH", inner=(Attention, LanguageModel),

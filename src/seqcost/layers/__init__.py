@@ -15,6 +15,7 @@ from seqcost.layers.mixers.attention import Attention as Attention
 from seqcost.layers.mixers.conv import Conv as Conv
 from seqcost.layers.mixers.gru import Gru as Gru
 from seqcost.layers.mixers.lstm import Lstm as Lstm
+from seqcost.layers.mixers.retro import ChunkedCrossAttention as ChunkedCrossAttention
 from seqcost.layers.mixers.rnn import Rnn as Rnn
 from seqcost.layers.parts.classify import ClassHead as ClassHead
 from seqcost.layers.parts.embedding import Embedding as Embedding
@@ -28,6 +29,7 @@ from seqcost.layers.parts.state import State as State
 
 __all__ = [
     "Attention",
+    "ChunkedCrossAttention",
     "ClassHead",
     "Classifier",
     "Conv",

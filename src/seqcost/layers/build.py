@@ -3,7 +3,7 @@
 from typing import Any
 
 from seqcost.formulas.catalogue import classifier, language_model
-from seqcost.formulas.mixers import attention, conv, gru, lstm, rnn
+from seqcost.formulas.mixers import attention, conv, gru, lstm, retro, rnn
 from seqcost.formulas.parts import classify, embedding, feed_forward, head, norm, positions
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.stacks import chain, encoder_decoder
@@ -13,6 +13,7 @@ from seqcost.layers.mixers.attention import Attention
 from seqcost.layers.mixers.conv import Conv
 from seqcost.layers.mixers.gru import Gru
 from seqcost.layers.mixers.lstm import Lstm
+from seqcost.layers.mixers.retro import ChunkedCrossAttention
 from seqcost.layers.mixers.rnn import Rnn
 from seqcost.layers.parts.classify import ClassHead
 from seqcost.layers.parts.embedding import Embedding
@@ -27,6 +28,7 @@ from seqcost.layers.stacks.encoder_decoder import EncoderDecoder
 TWINS: dict[type[Component], type[Any]] = {
     attention.Attention: Attention,
     conv.Conv: Conv,
+    retro.ChunkedCrossAttention: ChunkedCrossAttention,
     rnn.Rnn: Rnn,
     lstm.Lstm: Lstm,
     gru.Gru: Gru,

@@ -83,6 +83,17 @@ class Chain(Component):
     def keeps_source(self) -> bool:
         return any(part.keeps_source for _, part, _ in self.parts)
 
+    def source_tokens(self, T: Size) -> Size:
+        return self._reader.source_tokens(T)
+
+    def source_elements(self, run: Workload) -> Size:
+        return self._reader.source_elements(run)
+
+    @property
+    def _reader(self) -> Component:
+        """The first part that reads the source."""
+        return next(part for _, part, _ in self.parts if part.takes_source)
+
     def _sum(self, question: Callable[[Component], Bill]) -> Bill:
         lines = [line for name, part, times in self.parts for line in _under(name, question(part) * times)]
         return Bill(lines)
@@ -97,6 +108,10 @@ class Chain(Component):
     def backward(self, run: Workload) -> Iterator[Operator]:
         for name, part, times in reversed(self.parts):
             yield from (op.repeated(times) for op in under(name, part.backward(run)))
+        if self.takes_source:
+            further = sum((times for _, part, times in self.parts if part.takes_source), start=-1)
+            sums = further * self.source_elements(run)
+            yield Operator(name="source_sum", pointwise=sums, note="gradients of all that read the source")
 
     def kept_bytes(self, run: Workload) -> Bill:
         return self._sum(lambda part: part.kept_bytes(run)) + Bill(self._seams(run))
@@ -163,6 +178,12 @@ class Residual(Component):
     @property
     def keeps_source(self) -> bool:
         return self.inner.keeps_source
+
+    def source_tokens(self, T: Size) -> Size:
+        return self.inner.source_tokens(T)
+
+    def source_elements(self, run: Workload) -> Size:
+        return self.inner.source_elements(run)
 
     def params(self) -> Bill:
         return self.inner.params()
@@ -233,6 +254,12 @@ class Assembled(Component):
     @property
     def keeps_source(self) -> bool:
         return self.chain.keeps_source
+
+    def source_tokens(self, T: Size) -> Size:
+        return self.chain.source_tokens(T)
+
+    def source_elements(self, run: Workload) -> Size:
+        return self.chain.source_elements(run)
 
     def params(self) -> Bill:
         return self.chain.params()
