@@ -17,15 +17,27 @@ from seqcost.formulas.catalogue import configure as configure
 from seqcost.formulas.ops.workload import Workload as Workload
 
 if TYPE_CHECKING:
+    from seqcost.questions.check import check as check
     from seqcost.questions.compare import compare as compare
     from seqcost.questions.count import count as count
     from seqcost.questions.explain import explain as explain
 
 __version__ = "0.1.0"
 
-__all__ = ["Bill", "SeqcostError", "Workload", "__version__", "compare", "configure", "count", "explain", "sweep"]
+__all__ = [
+    "Bill",
+    "SeqcostError",
+    "Workload",
+    "__version__",
+    "check",
+    "compare",
+    "configure",
+    "count",
+    "explain",
+    "sweep",
+]
 
-_QUESTIONS = ("compare", "count", "explain")
+_QUESTIONS = ("check", "compare", "count", "explain")
 
 
 def __getattr__(name: str) -> Any:
