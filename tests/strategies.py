@@ -163,6 +163,20 @@ def _retro(*, model: bool = False) -> Sizes:
     return sizes
 
 
+def _image(*, classes: bool = True) -> Sizes:
+    def sizes(pick: Pick) -> dict[str, Any]:
+        out = {**_block()(pick), "L": pick((1, 2, 3)), "patch": pick((2, 3)), "channels": pick((2, 3))}
+        return out | {"classes": pick((2, 5))} if classes else out
+
+    return sizes
+
+
+def _latent(pick: Pick) -> dict[str, Any]:
+    H = pick((1, 2, 3))
+    sizes = {"patch": pick((2, 3)), "channels": pick((2, 3)), "outputs": pick((2, 4)), "classes": pick((2, 5))}
+    return {"D": 4 * H * pick((1, 2)), "L": pick((1, 2, 3)), "H": H, "F": pick((2, 7, 24)), **sizes}
+
+
 def _width(*letters: str) -> Sizes:
     return lambda pick: {letter: pick(AWKWARD) for letter in letters}
 
@@ -236,9 +250,14 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("lstm", "lstm", _recurrent()),
     Variant("lstm-untied", "lstm", _recurrent(widths_differ=True), {"tied": False, "head_bias": True}),
     Variant("gru", "gru", _recurrent()),
+    Variant("vit", "vit", _image(), {"M": 324}),
+    Variant("vit-features", "vit", _image(classes=False), {"M": 324, "head": "none"}),
+    Variant("dit", "dit", _latent, {"M": 324}),
     Variant("retro", "retro", _retro(model=True)),
     Variant("conv", "conv", _conv(model=True)),
     *(Variant(name, name, _learned) for name in _LEARNED),
+    *(Variant(name, name, _image(), {"M": 324}) for name in ("vit-base-16", "vit-large-16", "vit-huge-14")),
+    Variant("dit-xl-2", "dit-xl-2", _latent, {"M": 324}),
     Variant("llama-2-7b", "llama-2-7b", _model()),
     *(Variant(name, name, _model(grouped=True)) for name in _GROUPED),
     Variant("transformer-base", "transformer-base", _model()),

@@ -23,10 +23,12 @@ from seqcost.formulas.parts.feed_forward import FeedForward
 from seqcost.formulas.parts.norm import Norm
 from seqcost.formulas.stacks import presets
 from seqcost.formulas.stacks.classifier import Classifier
+from seqcost.formulas.stacks.dit import DiT
 from seqcost.formulas.stacks.encoder_decoder import EncoderDecoder
 from seqcost.formulas.stacks.language_model import LanguageModel
 from seqcost.formulas.stacks.recurrent import Recurrent
 from seqcost.formulas.stacks.transformer import Transformer, TransformerBlock
+from seqcost.formulas.stacks.vit import ViT
 
 Group = Literal["mixer", "part", "block", "model", "preset"]
 
@@ -171,6 +173,14 @@ _MODELS: dict[str, Entry] = {
         "model", "mixers/retro", LanguageModel, partial(language_model, "attention retro"), "UDLHCJR", "retro-layer",
         (Attention, ChunkedCrossAttention),
     ),
+    "vit": Entry(
+        "Vision Transformer: an image as a sequence of patches, T of them",
+        "model", "stacks/vit", ViT, presets.vit_base_16, "DLH", "transformer-block",
+    ),
+    "dit": Entry(
+        "Diffusion Transformer: patches of a latent, blocks modulated by time and label",
+        "model", "stacks/dit", DiT, presets.dit_xl_2, "DLH",
+    ),
     "classifier": Entry(
         "classifier of whole sequences: encoder, mean over the tokens, classes",
         "model", "stacks/classifier", Classifier, classifier, "UDLH", inner=(Attention, LanguageModel),
@@ -197,6 +207,10 @@ _PRESETS: dict[str, Entry] = {
     "transformer-big": Entry(
         "Vaswani et al. 2017, big", "preset", "stacks/presets", EncoderDecoder, presets.transformer_big
     ),
+    "vit-base-16": Entry("ViT-B/16, 87 M", "preset", "stacks/vit", ViT, presets.vit_base_16),
+    "vit-large-16": Entry("ViT-L/16, 304 M", "preset", "stacks/vit", ViT, presets.vit_large_16),
+    "vit-huge-14": Entry("ViT-H/14, 632 M", "preset", "stacks/vit", ViT, presets.vit_huge_14),
+    "dit-xl-2": Entry("DiT-XL/2, 675 M", "preset", "stacks/dit", DiT, presets.dit_xl_2),
 }  # fmt: skip
 
 CATALOGUE: dict[str, Entry] = _LAYERS | _PARTS | _MODELS | _PRESETS

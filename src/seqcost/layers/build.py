@@ -4,9 +4,9 @@ from typing import Any
 
 from seqcost.formulas.catalogue import classifier, language_model
 from seqcost.formulas.mixers import attention, conv, gru, lstm, retro, rnn
-from seqcost.formulas.parts import classify, embedding, feed_forward, head, norm, positions
+from seqcost.formulas.parts import classify, embedding, feed_forward, head, norm, patches, positions
 from seqcost.formulas.parts.component import Component
-from seqcost.formulas.stacks import chain, encoder_decoder
+from seqcost.formulas.stacks import chain, dit, encoder_decoder, vit
 from seqcost.formulas.stacks import classifier as classifiers
 from seqcost.formulas.stacks import language_model as models
 from seqcost.layers.mixers.attention import Attention
@@ -21,9 +21,12 @@ from seqcost.layers.parts.feed_forward import FeedForward
 from seqcost.layers.parts.head import Head, Pooler
 from seqcost.layers.parts.layer import Layer
 from seqcost.layers.parts.norm import Norm
+from seqcost.layers.parts.patches import PatchEmbedding
 from seqcost.layers.parts.positions import LearnedPositions, SinusoidalPositions, TokenType
 from seqcost.layers.stacks.chain import Chain, Residual
+from seqcost.layers.stacks.dit import DiT
 from seqcost.layers.stacks.encoder_decoder import EncoderDecoder
+from seqcost.layers.stacks.vit import ViT
 
 TWINS: dict[type[Component], type[Any]] = {
     attention.Attention: Attention,
@@ -35,11 +38,13 @@ TWINS: dict[type[Component], type[Any]] = {
     norm.Norm: Norm,
     feed_forward.FeedForward: FeedForward,
     embedding.Embedding: Embedding,
+    patches.PatchEmbedding: PatchEmbedding,
     positions.LearnedPositions: LearnedPositions,
     positions.SinusoidalPositions: SinusoidalPositions,
     positions.TokenType: TokenType,
     head.Head: Head,
     head.Pooler: Pooler,
+    dit.DiT: DiT,
     classify.ClassHead: ClassHead,
 }
 
@@ -54,6 +59,8 @@ def build(config: Component) -> Layer:
         return LanguageModel(config)
     if isinstance(config, classifiers.Classifier):
         return Classifier(config)
+    if isinstance(config, vit.ViT):
+        return ViT(config, _linked(config.chain))
     if isinstance(config, chain.Assembled):
         return _chain(config.chain, config)
     if isinstance(config, chain.Chain):
