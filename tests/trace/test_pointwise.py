@@ -84,6 +84,11 @@ def test_backward_operations(module, line, expected):
     assert (found.amount, found.kind) == (expected * N, Kind.POINTWISE)
 
 
+def test_gradients_of_windows_that_overlap_are_added():
+    (found,) = operations(Apply(lambda x: x.unfold(1, 4, 2)), "train").select("backward.unfold_backward")
+    assert (found.amount, found.kind) == (2 * 4 * 4 * D, Kind.POINTWISE)  # four windows of four tokens
+
+
 def test_a_bias_is_pointwise_beside_its_product():
     with_bias, without = (operations(nn.Linear(D, 4, bias=bias)) for bias in (True, False))
     assert with_bias.total(Kind.CONTRACTION) == without.total(Kind.CONTRACTION)

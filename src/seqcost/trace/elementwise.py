@@ -136,7 +136,7 @@ _OPERAND_WEIGHTS = {
     "var": 2, "var_mean": 2, "std": 2, "std_mean": 2, "logsumexp": 3,
     # A selection is one pass over the row
     "topk": 1, "kthvalue": 1, "median": 1, "mode": 1, "searchsorted": 1, "bucketize": 1,
-    "embedding_dense_backward": 1,
+    "embedding_dense_backward": 1, "unfold_backward": 1,
 }  # fmt: skip
 
 _NOTHING = (
@@ -154,7 +154,7 @@ _NOTHING = (
     # Look-ups, and pieces put into their place
     "embedding", "index", "_unsafe_index", "index_select", "gather", "take", "scatter", "index_copy", "index_fill",
     "slice_scatter", "select_scatter", "diagonal_scatter", "as_strided_scatter", "select_backward", "slice_backward",
-    "diagonal_backward", "unfold_backward", "value_selecting_reduction_backward",
+    "diagonal_backward", "value_selecting_reduction_backward",
     # Questions
     "_local_scalar_dense", "_assert_async", "_assert_scalar", "_functional_assert_async",
 )  # fmt: skip
