@@ -13,9 +13,12 @@ from typing import Any, Literal
 
 from seqcost.errors import BadSize, UnknownName
 from seqcost.formulas.mixers.attention import Attention
+from seqcost.formulas.mixers.bigbird import BigBird
+from seqcost.formulas.mixers.etc import Etc
 from seqcost.formulas.mixers.gru import Gru
 from seqcost.formulas.mixers.lstm import Lstm
 from seqcost.formulas.mixers.rnn import Rnn
+from seqcost.formulas.mixers.window import WindowAttention
 from seqcost.formulas.parts.component import Component, check_choice
 from seqcost.formulas.parts.feed_forward import FeedForward
 from seqcost.formulas.parts.norm import Norm
@@ -72,6 +75,18 @@ MIXERS: dict[str, Mixer] = {
     "attention": Mixer(
         "multi-head self-attention; grouped-query with G < H, multi-query with G = 1",
         "mixers/attention", Attention, "DHGK", _HEADS, None,
+    ),
+    "window": Mixer(
+        "sliding-window attention: causal (Mistral) or symmetric (Longformer), dilated or not",
+        "mixers/window", WindowAttention, "DHGKW", _HEADS | {"W": 256}, {"positions": "sinusoidal"},
+    ),
+    "bigbird": Mixer(
+        "BigBird: attention to global, neighbouring and random blocks; sees both ways",
+        "mixers/bigbird", BigBird, "DHKCR", _HEADS, {"positions": "sinusoidal"},
+    ),
+    "etc": Mixer(
+        "ETC: long tokens see their neighbours, global tokens everything; sees both ways",
+        "mixers/etc", Etc, "DHKWNR", _HEADS | {"W": 169, "N": 64},
     ),
     "rnn": Mixer("Elman's recurrent layer (tanh)", "mixers/rnn", Rnn, "DN", model=None),
     "lstm": Mixer("long short-term memory layer", "mixers/lstm", Lstm, "DN", model=None),

@@ -12,9 +12,12 @@ from seqcost.layers.build import Classifier as Classifier
 from seqcost.layers.build import LanguageModel as LanguageModel
 from seqcost.layers.build import build as build
 from seqcost.layers.mixers.attention import Attention as Attention
+from seqcost.layers.mixers.bigbird import BigBird as BigBird
+from seqcost.layers.mixers.etc import Etc as Etc
 from seqcost.layers.mixers.gru import Gru as Gru
 from seqcost.layers.mixers.lstm import Lstm as Lstm
 from seqcost.layers.mixers.rnn import Rnn as Rnn
+from seqcost.layers.mixers.window import WindowAttention as WindowAttention
 from seqcost.layers.parts.classify import ClassHead as ClassHead
 from seqcost.layers.parts.embedding import Embedding as Embedding
 from seqcost.layers.parts.feed_forward import FeedForward as FeedForward
@@ -27,9 +30,11 @@ from seqcost.layers.parts.state import State as State
 
 __all__ = [
     "Attention",
+    "BigBird",
     "ClassHead",
     "Classifier",
     "Embedding",
+    "Etc",
     "FeedForward",
     "Gru",
     "Head",
@@ -41,5 +46,6 @@ __all__ = [
     "Rnn",
     "SinusoidalPositions",
     "State",
+    "WindowAttention",
     "build",
 ]

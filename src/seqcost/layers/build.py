@@ -3,16 +3,19 @@
 from typing import Any
 
 from seqcost.formulas.catalogue import classifier, language_model
-from seqcost.formulas.mixers import attention, gru, lstm, rnn
+from seqcost.formulas.mixers import attention, bigbird, etc, gru, lstm, rnn, window
 from seqcost.formulas.parts import classify, embedding, feed_forward, head, norm, positions
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.stacks import chain, encoder_decoder
 from seqcost.formulas.stacks import classifier as classifiers
 from seqcost.formulas.stacks import language_model as models
 from seqcost.layers.mixers.attention import Attention
+from seqcost.layers.mixers.bigbird import BigBird
+from seqcost.layers.mixers.etc import Etc
 from seqcost.layers.mixers.gru import Gru
 from seqcost.layers.mixers.lstm import Lstm
 from seqcost.layers.mixers.rnn import Rnn
+from seqcost.layers.mixers.window import WindowAttention
 from seqcost.layers.parts.classify import ClassHead
 from seqcost.layers.parts.embedding import Embedding
 from seqcost.layers.parts.feed_forward import FeedForward
@@ -28,6 +31,9 @@ TWINS: dict[type[Component], type[Any]] = {
     rnn.Rnn: Rnn,
     lstm.Lstm: Lstm,
     gru.Gru: Gru,
+    window.WindowAttention: WindowAttention,
+    bigbird.BigBird: BigBird,
+    etc.Etc: Etc,
     norm.Norm: Norm,
     feed_forward.FeedForward: FeedForward,
     embedding.Embedding: Embedding,
