@@ -5,6 +5,8 @@ import inspect
 
 import pytest
 
+from seqcost.layers.build import TWINS
+
 EXPORTS = {
     "seqcost": "Bill SeqcostError Workload __version__ compare configure count explain sweep",
     "seqcost.algebra": (
@@ -13,7 +15,8 @@ EXPORTS = {
     ),
     "seqcost.formulas": "Component Workload",
     "seqcost.layers": (
-        "Attention Embedding FeedForward Gru Head Layer LearnedPositions Lstm Norm Rnn SinusoidalPositions State build"
+        "Embedding FeedForward Head LanguageModel Layer LearnedPositions Norm SinusoidalPositions State build "
+        + " ".join(twin.__name__ for twin in TWINS.values() if ".mixers." in twin.__module__)
     ),
     "seqcost.measure": "Limits measure sweep",
     "seqcost.records": (

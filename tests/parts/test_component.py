@@ -53,7 +53,7 @@ def test_input_and_output_that_autograd_holds_are_lines_of_saved_bytes():
 
 
 def test_a_step_is_one_token_after_the_earlier_ones():
-    assert Workload(B=3, T=63, P=5).step() == Workload(B=3, T=1, P=67, started=True, encoded=True)
+    assert Workload(B=3, T=63, P=5).step() == Workload(B=3, T=1, P=67, started=True, encoded=True, stepping=True)
     assert Toy(D=100).step_flops(RUN) == Toy(D=100).flops(Workload(B=3, T=1, P=62, itemsize=2))
 
 

@@ -1,15 +1,17 @@
-"""Every architecture by name: one literal dict. By appearing here it gets the common suite, a page and the commands.
+"""Every architecture and preset by name. By appearing here it gets the common suite, a page and the commands.
 
-`lstm-layer` is the bare mixer, `lstm` the language model built on it; presets are published settings.
+A row of `MIXERS` is an architecture: it gives the bare layer (`lstm-layer`) and the language model built on it, and its
+name can be one of a hybrid's mixers. Presets are published settings.
 """
 
 import dataclasses
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
-from seqcost.errors import UnknownName
+from seqcost.errors import BadSize, UnknownName
 from seqcost.formulas.mixers.attention import Attention
 from seqcost.formulas.mixers.gru import Gru
 from seqcost.formulas.mixers.lstm import Lstm
@@ -19,10 +21,23 @@ from seqcost.formulas.parts.feed_forward import FeedForward
 from seqcost.formulas.parts.norm import Norm
 from seqcost.formulas.stacks import presets
 from seqcost.formulas.stacks.encoder_decoder import EncoderDecoder
+from seqcost.formulas.stacks.language_model import LanguageModel
 from seqcost.formulas.stacks.recurrent import Recurrent
 from seqcost.formulas.stacks.transformer import Transformer, TransformerBlock
 
 Group = Literal["mixer", "part", "block", "model", "preset"]
+
+
+@dataclass(frozen=True)
+class Mixer:
+    """An architecture: what a layer does between the positions."""
+
+    summary: str
+    page: str  # docs/<page>.md
+    config: type[Component]
+    symbols: str  # letters left open on its formula page
+    sizes: dict[str, Any] = field(default_factory=dict)  # where they differ from D = 512
+    model: dict[str, Any] | None = field(default_factory=dict)  # of its language model; None: it has one of its own
 
 
 @dataclass(frozen=True)
@@ -32,33 +47,47 @@ class Entry:
     summary: str
     group: Group
     page: str  # docs/<page>.md
-    config: type[Component]  # whose fields may be set
+    config: type[Component]
     make: Callable[..., Component]  # sizes → config, defaults filled in
     symbols: str = ""  # letters left open on its formula page
     layer: str = ""  # the entry that its formula page begins with: the layer inside the model
+    mixers: tuple[str, ...] = ()  # whose sizes may be set too
+
+    @property
+    def fields(self) -> "dict[str, dataclasses.Field[Any]]":
+        """What may be set, by name."""
+        configs = [MIXERS[name].config for name in self.mixers] + [self.config]
+        found = {f.name: f for config in configs for f in dataclasses.fields(config)}  # type: ignore[arg-type]
+        return {name: f for name, f in found.items() if name != "mixers"}
 
 
 def _layer(config: type[Component], **defaults: Any) -> Callable[..., Component]:
     return lambda **sizes: config(**defaults | sizes)
 
 
-_ATTENTION = {"D": 512, "H": 8}
-_CELL = {"D": 512}
+_WIDTH = {"D": 512}
+_HEADS = {"H": 8}
 
-CATALOGUE: dict[str, Entry] = {
-    # mixers
-    "attention-layer": Entry(
+MIXERS: dict[str, Mixer] = {
+    "attention": Mixer(
         "multi-head self-attention; grouped-query with G < H, multi-query with G = 1",
-        "mixer", "mixers/attention", Attention, _layer(Attention, **_ATTENTION), "DHGK",
+        "mixers/attention", Attention, "DHGK", _HEADS, None,
     ),
+    "rnn": Mixer("Elman's recurrent layer (tanh)", "mixers/rnn", Rnn, "DN", model=None),
+    "lstm": Mixer("long short-term memory layer", "mixers/lstm", Lstm, "DN", model=None),
+    "gru": Mixer("gated recurrent unit layer", "mixers/gru", Gru, "DN", model=None),
+}  # fmt: skip
+
+_LAYERS = {
+    f"{name}-layer": Entry(m.summary, "mixer", m.page, m.config, _layer(m.config, **_WIDTH | m.sizes), m.symbols)
+    for name, m in MIXERS.items()
+}
+
+_PARTS: dict[str, Entry] = {
     "cross-attention-layer": Entry(
         "attention to a second sequence of S tokens",
-        "mixer", "mixers/attention", Attention, _layer(Attention, **_ATTENTION, cross=True, causal=False), "DHGK",
+        "mixer", "mixers/attention", Attention, _layer(Attention, **_WIDTH, **_HEADS, cross=True, causal=False), "DHGK",
     ),
-    "rnn-layer": Entry("Elman's recurrent layer (tanh)", "mixer", "mixers/rnn", Rnn, _layer(Rnn, **_CELL), "DN"),
-    "lstm-layer": Entry("long short-term memory layer", "mixer", "mixers/lstm", Lstm, _layer(Lstm, **_CELL), "DN"),
-    "gru-layer": Entry("gated recurrent unit layer", "mixer", "mixers/gru", Gru, _layer(Gru, **_CELL), "DN"),
-    # parts
     "feed-forward": Entry(
         "position-wise network: ReLU, GELU or gated SwiGLU",
         "part", "parts/feed_forward", FeedForward, _layer(FeedForward, D=512, F=2048), "DF",
@@ -66,9 +95,43 @@ CATALOGUE: dict[str, Entry] = {
     "norm": Entry("LayerNorm or RMSNorm", "part", "parts/norm", Norm, _layer(Norm, D=512), "D"),
     "transformer-block": Entry(
         "attention and feed-forward around residual connections",
-        "block", "stacks/transformer", TransformerBlock, _layer(TransformerBlock, **_ATTENTION), "DH",
+        "block", "stacks/transformer", TransformerBlock, _layer(TransformerBlock, **_WIDTH, **_HEADS), "DH",
     ),
-    # models
+}  # fmt: skip
+
+
+def language_model(mixers: str, **sizes: Any) -> LanguageModel:
+    """The language model over a mixer, or over several that take turns (`"mamba mamba attention"`).
+
+    A size goes to whoever has it: the model, its mixers, or all of them (D).
+    """
+    names = mixers.replace(",", " ").split()
+    if not names:
+        raise BadSize(f"mixers = {mixers!r} was given; one name or several are allowed, such as 'lstm attention'.")
+    for name in names:
+        if name not in MIXERS:
+            raise UnknownName.among("mixer", name, MIXERS)
+    given = dict[str, Any](U=presets.BYTES, **_WIDTH, L=len(names) * -(-6 // len(names)))
+    given |= (MIXERS[names[0]].model or {}) | sizes
+    own = {f.name for f in dataclasses.fields(LanguageModel)}
+    inner = []
+    for name in names:
+        theirs = {f.name for f in dataclasses.fields(MIXERS[name].config)}  # type: ignore[arg-type]
+        taken = {letter: value for letter, value in sizes.items() if letter in theirs}
+        inner.append(MIXERS[name].config(**MIXERS[name].sizes | {"D": given["D"]} | taken))
+    return LanguageModel(mixers=tuple(inner), **{letter: value for letter, value in given.items() if letter in own})
+
+
+def _model(name: str) -> Entry:
+    mixer = MIXERS[name]
+    letters = "UDL" + "".join(letter for letter in mixer.symbols if letter not in "UDL")
+    return Entry(
+        f"language model: {mixer.summary}", "model", mixer.page, LanguageModel, partial(language_model, name),
+        letters, f"{name}-layer", (name,),
+    )  # fmt: skip
+
+
+_MODELS: dict[str, Entry] = {
     "transformer": Entry(
         "decoder Transformer language model",
         "model", "stacks/transformer", Transformer, presets.transformer, "UDLH", "transformer-block",
@@ -84,7 +147,10 @@ CATALOGUE: dict[str, Entry] = {
     "rnn": Entry("Elman language model", "model", "mixers/rnn", Recurrent, presets.rnn, "UDL", "rnn-layer"),
     "lstm": Entry("LSTM language model", "model", "mixers/lstm", Recurrent, presets.lstm, "UDL", "lstm-layer"),
     "gru": Entry("GRU language model", "model", "mixers/gru", Recurrent, presets.gru, "UDL", "gru-layer"),
-    # presets
+    **{name: _model(name) for name, mixer in MIXERS.items() if mixer.model is not None},
+}  # fmt: skip
+
+_PRESETS: dict[str, Entry] = {
     "bert-base": Entry("BERT base with pooler, 109 M", "preset", "stacks/presets", Transformer, presets.bert_base),
     "bert-large": Entry("BERT large with pooler, 335 M", "preset", "stacks/presets", Transformer, presets.bert_large),
     "gpt2": Entry("GPT-2, 124 M", "preset", "stacks/presets", Transformer, presets.gpt2),
@@ -105,6 +171,8 @@ CATALOGUE: dict[str, Entry] = {
     ),
 }  # fmt: skip
 
+CATALOGUE: dict[str, Entry] = _LAYERS | _PARTS | _MODELS | _PRESETS
+
 
 def entry(name: str) -> Entry:
     """Look a name up; an unknown one names its near misses."""
@@ -119,7 +187,7 @@ def configure(name: str, **sizes: Any) -> Component:
     Raises UnknownName for a name or a size that does not exist, BadSize for a value that is not allowed.
     """
     found = entry(name)
-    fields = {field.name: field for field in dataclasses.fields(found.config)}  # type: ignore[arg-type]
+    fields = found.fields
     for size, value in sizes.items():
         if size not in fields:
             raise UnknownName.among(f"size of {name}", size, fields)

@@ -8,6 +8,7 @@ Every layer keeps one contract (`Layer`): the whole sequence, any further tokens
 and a readable reference. `build(config)` makes the layer of any config of `seqcost.formulas`.
 """
 
+from seqcost.layers.build import LanguageModel as LanguageModel
 from seqcost.layers.build import build as build
 from seqcost.layers.mixers.attention import Attention as Attention
 from seqcost.layers.mixers.gru import Gru as Gru
@@ -23,6 +24,18 @@ from seqcost.layers.parts.positions import SinusoidalPositions as SinusoidalPosi
 from seqcost.layers.parts.state import State as State
 
 __all__ = [
-    "Attention", "Embedding", "FeedForward", "Gru", "Head", "Layer", "LearnedPositions", "Lstm", "Norm", "Rnn",
-    "SinusoidalPositions", "State", "build",
-]  # fmt: skip
+    "Attention",
+    "Embedding",
+    "FeedForward",
+    "Gru",
+    "Head",
+    "LanguageModel",
+    "Layer",
+    "LearnedPositions",
+    "Lstm",
+    "Norm",
+    "Rnn",
+    "SinusoidalPositions",
+    "State",
+    "build",
+]

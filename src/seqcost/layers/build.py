@@ -1,11 +1,13 @@
-"""From a config to its working layer: the one place that knows which class is whose twin."""
+"""From a config to its working layer: the one place that knows which class is whose twin. Whole models by name."""
 
 from typing import Any
 
+from seqcost.formulas.catalogue import language_model
 from seqcost.formulas.mixers import attention, gru, lstm, rnn
 from seqcost.formulas.parts import embedding, feed_forward, head, norm, positions
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.stacks import chain, encoder_decoder
+from seqcost.formulas.stacks import language_model as models
 from seqcost.layers.mixers.attention import Attention
 from seqcost.layers.mixers.gru import Gru
 from seqcost.layers.mixers.lstm import Lstm
@@ -41,6 +43,8 @@ def build(config: Component) -> Layer:
         encoder, decoder = _chain(config.encoder), _chain(config.decoder)
         encoder.get_submodule("embedding").weight = _table(decoder)
         return EncoderDecoder(config, encoder, decoder)
+    if isinstance(config, models.LanguageModel):
+        return LanguageModel(config)
     if isinstance(config, chain.Assembled):
         return _chain(config.chain, config)
     if isinstance(config, chain.Chain):
@@ -50,7 +54,30 @@ def build(config: Component) -> Layer:
     return TWINS[type(config)](config)
 
 
+class LanguageModel(Chain):
+    """Token ids [B,T] → logits [B,T,U], over any mixer or over several that take turns.
+
+        LanguageModel(mixer="lstm", U=256, D=512, L=6)
+        LanguageModel(mixer="lstm lstm attention", D=512, L=6, H=8)
+
+    A size goes to whoever has it: the model or its mixers. See `seqcost.formulas.stacks.language_model`.
+    """
+
+    def __init__(
+        self, config: models.LanguageModel | None = None, /, *, mixer: str = "attention", **sizes: Any
+    ) -> None:
+        config = language_model(mixer, **sizes) if config is None else config
+        super().__init__(config, _linked(config.chain))
+        _tie(self)
+
+
 def _chain(links: chain.Chain, config: Component | None = None) -> Chain:
+    out = Chain(config or links, _linked(links))
+    _tie(out)
+    return out
+
+
+def _linked(links: chain.Chain) -> list[tuple[str, Layer]]:
     layers: list[tuple[str, Layer]] = []
     for name, link in links.links:
         if isinstance(link, chain.Repeat):
@@ -58,11 +85,13 @@ def _chain(links: chain.Chain, config: Component | None = None) -> Chain:
             layers.append((name, Chain(chain.Chain(tuple((n, link.component) for n, _ in copies)), copies)))
         else:
             layers.append((name or "inner", build(link)))
-    out = Chain(config or links, layers)
-    for layer in out.links:
+    return layers
+
+
+def _tie(model: Chain) -> None:
+    for layer in model.links:
         if isinstance(layer, Head) and layer.config.tied:
-            layer.tie(_table(out))
-    return out
+            layer.tie(_table(model))
 
 
 def _table(model: Chain) -> Any:

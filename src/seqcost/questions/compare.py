@@ -5,7 +5,6 @@ each is run in a process of its own and the record stands beside. Crossovers: in
 formulas, to the token; in measured time and memory interpolated between the lengths that bracket them.
 """
 
-import dataclasses
 import hashlib
 import itertools
 import math
@@ -226,7 +225,7 @@ def _fitting(name: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fields(name: str) -> set[str]:
-    return {field.name for field in dataclasses.fields(entry(name).config)}  # type: ignore[arg-type]
+    return set(entry(name).fields)
 
 
 def _count(name: str, fitting: Mapping[str, Any], length: int, batch: int, phase: str, dtype: str) -> Count:

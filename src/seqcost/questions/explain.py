@@ -4,7 +4,6 @@ A page begins with the layer (what one token costs, step by step, and T of them)
 stay letters; a preset keeps its published sizes and leaves only B and T open.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -110,7 +109,7 @@ def explain(name: str, **sizes: Any) -> Explanation:
 
 def _section(name: str, found: Entry, sizes: Mapping[str, Any]) -> Section:
     # Where sizes are given, a letter that follows from others (K = D/H) takes its value and is no letter any more.
-    follows = {f.name for f in dataclasses.fields(found.config) if f.default is None} if sizes else set()  # type: ignore[arg-type]
+    follows = {f.name for f in found.fields.values() if f.default is None} if sizes else set()
     letters = symbols(letter for letter in found.symbols if letter not in follows | set(sizes))
     config = found.make(**letters | dict(sizes))
     open_letters = symbols("BTS")

@@ -18,8 +18,9 @@ from seqcost.formulas.parts.feed_forward import Activation
 from seqcost.formulas.parts.head import Head
 from seqcost.formulas.parts.norm import Norm
 from seqcost.formulas.parts.positions import SinusoidalPositions
+from seqcost.formulas.stacks.assembly import Order
 from seqcost.formulas.stacks.chain import Chain, Repeat
-from seqcost.formulas.stacks.transformer import Order, TransformerBlock
+from seqcost.formulas.stacks.transformer import TransformerBlock
 
 
 @dataclass(frozen=True, kw_only=True)

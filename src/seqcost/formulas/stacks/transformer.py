@@ -10,15 +10,10 @@ from typing import ClassVar, Literal
 from seqcost.algebra import Size
 from seqcost.formulas.mixers.attention import Attention, Implementation
 from seqcost.formulas.parts.component import Component, check_sizes, exact_div
-from seqcost.formulas.parts.embedding import Embedding
 from seqcost.formulas.parts.feed_forward import Activation, FeedForward
-from seqcost.formulas.parts.head import Head, Pooler
 from seqcost.formulas.parts.norm import Norm
-from seqcost.formulas.parts.positions import LearnedPositions, SinusoidalPositions, TokenType
-from seqcost.formulas.stacks.chain import Assembled, Chain, Repeat, Residual
-
-Positions = Literal["learned", "sinusoidal", "rope", "none"]
-Order = Literal["pre", "post"]
+from seqcost.formulas.stacks.assembly import Ending, Order, Positions, block_chain, model_chain
+from seqcost.formulas.stacks.chain import Assembled, Chain, Repeat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,13 +82,7 @@ class TransformerBlock(Assembled):
         if self.cross:
             sublayers["cross_attention"] = self._attention(cross=True)
         sublayers["feed_forward"] = FeedForward(D=self.D, F=self.F, activation=self.activation, bias=self.bias)
-        links: list[tuple[str, Component]] = []
-        for name, sublayer in sublayers.items():
-            if self.order == "pre":
-                links.append((name, Residual(Chain((("norm", self._norm()), ("", sublayer))))))
-            else:
-                links += [(name, Residual(sublayer)), (f"{name}_norm", self._norm())]
-        return Chain(tuple(links))
+        return block_chain(sublayers, self._norm(), self.order)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +114,7 @@ class Transformer(Assembled):
     embedding_norm: bool = False
     activation: Activation = "gelu"
     bias: bool = True
-    head: Literal["logits", "pooler", "none"] = "logits"
+    head: Ending = "logits"
     head_bias: bool = False
     tied: bool = True
     implementation: Implementation = "fused"
@@ -159,21 +148,17 @@ class Transformer(Assembled):
 
     @property
     def chain(self) -> Chain:
-        norm = Norm(D=self.D, kind=self.norm, bias=self.norm == "layer", epsilon=self.epsilon)
-        links: dict[str, Component | Repeat] = {"embedding": Embedding(U=self.U, D=self.D)}
-        if self.positions == "learned":
-            links["positions"] = LearnedPositions(M=self.M, D=self.D)
-        elif self.positions == "sinusoidal":
-            links["positions"] = SinusoidalPositions(D=self.D)
-        if not (isinstance(self.A, int) and self.A == 0):
-            links["token_type"] = TokenType(A=self.A, D=self.D)
-        if self.embedding_norm:
-            links["embedding_norm"] = norm
-        links["blocks"] = Repeat(self.block, self.L)
-        if self.order == "pre":
-            links["norm"] = norm
-        if self.head == "logits":
-            links["head"] = Head(D=self.D, U=self.U, bias=self.head_bias, tied=self.tied)
-        elif self.head == "pooler":
-            links["pooler"] = Pooler(D=self.D)
-        return Chain.of(**links)
+        return model_chain(
+            Repeat(self.block, self.L),
+            U=self.U,
+            D=self.D,
+            M=self.M,
+            A=self.A,
+            positions=self.positions,
+            norm=Norm(D=self.D, kind=self.norm, bias=self.norm == "layer", epsilon=self.epsilon),
+            embedding_norm=self.embedding_norm,
+            order=self.order,
+            head=self.head,
+            head_bias=self.head_bias,
+            tied=self.tied,
+        )
