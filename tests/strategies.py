@@ -126,6 +126,10 @@ def _model(**how: bool) -> Sizes:
     return lambda pick: {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), **_block(**how)(pick)}
 
 
+def _classes() -> Sizes:
+    return lambda pick: {"classes": pick((2, 5)), **_model()(pick)}
+
+
 def _learned(pick: Pick) -> dict[str, Any]:
     return {"M": 64, **_model()(pick)}
 
@@ -201,6 +205,8 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("transformer-sinusoidal", "transformer", _model(), {"positions": "sinusoidal", "head_bias": True}),
     Variant("transformer-post", "transformer", _model(), {"order": "post", "embedding_norm": True}),
     Variant("encoder", "encoder", _model()),
+    Variant("classifier", "classifier", _classes(), {"M": 128}),
+    Variant("classifier-last-causal", "classifier", _classes(), {"pool": "last", "causal": True, "M": 128}),
     Variant("encoder-decoder-pre", "encoder-decoder", _model()),
     Variant("encoder-decoder-materialised", "encoder-decoder", _model(), {"implementation": "materialised"}),
     Variant("rnn", "rnn", _recurrent()),

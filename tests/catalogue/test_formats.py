@@ -37,7 +37,7 @@ def test_every_way_keeps_the_number_format(variant, dtype, bench):
 def test_bfloat16_is_float32_but_for_rounding(variant, bench):
     # 300 tokens: positions that bfloat16 itself could not tell apart.
     config = typical(variant)
-    T = min(300, config.M) if "M" in config.sizes() and config.positions == "learned" else 300
+    T = min(300, config.sizes()["M"]) if "M" in config.sizes() and config.sizes()["positions"] == "learned" else 300
     short = bench.layer(config, torch.bfloat16)
     long = bench.layer(config)
     long.load_state_dict({name: weight.float() for name, weight in short.state_dict().items()})

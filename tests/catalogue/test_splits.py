@@ -60,8 +60,8 @@ def test_the_reference_equals_the_whole(variant, bench):
 @pytest.mark.parametrize("T", [63, 100])
 def test_in_float32_the_ways_differ_by_rounding_only(variant, T, bench):
     config = typical(variant)
-    if "M" in config.sizes() and config.positions == "learned":
-        T = min(T, config.M)
+    if "M" in config.sizes() and config.sizes()["positions"] == "learned":
+        T = min(T, config.sizes()["M"])
     layer = bench.layer(config)
     inputs = bench.inputs(layer, 2, T, 17)
     tolerance = 2e-6 * math.sqrt(max(T, 64) / 64)

@@ -35,7 +35,8 @@ def test_a_stale_page_is_named(tmp_path):
     shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("_build"))
     for folder in ("benchmarks", "src"):
         (tmp_path / folder).symlink_to(ROOT / folder)
-    (tmp_path / "pyproject.toml").symlink_to(ROOT / "pyproject.toml")
+    for file in ("pyproject.toml", "README.md"):
+        (tmp_path / file).symlink_to(ROOT / file)
     page = tmp_path / "docs" / "stacks" / "presets.md"
     page.write_text(page.read_text("utf-8").replace("124,439,808", "124,000,000"), "utf-8")
     ended = check(root=tmp_path)

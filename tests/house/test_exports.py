@@ -15,8 +15,8 @@ EXPORTS = {
     ),
     "seqcost.formulas": "Component Workload",
     "seqcost.layers": (
-        "Embedding FeedForward Head LanguageModel Layer LearnedPositions Norm SinusoidalPositions State build "
-        + " ".join(twin.__name__ for twin in TWINS.values() if ".mixers." in twin.__module__)
+        "ClassHead Classifier Embedding FeedForward Head LanguageModel Layer LearnedPositions Norm SinusoidalPositions "
+        "State build " + " ".join(twin.__name__ for twin in TWINS.values() if ".mixers." in twin.__module__)
     ),
     "seqcost.measure": "Limits measure sweep",
     "seqcost.records": (

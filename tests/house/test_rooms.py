@@ -15,9 +15,7 @@ HOUSE = ROOT / "src" / "seqcost"
 MIXERS = sorted(path.stem for path in (HOUSE / "formulas" / "mixers").glob("[!_]*.py"))
 
 # Files of more than 400 lines, each with the reason why it is one page.
-LONG = {
-    "src/seqcost/formulas/ops/tape.py": "one short method a kind of operator; apart they would have to be looked for"
-}
+LONG = {"src/seqcost/formulas/ops/tape.py": "one short method a kind of operator; apart they would be looked for"}
 
 
 @pytest.mark.parametrize("stem", MIXERS)

@@ -20,6 +20,7 @@ from seqcost.formulas.parts.component import Component, check_choice
 from seqcost.formulas.parts.feed_forward import FeedForward
 from seqcost.formulas.parts.norm import Norm
 from seqcost.formulas.stacks import presets
+from seqcost.formulas.stacks.classifier import Classifier
 from seqcost.formulas.stacks.encoder_decoder import EncoderDecoder
 from seqcost.formulas.stacks.language_model import LanguageModel
 from seqcost.formulas.stacks.recurrent import Recurrent
@@ -51,14 +52,13 @@ class Entry:
     make: Callable[..., Component]  # sizes → config, defaults filled in
     symbols: str = ""  # letters left open on its formula page
     layer: str = ""  # the entry that its formula page begins with: the layer inside the model
-    mixers: tuple[str, ...] = ()  # whose sizes may be set too
+    inner: tuple[type[Component], ...] = ()  # whose sizes may be set too
 
     @property
     def fields(self) -> "dict[str, dataclasses.Field[Any]]":
         """What may be set, by name."""
-        configs = [MIXERS[name].config for name in self.mixers] + [self.config]
-        found = {f.name: f for config in configs for f in dataclasses.fields(config)}  # type: ignore[arg-type]
-        return {name: f for name, f in found.items() if name != "mixers"}
+        found = {f.name: f for config in (*self.inner, self.config) for f in dataclasses.fields(config)}  # type: ignore[arg-type]
+        return {name: f for name, f in found.items() if name not in ("mixers", "body")}
 
 
 def _layer(config: type[Component], **defaults: Any) -> Callable[..., Component]:
@@ -122,12 +122,22 @@ def language_model(mixers: str, **sizes: Any) -> LanguageModel:
     return LanguageModel(mixers=tuple(inner), **{letter: value for letter, value in given.items() if letter in own})
 
 
+def classifier(mixers: str = "attention", **sizes: Any) -> Classifier:
+    """A classifier of whole sequences over any mixer; those that can see both ways do."""
+    own = {name: sizes.pop(name) for name in ("classes", "pool") if name in sizes}
+    both_ways = all("causal" in {f.name for f in dataclasses.fields(MIXERS[n].config)} for n in mixers.split())  # type: ignore[arg-type]
+    given = dict[str, Any](D=256, L=4, H=4, F=1024, positions="learned", M=4096) | sizes
+    if both_ways:
+        given.setdefault("causal", False)
+    return Classifier(body=language_model(mixers, head="none", **given), **dict[str, Any](classes=2) | own)
+
+
 def _model(name: str) -> Entry:
     mixer = MIXERS[name]
     letters = "UDL" + "".join(letter for letter in mixer.symbols if letter not in "UDL")
     return Entry(
         f"language model: {mixer.summary}", "model", mixer.page, LanguageModel, partial(language_model, name),
-        letters, f"{name}-layer", (name,),
+        letters, f"{name}-layer", (mixer.config,),
     )  # fmt: skip
 
 
@@ -147,6 +157,10 @@ _MODELS: dict[str, Entry] = {
     "rnn": Entry("Elman language model", "model", "mixers/rnn", Recurrent, presets.rnn, "UDL", "rnn-layer"),
     "lstm": Entry("LSTM language model", "model", "mixers/lstm", Recurrent, presets.lstm, "UDL", "lstm-layer"),
     "gru": Entry("GRU language model", "model", "mixers/gru", Recurrent, presets.gru, "UDL", "gru-layer"),
+    "classifier": Entry(
+        "classifier of whole sequences: encoder, mean over the tokens, classes",
+        "model", "stacks/classifier", Classifier, classifier, "UDLH", inner=(Attention, LanguageModel),
+    ),
     **{name: _model(name) for name, mixer in MIXERS.items() if mixer.model is not None},
 }  # fmt: skip
 

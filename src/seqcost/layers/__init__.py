@@ -8,12 +8,14 @@ Every layer keeps one contract (`Layer`): the whole sequence, any further tokens
 and a readable reference. `build(config)` makes the layer of any config of `seqcost.formulas`.
 """
 
+from seqcost.layers.build import Classifier as Classifier
 from seqcost.layers.build import LanguageModel as LanguageModel
 from seqcost.layers.build import build as build
 from seqcost.layers.mixers.attention import Attention as Attention
 from seqcost.layers.mixers.gru import Gru as Gru
 from seqcost.layers.mixers.lstm import Lstm as Lstm
 from seqcost.layers.mixers.rnn import Rnn as Rnn
+from seqcost.layers.parts.classify import ClassHead as ClassHead
 from seqcost.layers.parts.embedding import Embedding as Embedding
 from seqcost.layers.parts.feed_forward import FeedForward as FeedForward
 from seqcost.layers.parts.head import Head as Head
@@ -25,6 +27,8 @@ from seqcost.layers.parts.state import State as State
 
 __all__ = [
     "Attention",
+    "ClassHead",
+    "Classifier",
     "Embedding",
     "FeedForward",
     "Gru",

@@ -2,16 +2,18 @@
 
 from typing import Any
 
-from seqcost.formulas.catalogue import language_model
+from seqcost.formulas.catalogue import classifier, language_model
 from seqcost.formulas.mixers import attention, gru, lstm, rnn
-from seqcost.formulas.parts import embedding, feed_forward, head, norm, positions
+from seqcost.formulas.parts import classify, embedding, feed_forward, head, norm, positions
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.stacks import chain, encoder_decoder
+from seqcost.formulas.stacks import classifier as classifiers
 from seqcost.formulas.stacks import language_model as models
 from seqcost.layers.mixers.attention import Attention
 from seqcost.layers.mixers.gru import Gru
 from seqcost.layers.mixers.lstm import Lstm
 from seqcost.layers.mixers.rnn import Rnn
+from seqcost.layers.parts.classify import ClassHead
 from seqcost.layers.parts.embedding import Embedding
 from seqcost.layers.parts.feed_forward import FeedForward
 from seqcost.layers.parts.head import Head, Pooler
@@ -34,6 +36,7 @@ TWINS: dict[type[Component], type[Any]] = {
     positions.TokenType: TokenType,
     head.Head: Head,
     head.Pooler: Pooler,
+    classify.ClassHead: ClassHead,
 }
 
 
@@ -45,6 +48,8 @@ def build(config: Component) -> Layer:
         return EncoderDecoder(config, encoder, decoder)
     if isinstance(config, models.LanguageModel):
         return LanguageModel(config)
+    if isinstance(config, classifiers.Classifier):
+        return Classifier(config)
     if isinstance(config, chain.Assembled):
         return _chain(config.chain, config)
     if isinstance(config, chain.Chain):
@@ -69,6 +74,19 @@ class LanguageModel(Chain):
         config = language_model(mixer, **sizes) if config is None else config
         super().__init__(config, _linked(config.chain))
         _tie(self)
+
+
+class Classifier(Chain):
+    """Token ids [B,T] → logits [B, classes], over any mixer: `Classifier(mixer="attention", U=256, D=256, classes=2)`.
+
+    `keep` [B,T] is False for padding. See `seqcost.formulas.stacks.classifier`.
+    """
+
+    def __init__(
+        self, config: classifiers.Classifier | None = None, /, *, mixer: str = "attention", **sizes: Any
+    ) -> None:
+        config = classifier(mixer, **sizes) if config is None else config
+        super().__init__(config, _linked(config.chain))
 
 
 def _chain(links: chain.Chain, config: Component | None = None) -> Chain:

@@ -50,9 +50,9 @@ def _training(
     flops = config.flops(run).under("forward")
     saved = config.saved_bytes(run)
     if config.gives_logits:
-        loss = CrossEntropy(U=config.width_out)
-        flops += loss.flops(run).under("loss") + loss.backward_flops(run).under("loss")
-        saved += loss.kept_bytes(run).under("loss")
+        loss, scored = CrossEntropy(U=config.width_out), replace(run, T=1) if config.pools else run
+        flops += loss.flops(scored).under("loss") + loss.backward_flops(scored).under("loss")
+        saved += loss.kept_bytes(scored).under("loss")
     else:
         output = run.B * (1 if config.pools else run.T) * config.width_out
         flops += Bill.of(Kind.POINTWISE, sum=(output, "the sum of the output stands for a loss")).under("loss")

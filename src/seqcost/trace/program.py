@@ -132,16 +132,20 @@ def prepare(module: nn.Module, inputs: Inputs, *, phase: str, own_mode: bool = F
         return _stateful(module, args, phase)
     if phase == "forward":
         return Program(phase, module, _detached(args), _detached(kwargs))
-    return Program(phase, module, args, kwargs, successors=_successors(args, kwargs))
+    return Program(phase, module, args, kwargs, successors=_successors(module, args, kwargs))
 
 
 def _detached(values: Any) -> Any:
     return map_tensors(lambda tensor: tensor.detach(), values)
 
 
-def _successors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+def _successors(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    """What a language model should have said: the next tokens; of a classifier of ours, a class a sequence."""
     ids = [t for t in tensors_in((args, kwargs)) if t.dtype == torch.int64 and t.dim() == 2]
-    return ids[0].roll(-1, dims=1) if ids else None
+    if not ids:
+        return None
+    pools = getattr(getattr(module, "config", None), "pools", False) is True
+    return torch.zeros_like(ids[0][:, 0]) if pools else ids[0].roll(-1, dims=1)
 
 
 def _is_logits(output: Tensor, successors: Tensor, module: nn.Module) -> bool:
