@@ -12,6 +12,8 @@ from seqcost.layers.build import Classifier as Classifier
 from seqcost.layers.build import LanguageModel as LanguageModel
 from seqcost.layers.build import build as build
 from seqcost.layers.mixers.attention import Attention as Attention
+from seqcost.layers.mixers.deltanet import DeltaNet as DeltaNet
+from seqcost.layers.mixers.gated_deltanet import GatedDeltaNet as GatedDeltaNet
 from seqcost.layers.mixers.gru import Gru as Gru
 from seqcost.layers.mixers.lstm import Lstm as Lstm
 from seqcost.layers.mixers.rnn import Rnn as Rnn
@@ -29,8 +31,10 @@ __all__ = [
     "Attention",
     "ClassHead",
     "Classifier",
+    "DeltaNet",
     "Embedding",
     "FeedForward",
+    "GatedDeltaNet",
     "Gru",
     "Head",
     "LanguageModel",

@@ -3,13 +3,15 @@
 from typing import Any
 
 from seqcost.formulas.catalogue import classifier, language_model
-from seqcost.formulas.mixers import attention, gru, lstm, rnn
+from seqcost.formulas.mixers import attention, deltanet, gated_deltanet, gru, lstm, rnn
 from seqcost.formulas.parts import classify, embedding, feed_forward, head, norm, positions
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.stacks import chain, encoder_decoder
 from seqcost.formulas.stacks import classifier as classifiers
 from seqcost.formulas.stacks import language_model as models
 from seqcost.layers.mixers.attention import Attention
+from seqcost.layers.mixers.deltanet import DeltaNet
+from seqcost.layers.mixers.gated_deltanet import GatedDeltaNet
 from seqcost.layers.mixers.gru import Gru
 from seqcost.layers.mixers.lstm import Lstm
 from seqcost.layers.mixers.rnn import Rnn
@@ -28,6 +30,8 @@ TWINS: dict[type[Component], type[Any]] = {
     rnn.Rnn: Rnn,
     lstm.Lstm: Lstm,
     gru.Gru: Gru,
+    deltanet.DeltaNet: DeltaNet,
+    gated_deltanet.GatedDeltaNet: GatedDeltaNet,
     norm.Norm: Norm,
     feed_forward.FeedForward: FeedForward,
     embedding.Embedding: Embedding,

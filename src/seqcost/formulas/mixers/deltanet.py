@@ -19,8 +19,8 @@ class DeltaNet(Delta):
     """
 
     SOURCE: ClassVar[str] = (
-        "Yang et al. 2024, arXiv 2406.06484, sections 2.2, 3.2 (the chunks) and 3.3 (the layer); the rule: Schlag et al. "
-        "2021, arXiv 2102.11174"
+        "Yang et al. 2024, arXiv 2406.06484, sections 2.2, 3.2 (the chunks) and 3.3 (the layer); the rule: Schlag et "
+        "al. 2021, arXiv 2102.11174"
     )
     EQUATIONS: ClassVar[tuple[str, ...]] = (
         r"[q, k, v] = \mathrm{SiLU}(\mathrm{conv}_k(x\, [W_q, W_k, W_v])),\quad \beta = \sigma(x W_\beta)",

@@ -33,35 +33,27 @@ def delta_rule(
     beta = chunked(t, "beta", t.view(t.float32("beta_float32", beta_BTH), B, T, H, ONE), C)
     flat, turned = t.view(k, Z * n, C, K), t.view(k, Z * n, K, C)
     overlap = t.view(t.matmul("overlap", flat, turned, "k [C,K] @ kᵀ [K,C]"), Z, n, C, C)
-    scores = t.view(t.matmul("scores", t.view(q, Z * n, C, K), turned, "q [C,K] @ kᵀ [K,C]"), Z, n, C, C)
+    scores = t.view(t.matmul("scores", flat, t.view(q, Z * n, K, C), "k [C,K] @ qᵀ [K,C]"), Z, n, C, C)
     read = t.unary("minus_beta", beta, "neg")
     ends: list[Value] = []
     to_end = None
     if log_decay_BTH is None:
-        scores = t.moved("causal", [scores], Z, n, C, C, note="nothing above the diagonal")
+        scores = t.moved("causal", [scores], Z, n, C, C, note="nothing later than the query")
     else:
-        log = t.view(t.float32("decay_float32", log_decay_BTH), B, T, H, ONE)
-        log = t.cumsum("decay_sum", chunked(t, "decay", log, C), note="log decays summed up within a chunk")
-        future = t.constant("future", C, C, itemsize=1, fills=2)
-        between = t.subtract("decay_between", t.view(log, Z, n, C, ONE), t.view(log, Z, n, ONE, C))
-        masked = t.operator(
-            "decay_masked", [between, future], between.shape, backward=lambda _: (), keeps=[(future, 0)],
-            itemsize=between.storage.itemsize, note="−∞ above the diagonal",
-        )  # fmt: skip
-        decay = t.unary("decay", masked, "exp")
+        log = chunked(t, "decay", t.view(t.float32("decay_float32", log_decay_BTH), B, T, H, ONE), C)
+        decay = _decay(t, log)
         overlap = t.multiply("overlap_decayed", overlap, decay)
         scores = t.multiply("scores_decayed", scores, decay)
-        start, end = t.unary("since_start", log, "exp"), t.part(log, Z, n, ONE, ONE)
+        start, to_end = t.unary("since_start", t.cumsum("start_sum", log), "exp"), t.part(decay, Z, n, C, ONE)
         read, q = t.multiply("read_decayed", read, start), t.multiply("query_decayed", q, start)
-        ends = t.every(t.unary("end", end, "exp"), n, Z, ONE, ONE)
-        to_end = (end, log)
-    lower = t.multiply("lower", overlap, beta, note="b ⊙ k kᵀ")
+        ends = t.every(t.part(start, Z, n, ONE, ONE), n, Z, ONE, ONE)
+    system = t.multiply("system", overlap, t.view(beta, Z, n, ONE, C), note="L = b ⊙ k kᵀ")
     sides = [t.multiply("value_side", v, beta), t.multiply("key_side", k, read)]
     both = t.moved("sides", sides, Z * n, C, V + K, note="values and keys side by side")
-    solved = solve_triangular(t, "solve", t.view(lower, Z * n, C, C), both, note="(I + L) X = [b v, −b k]")
+    solved = solve_triangular(t, "solve", t.view(system, Z * n, C, C), both, note="(I + L) X = [b v, −b k]")
     new, reads = t.parts(t.view(solved, Z, n, C, V + K), (Z, n, C, V), (Z, n, C, K))
     if to_end is not None:
-        k = t.multiply("key_decayed", k, t.unary("to_end", t.subtract("to_end_sum", *to_end), "exp"))
+        k = t.multiply("key_decayed", k, to_end)
 
     S, out = t.view(state_BHKV, Z, K, V), []
     queries, keys = t.every(q, n, Z, C, K), t.every(k, n, Z, C, K)
@@ -69,11 +61,19 @@ def delta_rule(
     for i in t.loop(n):
         corrected = t.add_matmul("correct", values[i], takes[i], S, "u − w S: what the state does not say yet")
         y = t.matmul("read", queries[i], S, "q [C,K] @ S [K,V]")
-        out.append(t.add_matmul("mix", y, weights[i], corrected, "scores [C,C] @ new values [C,V]"))
+        out.append(t.add_matmul("mix", y, t.view(weights[i], Z, C, C), corrected, "scores [C,C] @ new values [C,V]"))
         kept = t.multiply("forget", S, ends[i]) if ends else S
         S = t.add_matmul("write", kept, t.view(keys[i], Z, K, C), corrected, "S + kᵀ [K,C] @ new values [C,V]")
     y = t.stack("outputs", out, n)
     return joined(t, "merge_heads", y, B, T, H), t.view(S, B, H, K, V)
+
+
+def _decay(t: Tape, log: Value) -> Value:
+    Z, n, C, _ = log.shape
+    rows = t.expand("decay_rows", t.view(log, Z, n, ONE, C), Z, n, C, C)
+    later = t.moved("decay_later", [rows], Z, n, C, C, note="log decays of the tokens after each one")
+    decay = t.unary("decay", t.cumsum("decay_sum", later, note="summed up from token to token"), "exp")
+    return t.moved("decay_causal", [decay], Z, n, C, C, note="nothing later than the query")
 
 
 def delta_rule_step(

@@ -33,41 +33,49 @@ def delta_rule(
         return at_least_float32(v_BTHV), state_BHKV
     q_ZnCK, k_ZnCK, v_ZnCV = (chunked(at_least_float32(x), C) for x in (q_BTHK, k_BTHK, v_BTHV))
     beta_ZnC1 = chunked(at_least_float32(beta_BTH).unsqueeze(-1), C)
+    # Pairs of tokens stand with the later one in the columns: as the solver wants them, and with each column's decay
+    # summed up along the rows of memory.
     k_flat = k_ZnCK.view(Z * n, C, K)
     overlap_ZnCC = torch.bmm(k_flat, k_flat.transpose(1, 2)).view(Z, n, C, C)
-    scores_ZnCC = torch.bmm(q_ZnCK.view(Z * n, C, K), k_flat.transpose(1, 2)).view(Z, n, C, C)
-    read_ZnC1 = -beta_ZnC1  # how far a correction takes back what the state at the chunk's start says
+    scores_ZnCC = torch.bmm(k_flat, q_ZnCK.view(Z * n, C, K).transpose(1, 2)).view(Z, n, C, C)
+    read_ZnC1 = -beta_ZnC1  # how much of what the state says at the chunk's start is taken back
     ends: tuple[Tensor | None, ...] = (None,) * n
     if log_decay_BTH is None:
-        scores_ZnCC = scores_ZnCC.tril()
+        scores_ZnCC, to_end_ZnC1 = scores_ZnCC.triu(), None
     else:
-        log_ZnC1 = chunked(at_least_float32(log_decay_BTH).unsqueeze(-1), C).cumsum(2)
-        future_CC = torch.ones(C, C, dtype=torch.bool, device=q_BTHK.device).triu(1)
-        decay_ZnCC = (log_ZnC1 - log_ZnC1.transpose(2, 3)).masked_fill(future_CC, -torch.inf).exp()
+        log_ZnC1 = chunked(at_least_float32(log_decay_BTH).unsqueeze(-1), C)
+        decay_ZnCC = _decay(log_ZnC1)
         overlap_ZnCC, scores_ZnCC = overlap_ZnCC * decay_ZnCC, scores_ZnCC * decay_ZnCC
-        since_start_ZnC1, end_Zn11 = log_ZnC1.exp(), log_ZnC1[:, :, -1:]
-        read_ZnC1, q_ZnCK = read_ZnC1 * since_start_ZnC1, q_ZnCK * since_start_ZnC1
-        ends = end_Zn11.exp().unbind(1)
-    # The solver reads nothing but what is below the diagonal.
-    lower, sides = overlap_ZnCC * beta_ZnC1, torch.cat([v_ZnCV * beta_ZnC1, k_ZnCK * read_ZnC1], dim=-1)
-    solved = _solve(lower.view(Z * n, C, C), sides.view(Z * n, C, V + K))
-    values_ZnCV, reads_ZnCK = solved.view(Z, n, C, V + K).split([V, K], dim=-1)
-    if log_decay_BTH is not None:
-        k_ZnCK = k_ZnCK * (end_Zn11 - log_ZnC1).exp()
+        start_ZnC1, to_end_ZnC1 = log_ZnC1.cumsum(2).exp(), decay_ZnCC[..., -1:]
+        read_ZnC1, q_ZnCK = read_ZnC1 * start_ZnC1, q_ZnCK * start_ZnC1
+        ends = start_ZnC1[:, :, -1:].unbind(1)
+    system_ZnCC = overlap_ZnCC * beta_ZnC1.transpose(2, 3)
+    sides_ZnCE = torch.cat([v_ZnCV * beta_ZnC1, k_ZnCK * read_ZnC1], dim=-1)
+    # X with (I + L) X = sides, turned round; the solver reads nothing but what is above the diagonal. On the other
+    # side, or not turned round, it is several times slower.
+    solved_ZEC = torch.linalg.solve_triangular(
+        system_ZnCC.view(Z * n, C, C), sides_ZnCE.view(Z * n, C, V + K).mT, upper=True, left=False, unitriangular=True
+    )
+    values_ZnCV, reads_ZnCK = solved_ZEC.mT.view(Z, n, C, V + K).split([V, K], dim=-1)
+    if to_end_ZnC1 is not None:
+        k_ZnCK = k_ZnCK * to_end_ZnC1
 
     S_ZKV, out = state_BHKV.reshape(Z, K, V), []
     pieces = (x.unbind(1) for x in (q_ZnCK, k_ZnCK, values_ZnCV, reads_ZnCK, scores_ZnCC))
     for q_ZCK, k_ZCK, values_ZCV, reads_ZCK, scores_ZCC, end_Z11 in zip(*pieces, ends, strict=True):
         new_ZCV = torch.baddbmm(values_ZCV, reads_ZCK, S_ZKV)
-        out.append(torch.baddbmm(torch.bmm(q_ZCK, S_ZKV), scores_ZCC, new_ZCV))
+        out.append(torch.baddbmm(torch.bmm(q_ZCK, S_ZKV), scores_ZCC.transpose(1, 2), new_ZCV))
         S_ZKV = torch.baddbmm(S_ZKV if end_Z11 is None else S_ZKV * end_Z11, k_ZCK.transpose(1, 2), new_ZCV)
     return joined(torch.stack(out, dim=1), B, T), S_ZKV.view(B, H, K, V)
 
 
-def _solve(lower_ZCC: Tensor, sides_ZCV: Tensor) -> Tensor:
-    """(I + strictly lower part) X = sides. Transposed, all of it lies as the solver wants it: no copies, and faster."""
-    solved = torch.linalg.solve_triangular(lower_ZCC.mT, sides_ZCV.mT, upper=True, left=False, unitriangular=True)
-    return solved.mT
+def _decay(log_ZnC1: Tensor) -> Tensor:
+    """[Z,n,C,C]: in row j and column i ≥ j the product of the decays of the tokens after j up to i; 0 below.
+
+    Each sum is made of its own terms: a difference of two long sums would lose what follows a strong decay.
+    """
+    C = log_ZnC1.shape[2]
+    return log_ZnC1.transpose(2, 3).expand(-1, -1, C, C).triu(1).cumsum(-1).exp().triu()
 
 
 def delta_rule_step(

@@ -1,4 +1,4 @@
-"""What the layers with a delta rule have in common. Letters: see formulas; E = H·(2K + V), what the convolution sees."""
+"""What the layers with a delta rule have in common. Letters: see formulas; E = H·(2K + V) features of q, k, v."""
 
 import dataclasses
 
