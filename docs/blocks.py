@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import check_blocks as checks
 import command_blocks as command
 import demo
 import formula_blocks as formula
@@ -31,4 +32,5 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "floors": house.floors,
     "contracts": house.contracts,
     "benchmark": house.table_of,
+    "checks-of-others": checks.others,
 }
