@@ -150,6 +150,21 @@ def _recurrent(*, widths_differ: bool = False) -> Sizes:
     return lambda pick: {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), **_cell(widths_differ=widths_differ)(pick)}
 
 
+def _delta(*, model: bool = False, widths_differ: bool = False) -> Sizes:
+    """Chunks shorter than most lengths; widths of 1 would leave out sums over them."""
+
+    def sizes(pick: Pick) -> dict[str, Any]:
+        H = pick((1, 2, 3))
+        out = {"H": H, "C": pick((2, 4, 16))}
+        if widths_differ:
+            out |= {"D": pick((2, 7, 16)), "K": pick((2, 3, 5)), "V": pick((2, 4, 7)), "k": pick((1, 2, 4))}
+        else:
+            out["D"] = H * pick((3, 16, 6) if model else (2, 4, 6))  # norms of narrow heads magnify bfloat16's rounding
+        return out | ({"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), "F": pick((1, 7, 24))} if model else {})
+
+    return sizes
+
+
 def _width(*letters: str) -> Sizes:
     return lambda pick: {letter: pick(AWKWARD) for letter in letters}
 
@@ -188,6 +203,10 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("lstm-layer-widths-differ", "lstm-layer", _cell(widths_differ=True)),
     Variant("gru-layer", "gru-layer", _cell()),
     Variant("gru-layer-widths-differ", "gru-layer", _cell(widths_differ=True)),
+    Variant("deltanet-layer", "deltanet-layer", _delta()),
+    Variant("deltanet-layer-widths-differ", "deltanet-layer", _delta(widths_differ=True)),
+    Variant("gated-deltanet-layer", "gated-deltanet-layer", _delta()),
+    Variant("gated-deltanet-layer-widths-differ", "gated-deltanet-layer", _delta(widths_differ=True)),
     Variant("feed-forward-gelu", "feed-forward", _width("D", "F")),
     Variant("feed-forward-gelu-tanh", "feed-forward", _width("D", "F"), {"activation": "gelu-tanh"}),
     Variant("feed-forward-relu-unbiased", "feed-forward", _width("D", "F"), {"activation": "relu", "bias": False}),
@@ -232,6 +251,8 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("classifier-last-causal", "classifier", _classes(), {"pool": "last", "causal": True, "M": 128}),
     Variant("encoder-decoder-pre", "encoder-decoder", _model()),
     Variant("encoder-decoder-materialised", "encoder-decoder", _model(), {"implementation": "materialised"}),
+    Variant("deltanet", "deltanet", _delta(model=True)),
+    Variant("gated-deltanet", "gated-deltanet", _delta(model=True)),
     Variant("rnn", "rnn", _recurrent()),
     Variant("rnn-untied", "rnn", _recurrent(widths_differ=True), {"tied": False}),
     Variant("lstm", "lstm", _recurrent()),

@@ -15,6 +15,8 @@ from seqcost.errors import BadSize, UnknownName
 from seqcost.formulas.mixers.attention import Attention
 from seqcost.formulas.mixers.bigbird import BigBird
 from seqcost.formulas.mixers.etc import Etc
+from seqcost.formulas.mixers.deltanet import DeltaNet
+from seqcost.formulas.mixers.gated_deltanet import GatedDeltaNet
 from seqcost.formulas.mixers.gru import Gru
 from seqcost.formulas.mixers.lstm import Lstm
 from seqcost.formulas.mixers.rnn import Rnn
@@ -91,6 +93,12 @@ MIXERS: dict[str, Mixer] = {
     "rnn": Mixer("Elman's recurrent layer (tanh)", "mixers/rnn", Rnn, "DN", model=None),
     "lstm": Mixer("long short-term memory layer", "mixers/lstm", Lstm, "DN", model=None),
     "gru": Mixer("gated recurrent unit layer", "mixers/gru", Gru, "DN", model=None),
+    "deltanet": Mixer(
+        "linear attention whose state is corrected by the delta rule", "mixers/deltanet", DeltaNet, "DHC", _HEADS
+    ),
+    "gated-deltanet": Mixer(
+        "delta rule on a state that decays, output gated", "mixers/gated_deltanet", GatedDeltaNet, "DHC", _HEADS
+    ),
 }  # fmt: skip
 
 _LAYERS = {

@@ -14,6 +14,8 @@ from seqcost.layers.build import build as build
 from seqcost.layers.mixers.attention import Attention as Attention
 from seqcost.layers.mixers.bigbird import BigBird as BigBird
 from seqcost.layers.mixers.etc import Etc as Etc
+from seqcost.layers.mixers.deltanet import DeltaNet as DeltaNet
+from seqcost.layers.mixers.gated_deltanet import GatedDeltaNet as GatedDeltaNet
 from seqcost.layers.mixers.gru import Gru as Gru
 from seqcost.layers.mixers.lstm import Lstm as Lstm
 from seqcost.layers.mixers.rnn import Rnn as Rnn
@@ -33,9 +35,11 @@ __all__ = [
     "BigBird",
     "ClassHead",
     "Classifier",
+    "DeltaNet",
     "Embedding",
     "Etc",
     "FeedForward",
+    "GatedDeltaNet",
     "Gru",
     "Head",
     "LanguageModel",

@@ -52,6 +52,13 @@ class Chain(Layer):
             after.append(new)
         return x, States(tuple(after))
 
+    def step(self, x: Tensor, state: States) -> tuple[Tensor, States]:
+        after: list[State] = []
+        for layer, before in zip(self.links, state.parts, strict=True):
+            x, new = layer.step(x, before)
+            after.append(new)
+        return x, States(tuple(after))
+
     def reference(self, x: Tensor, source: Tensor | None = None) -> Tensor:
         for layer in self.links:
             x = layer.reference(x, **passed_on(layer, source=source))
@@ -82,6 +89,10 @@ class Residual(Layer):
 
     def extend(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         y, state = self.inner.extend(x, state)
+        return x + y, state
+
+    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        y, state = self.inner.step(x, state)
         return x + y, state
 
     def reference(self, x: Tensor, source: Tensor | None = None) -> Tensor:
