@@ -14,8 +14,8 @@ from typing import Any, Literal
 from seqcost.errors import BadSize, UnknownName
 from seqcost.formulas.mixers.attention import Attention
 from seqcost.formulas.mixers.bigbird import BigBird
-from seqcost.formulas.mixers.etc import Etc
 from seqcost.formulas.mixers.deltanet import DeltaNet
+from seqcost.formulas.mixers.etc import Etc
 from seqcost.formulas.mixers.gated_deltanet import GatedDeltaNet
 from seqcost.formulas.mixers.gru import Gru
 from seqcost.formulas.mixers.lstm import Lstm

@@ -13,8 +13,8 @@ from seqcost.layers.build import LanguageModel as LanguageModel
 from seqcost.layers.build import build as build
 from seqcost.layers.mixers.attention import Attention as Attention
 from seqcost.layers.mixers.bigbird import BigBird as BigBird
-from seqcost.layers.mixers.etc import Etc as Etc
 from seqcost.layers.mixers.deltanet import DeltaNet as DeltaNet
+from seqcost.layers.mixers.etc import Etc as Etc
 from seqcost.layers.mixers.gated_deltanet import GatedDeltaNet as GatedDeltaNet
 from seqcost.layers.mixers.gru import Gru as Gru
 from seqcost.layers.mixers.lstm import Lstm as Lstm

@@ -3,8 +3,7 @@
 from typing import Any
 
 from seqcost.formulas.catalogue import classifier, language_model
-from seqcost.formulas.mixers import attention, bigbird, etc, gru, lstm, rnn, window
-from seqcost.formulas.mixers import attention, deltanet, gated_deltanet, gru, lstm, rnn
+from seqcost.formulas.mixers import attention, bigbird, deltanet, etc, gated_deltanet, gru, lstm, rnn, window
 from seqcost.formulas.parts import classify, embedding, feed_forward, head, norm, positions
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.stacks import chain, encoder_decoder
@@ -12,8 +11,8 @@ from seqcost.formulas.stacks import classifier as classifiers
 from seqcost.formulas.stacks import language_model as models
 from seqcost.layers.mixers.attention import Attention
 from seqcost.layers.mixers.bigbird import BigBird
-from seqcost.layers.mixers.etc import Etc
 from seqcost.layers.mixers.deltanet import DeltaNet
+from seqcost.layers.mixers.etc import Etc
 from seqcost.layers.mixers.gated_deltanet import GatedDeltaNet
 from seqcost.layers.mixers.gru import Gru
 from seqcost.layers.mixers.lstm import Lstm
