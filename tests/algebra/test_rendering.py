@@ -6,6 +6,7 @@ from fractions import Fraction
 import pytest
 
 from seqcost.algebra import Bill, Kind, Line, ceil_div, sweep, symbols
+from seqcost.algebra.expr import ceil_log2
 from seqcost.algebra.rendering import formula_to_text, plain, scaled, seconds, size_to_text
 
 B, D, H, T = symbols("BDHT").values()
@@ -95,6 +96,7 @@ def test_formulas_are_written_highest_powers_first_and_factored_where_shorter():
         "4·B·D·T·(6·D + T)",
     }
     assert formula_to_text(T**5 - T) == "T^5 - T"
+    assert formula_to_text(T * ceil_log2(T)) == "T·⌈log₂ T⌉"
     assert formula_to_text((B + D) * (H + T) * (B + T)) == "(B + D)·(B + T)·(H + T)"
 
 

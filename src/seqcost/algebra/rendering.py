@@ -4,6 +4,7 @@ Inside the program bytes are bytes and seconds seconds; GiB, GFLOP and ms are ma
 """
 
 import html
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -75,6 +76,7 @@ def formula_to_text(amount: Any) -> str:
     text = _brackets(sympy.sstr(expression, order="grlex"))
     for power, sign in (("**2", "²"), ("**3", "³"), ("**4", "⁴")):
         text = text.replace(power, sign)
+    text = re.sub(r"log\((\w+)\)/log\(2\)", r"log₂ \1", text)
     return text.replace("**", "^").replace("*", "·")
 
 
