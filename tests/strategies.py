@@ -169,6 +169,11 @@ def _width(*letters: str) -> Sizes:
     return lambda pick: {letter: pick(AWKWARD) for letter in letters}
 
 
+def _scanned(**letters: tuple[int, ...]) -> Sizes:
+    return lambda pick: {"D": pick((2, 5, 12)), **{letter: pick(sizes) for letter, sizes in letters.items()}}
+
+
+_SCANNED_MODEL = {"U": (2, 11, 40), "L": (1, 2, 3)}
 _BLOCK = "transformer-block"
 _IN_BLOCKS = {"W": (3, 4, 7), "C": (2, 3, 5)}
 _ETC = {"W": (3, 4, 7), "N": (2, 3, 5), "R": (2, 1, 3)}
@@ -207,6 +212,25 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("deltanet-layer-widths-differ", "deltanet-layer", _delta(widths_differ=True)),
     Variant("gated-deltanet-layer", "gated-deltanet-layer", _delta()),
     Variant("gated-deltanet-layer-widths-differ", "gated-deltanet-layer", _delta(widths_differ=True)),
+    *(
+        variant
+        for name in ("mingru", "minlstm")
+        for variant in (
+            Variant(f"{name}-layer", f"{name}-layer", _scanned(), {"C": 4}),
+            Variant(
+                f"{name}-layer-widths-differ",
+                f"{name}-layer",
+                _scanned(N=(1, 5, 24)),
+                {"C": 4, "project": True, "bias": True},
+            ),
+            Variant(name, name, _scanned(**_SCANNED_MODEL, F=(7, 24)), {"C": 4}),
+        )
+    ),
+    Variant("aaren-layer", "aaren-layer", _heads(), {"C": 4}),
+    Variant("aaren-layer-free-head-width", "aaren-layer", _heads(free=True), {"C": 3, "bias": False}),
+    Variant("aaren", "aaren", _model(), {"C": 4}),
+    Variant("s4d-layer", "s4d-layer", _scanned(N=(2, 4, 8)), {"C": 4}),
+    Variant("s4d", "s4d", _scanned(**_SCANNED_MODEL, N=(4, 8)), {"C": 4}),
     Variant("feed-forward-gelu", "feed-forward", _width("D", "F")),
     Variant("feed-forward-gelu-tanh", "feed-forward", _width("D", "F"), {"activation": "gelu-tanh"}),
     Variant("feed-forward-relu-unbiased", "feed-forward", _width("D", "F"), {"activation": "relu", "bias": False}),
