@@ -80,7 +80,7 @@ def formula_to_text(amount: Any) -> str:
     return text.replace("**", "^").replace("*", "·")
 
 
-_BRACKETS = {"ceiling": "⌈⌉", "floor": "⌊⌋"}
+_BRACKETS = {"ceiling": ("⌈", "⌉"), "floor": ("⌊", "⌋")}
 
 
 def _brackets(text: str) -> str:

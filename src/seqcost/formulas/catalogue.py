@@ -23,8 +23,8 @@ from seqcost.formulas.mixers.lstm import Lstm
 from seqcost.formulas.mixers.mingru import MinGru
 from seqcost.formulas.mixers.minlstm import MinLstm
 from seqcost.formulas.mixers.rnn import Rnn
-from seqcost.formulas.mixers.window import WindowAttention
 from seqcost.formulas.mixers.s4d import S4d
+from seqcost.formulas.mixers.window import WindowAttention
 from seqcost.formulas.parts.component import Component, check_choice
 from seqcost.formulas.parts.feed_forward import FeedForward
 from seqcost.formulas.parts.norm import Norm

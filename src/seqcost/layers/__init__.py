@@ -22,8 +22,8 @@ from seqcost.layers.mixers.lstm import Lstm as Lstm
 from seqcost.layers.mixers.mingru import MinGru as MinGru
 from seqcost.layers.mixers.minlstm import MinLstm as MinLstm
 from seqcost.layers.mixers.rnn import Rnn as Rnn
-from seqcost.layers.mixers.window import WindowAttention as WindowAttention
 from seqcost.layers.mixers.s4d import S4d as S4d
+from seqcost.layers.mixers.window import WindowAttention as WindowAttention
 from seqcost.layers.parts.classify import ClassHead as ClassHead
 from seqcost.layers.parts.embedding import Embedding as Embedding
 from seqcost.layers.parts.feed_forward import FeedForward as FeedForward

@@ -3,8 +3,21 @@
 from typing import Any
 
 from seqcost.formulas.catalogue import classifier, language_model
-from seqcost.formulas.mixers import attention, bigbird, deltanet, etc, gated_deltanet, gru, lstm, rnn, window
-from seqcost.formulas.mixers import aaren, attention, gru, lstm, mingru, minlstm, rnn, s4d
+from seqcost.formulas.mixers import (
+    aaren,
+    attention,
+    bigbird,
+    deltanet,
+    etc,
+    gated_deltanet,
+    gru,
+    lstm,
+    mingru,
+    minlstm,
+    rnn,
+    s4d,
+    window,
+)
 from seqcost.formulas.parts import classify, embedding, feed_forward, head, norm, positions
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.stacks import chain, encoder_decoder
@@ -21,8 +34,8 @@ from seqcost.layers.mixers.lstm import Lstm
 from seqcost.layers.mixers.mingru import MinGru
 from seqcost.layers.mixers.minlstm import MinLstm
 from seqcost.layers.mixers.rnn import Rnn
-from seqcost.layers.mixers.window import WindowAttention
 from seqcost.layers.mixers.s4d import S4d
+from seqcost.layers.mixers.window import WindowAttention
 from seqcost.layers.parts.classify import ClassHead
 from seqcost.layers.parts.embedding import Embedding
 from seqcost.layers.parts.feed_forward import FeedForward
