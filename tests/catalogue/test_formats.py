@@ -30,7 +30,9 @@ def test_every_way_keeps_the_number_format(variant, dtype, bench):
     if config.decodes:
         y, state = layer.extend(x, layer.init_state(2, *source))
         token, state = layer.step(x[:, 0], state)
-        assert {y.dtype, token.dtype, *(t.dtype for t in state.tensors())} == {dtype}
+        assert y.dtype == token.dtype == dtype
+        # A state that many tokens add to may be wider, so that bfloat16 does not lose them.
+        assert {t.dtype for t in state.tensors()} <= {dtype, torch.promote_types(dtype, torch.float32)}
 
 
 @every_kind
