@@ -16,6 +16,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "totals": formula.totals,
     "lines": formula.lines,
     "equal-at": formula.equal_at,
+    "break-even": formula.break_even,
     "pointwise": formula.pointwise_weights,
     "catalogue": formula.catalogue,
     "presets": formula.presets,

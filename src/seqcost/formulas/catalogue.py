@@ -13,9 +13,13 @@ from typing import Any, Literal
 
 from seqcost.errors import BadSize, UnknownName
 from seqcost.formulas.mixers.attention import Attention
+from seqcost.formulas.mixers.gla import Gla
 from seqcost.formulas.mixers.gru import Gru
+from seqcost.formulas.mixers.linear_attention import LinearAttention
 from seqcost.formulas.mixers.lstm import Lstm
+from seqcost.formulas.mixers.retnet import RetNet
 from seqcost.formulas.mixers.rnn import Rnn
+from seqcost.formulas.mixers.supra import Supra
 from seqcost.formulas.parts.component import Component, check_choice
 from seqcost.formulas.parts.feed_forward import FeedForward
 from seqcost.formulas.parts.norm import Norm
@@ -76,6 +80,13 @@ MIXERS: dict[str, Mixer] = {
     "rnn": Mixer("Elman's recurrent layer (tanh)", "mixers/rnn", Rnn, "DN", model=None),
     "lstm": Mixer("long short-term memory layer", "mixers/lstm", Lstm, "DN", model=None),
     "gru": Mixer("gated recurrent unit layer", "mixers/gru", Gru, "DN", model=None),
+    "linear-attention": Mixer(
+        "linear attention by feature maps, the Performer's too; causal in three forms, or bidirectional",
+        "mixers/linear_attention", LinearAttention, "DHC", _HEADS, {"positions": "sinusoidal"},
+    ),
+    "supra": Mixer("attention linearised after pretraining (SUPRA)", "mixers/supra", Supra, "DHGC", _HEADS),
+    "retnet": Mixer("retention with fixed decays", "mixers/retnet", RetNet, "DHC", {"H": 2}),
+    "gla": Mixer("gated linear attention, a gate a key feature", "mixers/gla", Gla, "DHCJ", {"H": 4}),
 }  # fmt: skip
 
 _LAYERS = {

@@ -12,9 +12,13 @@ from seqcost.layers.build import Classifier as Classifier
 from seqcost.layers.build import LanguageModel as LanguageModel
 from seqcost.layers.build import build as build
 from seqcost.layers.mixers.attention import Attention as Attention
+from seqcost.layers.mixers.gla import Gla as Gla
 from seqcost.layers.mixers.gru import Gru as Gru
+from seqcost.layers.mixers.linear_attention import LinearAttention as LinearAttention
 from seqcost.layers.mixers.lstm import Lstm as Lstm
+from seqcost.layers.mixers.retnet import RetNet as RetNet
 from seqcost.layers.mixers.rnn import Rnn as Rnn
+from seqcost.layers.mixers.supra import Supra as Supra
 from seqcost.layers.parts.classify import ClassHead as ClassHead
 from seqcost.layers.parts.embedding import Embedding as Embedding
 from seqcost.layers.parts.feed_forward import FeedForward as FeedForward
@@ -31,15 +35,19 @@ __all__ = [
     "Classifier",
     "Embedding",
     "FeedForward",
+    "Gla",
     "Gru",
     "Head",
     "LanguageModel",
     "Layer",
     "LearnedPositions",
+    "LinearAttention",
     "Lstm",
     "Norm",
+    "RetNet",
     "Rnn",
     "SinusoidalPositions",
     "State",
+    "Supra",
     "build",
 ]

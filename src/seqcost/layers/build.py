@@ -3,16 +3,20 @@
 from typing import Any
 
 from seqcost.formulas.catalogue import classifier, language_model
-from seqcost.formulas.mixers import attention, gru, lstm, rnn
+from seqcost.formulas.mixers import attention, gla, gru, linear_attention, lstm, retnet, rnn, supra
 from seqcost.formulas.parts import classify, embedding, feed_forward, head, norm, positions
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.stacks import chain, encoder_decoder
 from seqcost.formulas.stacks import classifier as classifiers
 from seqcost.formulas.stacks import language_model as models
 from seqcost.layers.mixers.attention import Attention
+from seqcost.layers.mixers.gla import Gla
 from seqcost.layers.mixers.gru import Gru
+from seqcost.layers.mixers.linear_attention import LinearAttention
 from seqcost.layers.mixers.lstm import Lstm
+from seqcost.layers.mixers.retnet import RetNet
 from seqcost.layers.mixers.rnn import Rnn
+from seqcost.layers.mixers.supra import Supra
 from seqcost.layers.parts.classify import ClassHead
 from seqcost.layers.parts.embedding import Embedding
 from seqcost.layers.parts.feed_forward import FeedForward
@@ -28,6 +32,10 @@ TWINS: dict[type[Component], type[Any]] = {
     rnn.Rnn: Rnn,
     lstm.Lstm: Lstm,
     gru.Gru: Gru,
+    linear_attention.LinearAttention: LinearAttention,
+    supra.Supra: Supra,
+    retnet.RetNet: RetNet,
+    gla.Gla: Gla,
     norm.Norm: Norm,
     feed_forward.FeedForward: FeedForward,
     embedding.Embedding: Embedding,
