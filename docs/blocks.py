@@ -18,6 +18,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "lines": formula.lines,
     "equal-at": formula.equal_at,
     "pairs": formula.pairs,
+    "break-even": formula.break_even,
     "pointwise": formula.pointwise_weights,
     "catalogue": formula.catalogue,
     "presets": formula.presets,

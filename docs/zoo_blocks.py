@@ -1,7 +1,8 @@
 """Tables over all architectures: what each costs in every question, and the papers' complexity tables beside ours."""
 
-import seqcost
 from formula_blocks import section_of
+
+import seqcost
 from seqcost.algebra import Kind, leading_term, symbol
 from seqcost.algebra.rendering import size_to_text
 from seqcost.formulas.catalogue import MIXERS

@@ -134,6 +134,19 @@ def _classes() -> Sizes:
     return lambda pick: {"classes": pick((2, 5)), **_model()(pick)}
 
 
+def _gated_heads(pick: Pick) -> dict[str, Any]:
+    H, K = pick((1, 2, 3)), pick((2, 4, 6))
+    return {"H": H, "D": 2 * H * K, "R": pick((2, 3))}
+
+
+def _random_features(pick: Pick) -> dict[str, Any]:
+    return {"R": pick((2, 3, 9)), **_heads()(pick)}
+
+
+def _gated_model(pick: Pick) -> dict[str, Any]:
+    return {**_model()(pick), **_gated_heads(pick)}
+
+
 def _learned(pick: Pick) -> dict[str, Any]:
     return {"M": 64, **_model()(pick)}
 
@@ -231,6 +244,32 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("aaren", "aaren", _model(), {"C": 4}),
     Variant("s4d-layer", "s4d-layer", _scanned(N=(2, 4, 8)), {"C": 4}),
     Variant("s4d", "s4d", _scanned(**_SCANNED_MODEL, N=(4, 8)), {"C": 4}),
+    Variant("linear-attention-layer", "linear-attention-layer", _heads(), {"C": 4}),
+    Variant("linear-attention-parallel", "linear-attention-layer", _heads(), {"form": "parallel"}),
+    Variant("linear-attention-recurrent", "linear-attention-layer", _heads(), {"form": "recurrent"}),
+    Variant("linear-attention-bidirectional", "linear-attention-layer", _heads(), {"causal": False}),
+    Variant(
+        "linear-attention-relu",
+        "linear-attention-layer",
+        _heads(wide_values=True),
+        {"C": 4, "feature": "relu", "bias": True},
+    ),
+    Variant(
+        "linear-attention-identity",
+        "linear-attention-layer",
+        _heads(),
+        {"C": 4, "feature": "identity", "normalise": False},
+    ),
+    Variant("linear-attention-favor", "linear-attention-layer", _random_features, {"C": 4, "feature": "favor"}),
+    Variant("linear-attention", "linear-attention", _model(), {"C": 4}),
+    Variant("supra-layer", "supra-layer", _heads(), {"C": 4}),
+    Variant("supra-grouped", "supra-layer", _heads(grouped=True), {"C": 4, "decay": "retnet"}),
+    Variant("supra-undecayed", "supra-layer", _heads(wide_values=True), {"C": 4, "decay": "none"}),
+    Variant("supra", "supra", _model(grouped=True), {"C": 4}),
+    Variant("retnet-layer", "retnet-layer", _heads(), {"C": 4}),
+    Variant("retnet", "retnet", _model(), {"C": 4}),
+    Variant("gla-layer", "gla-layer", _gated_heads, {"C": 4, "J": 2}),
+    Variant("gla", "gla", _gated_model, {"C": 4, "J": 4}),
     Variant("feed-forward-gelu", "feed-forward", _width("D", "F")),
     Variant("feed-forward-gelu-tanh", "feed-forward", _width("D", "F"), {"activation": "gelu-tanh"}),
     Variant("feed-forward-relu-unbiased", "feed-forward", _width("D", "F"), {"activation": "relu", "bias": False}),

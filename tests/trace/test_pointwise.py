@@ -71,6 +71,8 @@ def test_forward_operations(function, expected):
         (nn.Tanh(), "tanh_backward", pointwise.TANH_BACKWARD),
         (nn.Sigmoid(), "sigmoid_backward", pointwise.SIGMOID_BACKWARD),
         (nn.Softplus(), "softplus_backward", 1),
+        (nn.ELU(), "elu_backward", 1),
+        (nn.LogSigmoid(), "log_sigmoid_backward", 1),
         (nn.Softmax(-1), "_softmax_backward_data", pointwise.SOFTMAX_BACKWARD),
         (
             nn.LayerNorm(D),
@@ -83,7 +85,19 @@ def test_forward_operations(function, expected):
             pointwise.NORM_BACKWARD + pointwise.SCALE_BACKWARD,
         ),
     ],
-    ids=["silu", "gelu", "relu", "tanh", "sigmoid", "softplus", "softmax", "layer-norm", "layer-norm-unshifted"],
+    ids=[
+        "silu",
+        "gelu",
+        "relu",
+        "tanh",
+        "sigmoid",
+        "softplus",
+        "elu",
+        "log-sigmoid",
+        "softmax",
+        "layer-norm",
+        "layer-norm-unshifted",
+    ],
 )
 def test_backward_operations(module, line, expected):
     (found,) = operations(module, "train").select(f"backward.{line}")

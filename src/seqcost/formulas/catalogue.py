@@ -18,12 +18,16 @@ from seqcost.formulas.mixers.bigbird import BigBird
 from seqcost.formulas.mixers.deltanet import DeltaNet
 from seqcost.formulas.mixers.etc import Etc
 from seqcost.formulas.mixers.gated_deltanet import GatedDeltaNet
+from seqcost.formulas.mixers.gla import Gla
 from seqcost.formulas.mixers.gru import Gru
+from seqcost.formulas.mixers.linear_attention import LinearAttention
 from seqcost.formulas.mixers.lstm import Lstm
 from seqcost.formulas.mixers.mingru import MinGru
 from seqcost.formulas.mixers.minlstm import MinLstm
+from seqcost.formulas.mixers.retnet import RetNet
 from seqcost.formulas.mixers.rnn import Rnn
 from seqcost.formulas.mixers.s4d import S4d
+from seqcost.formulas.mixers.supra import Supra
 from seqcost.formulas.mixers.window import WindowAttention
 from seqcost.formulas.parts.component import Component, check_choice
 from seqcost.formulas.parts.feed_forward import FeedForward
@@ -107,6 +111,13 @@ MIXERS: dict[str, Mixer] = {
     "minlstm": Mixer("minimal LSTM: gates of the input alone, by a scan", "mixers/minlstm", MinLstm, "D"),
     "aaren": Mixer("attention of one learned query, by a scan", "mixers/aaren", Aaren, "DHK", _HEADS),
     "s4d": Mixer("diagonal state space model (S4D), by FFT", "mixers/s4d", S4d, "DN", model={"F": 0}),
+    "linear-attention": Mixer(
+        "linear attention by feature maps, the Performer's too; causal in three forms, or bidirectional",
+        "mixers/linear_attention", LinearAttention, "DHC", _HEADS, {"positions": "sinusoidal"},
+    ),
+    "supra": Mixer("attention linearised after pretraining (SUPRA)", "mixers/supra", Supra, "DHGC", _HEADS),
+    "retnet": Mixer("retention with fixed decays", "mixers/retnet", RetNet, "DHC", {"H": 2}),
+    "gla": Mixer("gated linear attention, a gate a key feature", "mixers/gla", Gla, "DHCJ", {"H": 4}),
 }  # fmt: skip
 
 _LAYERS = {

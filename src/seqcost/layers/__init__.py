@@ -17,12 +17,16 @@ from seqcost.layers.mixers.bigbird import BigBird as BigBird
 from seqcost.layers.mixers.deltanet import DeltaNet as DeltaNet
 from seqcost.layers.mixers.etc import Etc as Etc
 from seqcost.layers.mixers.gated_deltanet import GatedDeltaNet as GatedDeltaNet
+from seqcost.layers.mixers.gla import Gla as Gla
 from seqcost.layers.mixers.gru import Gru as Gru
+from seqcost.layers.mixers.linear_attention import LinearAttention as LinearAttention
 from seqcost.layers.mixers.lstm import Lstm as Lstm
 from seqcost.layers.mixers.mingru import MinGru as MinGru
 from seqcost.layers.mixers.minlstm import MinLstm as MinLstm
+from seqcost.layers.mixers.retnet import RetNet as RetNet
 from seqcost.layers.mixers.rnn import Rnn as Rnn
 from seqcost.layers.mixers.s4d import S4d as S4d
+from seqcost.layers.mixers.supra import Supra as Supra
 from seqcost.layers.mixers.window import WindowAttention as WindowAttention
 from seqcost.layers.parts.classify import ClassHead as ClassHead
 from seqcost.layers.parts.embedding import Embedding as Embedding
@@ -45,19 +49,23 @@ __all__ = [
     "Etc",
     "FeedForward",
     "GatedDeltaNet",
+    "Gla",
     "Gru",
     "Head",
     "LanguageModel",
     "Layer",
     "LearnedPositions",
+    "LinearAttention",
     "Lstm",
     "MinGru",
     "MinLstm",
     "Norm",
+    "RetNet",
     "Rnn",
     "S4d",
     "SinusoidalPositions",
     "State",
+    "Supra",
     "WindowAttention",
     "build",
 ]

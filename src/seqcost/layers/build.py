@@ -10,12 +10,16 @@ from seqcost.formulas.mixers import (
     deltanet,
     etc,
     gated_deltanet,
+    gla,
     gru,
+    linear_attention,
     lstm,
     mingru,
     minlstm,
+    retnet,
     rnn,
     s4d,
+    supra,
     window,
 )
 from seqcost.formulas.parts import classify, embedding, feed_forward, head, norm, positions
@@ -29,12 +33,16 @@ from seqcost.layers.mixers.bigbird import BigBird
 from seqcost.layers.mixers.deltanet import DeltaNet
 from seqcost.layers.mixers.etc import Etc
 from seqcost.layers.mixers.gated_deltanet import GatedDeltaNet
+from seqcost.layers.mixers.gla import Gla
 from seqcost.layers.mixers.gru import Gru
+from seqcost.layers.mixers.linear_attention import LinearAttention
 from seqcost.layers.mixers.lstm import Lstm
 from seqcost.layers.mixers.mingru import MinGru
 from seqcost.layers.mixers.minlstm import MinLstm
+from seqcost.layers.mixers.retnet import RetNet
 from seqcost.layers.mixers.rnn import Rnn
 from seqcost.layers.mixers.s4d import S4d
+from seqcost.layers.mixers.supra import Supra
 from seqcost.layers.mixers.window import WindowAttention
 from seqcost.layers.parts.classify import ClassHead
 from seqcost.layers.parts.embedding import Embedding
@@ -60,6 +68,10 @@ TWINS: dict[type[Component], type[Any]] = {
     minlstm.MinLstm: MinLstm,
     aaren.Aaren: Aaren,
     s4d.S4d: S4d,
+    linear_attention.LinearAttention: LinearAttention,
+    supra.Supra: Supra,
+    retnet.RetNet: RetNet,
+    gla.Gla: Gla,
     norm.Norm: Norm,
     feed_forward.FeedForward: FeedForward,
     embedding.Embedding: Embedding,

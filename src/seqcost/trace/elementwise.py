@@ -137,6 +137,7 @@ _RESULT_WEIGHTS = {
     "sigmoid": pointwise.SIGMOID, "sigmoid_backward": pointwise.SIGMOID_BACKWARD,
     "silu": pointwise.SILU, "silu_backward": pointwise.SILU_BACKWARD,
     "softplus_backward": 1,
+    "elu_backward": 1, "log_sigmoid_forward": 1, "log_sigmoid_backward": 1,
     "addcmul": 2, "addcdiv": 2, "lerp": 3,
     "_addmm_activation": 2,  # the bias and the activation
     "addmm": 1, "baddbmm": 1, "addmv": 1, "addbmm": 1, "addr": 1,

@@ -37,6 +37,7 @@ from seqcost.formulas.ops.values import (
 from seqcost.formulas.ops.workload import Workload
 
 TURNS = (1, 2, 3, 4)  # of a loop: two to draw a line from the second on, one to check it, the first for itself
+FAR = (30, 31)  # where the chain of dependent operators goes through the loop, if it ever does
 
 
 @dataclass
