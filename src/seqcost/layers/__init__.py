@@ -22,6 +22,8 @@ from seqcost.layers.mixers.lstm import Lstm as Lstm
 from seqcost.layers.mixers.mingru import MinGru as MinGru
 from seqcost.layers.mixers.minlstm import MinLstm as MinLstm
 from seqcost.layers.mixers.rnn import Rnn as Rnn
+from seqcost.layers.mixers.ttt_linear import TttLinear as TttLinear
+from seqcost.layers.mixers.ttt_mlp import TttMlp as TttMlp
 from seqcost.layers.mixers.s4d import S4d as S4d
 from seqcost.layers.mixers.window import WindowAttention as WindowAttention
 from seqcost.layers.parts.classify import ClassHead as ClassHead
@@ -58,6 +60,8 @@ __all__ = [
     "S4d",
     "SinusoidalPositions",
     "State",
+    "TttLinear",
+    "TttMlp",
     "WindowAttention",
     "build",
 ]
