@@ -163,6 +163,19 @@ def _recurrent(*, widths_differ: bool = False) -> Sizes:
     return lambda pick: {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), **_cell(widths_differ=widths_differ)(pick)}
 
 
+def _learner(*, hidden: bool = False, free: bool = False, model: bool = False) -> Sizes:
+    """Heads of even width (RoPE), two at least of a width that a norm does not make ±1; C that 4 and 3 tokens fill."""
+
+    def sizes(pick: Pick) -> dict[str, Any]:
+        H, K = pick((1, 2, 3)), pick((4, 6, 8))
+        out = {"D": H * K, "H": H, "C": pick((3, 4, 5))}
+        if free:
+            out |= {"D": pick((5, 10)), "K": K}
+        if hidden:
+            out["N"] = pick((5, 7, 16))
+        if model:
+            out |= {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), "F": pick((1, 7, 24))}
+        return out
 def _delta(*, model: bool = False, widths_differ: bool = False) -> Sizes:
     """Chunks shorter than most lengths; widths of 1 would leave out sums over them."""
 
@@ -221,6 +234,12 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("lstm-layer-widths-differ", "lstm-layer", _cell(widths_differ=True)),
     Variant("gru-layer", "gru-layer", _cell()),
     Variant("gru-layer-widths-differ", "gru-layer", _cell(widths_differ=True)),
+    Variant("ttt-linear-layer", "ttt-linear-layer", _learner()),
+    Variant("ttt-linear-gate-free-head-width", "ttt-linear-layer", _learner(free=True), {"gate": True}),
+    Variant("ttt-linear", "ttt-linear", _learner(model=True)),
+    Variant("ttt-mlp-layer", "ttt-mlp-layer", _learner()),
+    Variant("ttt-mlp-gate-hidden-width", "ttt-mlp-layer", _learner(hidden=True), {"gate": True}),
+    Variant("ttt-mlp", "ttt-mlp", _learner(model=True)),
     Variant("deltanet-layer", "deltanet-layer", _delta()),
     Variant("deltanet-layer-widths-differ", "deltanet-layer", _delta(widths_differ=True)),
     Variant("gated-deltanet-layer", "gated-deltanet-layer", _delta()),

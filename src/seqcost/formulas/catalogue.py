@@ -26,6 +26,8 @@ from seqcost.formulas.mixers.mingru import MinGru
 from seqcost.formulas.mixers.minlstm import MinLstm
 from seqcost.formulas.mixers.retnet import RetNet
 from seqcost.formulas.mixers.rnn import Rnn
+from seqcost.formulas.mixers.ttt_linear import TttLinear
+from seqcost.formulas.mixers.ttt_mlp import TttMlp
 from seqcost.formulas.mixers.s4d import S4d
 from seqcost.formulas.mixers.supra import Supra
 from seqcost.formulas.mixers.window import WindowAttention
@@ -101,6 +103,14 @@ MIXERS: dict[str, Mixer] = {
     "rnn": Mixer("Elman's recurrent layer (tanh)", "mixers/rnn", Rnn, "DN", model=None),
     "lstm": Mixer("long short-term memory layer", "mixers/lstm", Lstm, "DN", model=None),
     "gru": Mixer("gated recurrent unit layer", "mixers/gru", Gru, "DN", model=None),
+    "ttt-linear": Mixer(
+        "test-time training: a linear model per head learns while it reads",
+        "mixers/ttt_linear", TttLinear, "DHKC", _HEADS,
+    ),
+    "ttt-mlp": Mixer(
+        "test-time training: a two-layer network per head learns while it reads",
+        "mixers/ttt_mlp", TttMlp, "DHKNC", _HEADS,
+    ),
     "deltanet": Mixer(
         "linear attention whose state is corrected by the delta rule", "mixers/deltanet", DeltaNet, "DHC", _HEADS
     ),

@@ -3,6 +3,7 @@
 from typing import Any
 
 from seqcost.formulas.catalogue import classifier, language_model
+from seqcost.formulas.mixers import attention, gru, lstm, rnn, ttt_linear, ttt_mlp
 from seqcost.formulas.mixers import (
     aaren,
     attention,
@@ -41,6 +42,8 @@ from seqcost.layers.mixers.mingru import MinGru
 from seqcost.layers.mixers.minlstm import MinLstm
 from seqcost.layers.mixers.retnet import RetNet
 from seqcost.layers.mixers.rnn import Rnn
+from seqcost.layers.mixers.ttt_linear import TttLinear
+from seqcost.layers.mixers.ttt_mlp import TttMlp
 from seqcost.layers.mixers.s4d import S4d
 from seqcost.layers.mixers.supra import Supra
 from seqcost.layers.mixers.window import WindowAttention
@@ -59,6 +62,8 @@ TWINS: dict[type[Component], type[Any]] = {
     rnn.Rnn: Rnn,
     lstm.Lstm: Lstm,
     gru.Gru: Gru,
+    ttt_linear.TttLinear: TttLinear,
+    ttt_mlp.TttMlp: TttMlp,
     window.WindowAttention: WindowAttention,
     bigbird.BigBird: BigBird,
     etc.Etc: Etc,
