@@ -176,6 +176,8 @@ def _learner(*, hidden: bool = False, free: bool = False, model: bool = False) -
         if model:
             out |= {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), "F": pick((1, 7, 24))}
         return out
+
+
 def _delta(*, model: bool = False, widths_differ: bool = False) -> Sizes:
     """Chunks shorter than most lengths; widths of 1 would leave out sums over them."""
 

@@ -26,10 +26,10 @@ from seqcost.formulas.mixers.mingru import MinGru
 from seqcost.formulas.mixers.minlstm import MinLstm
 from seqcost.formulas.mixers.retnet import RetNet
 from seqcost.formulas.mixers.rnn import Rnn
-from seqcost.formulas.mixers.ttt_linear import TttLinear
-from seqcost.formulas.mixers.ttt_mlp import TttMlp
 from seqcost.formulas.mixers.s4d import S4d
 from seqcost.formulas.mixers.supra import Supra
+from seqcost.formulas.mixers.ttt_linear import TttLinear
+from seqcost.formulas.mixers.ttt_mlp import TttMlp
 from seqcost.formulas.mixers.window import WindowAttention
 from seqcost.formulas.parts.component import Component, check_choice
 from seqcost.formulas.parts.feed_forward import FeedForward

@@ -25,10 +25,10 @@ from seqcost.layers.mixers.mingru import MinGru as MinGru
 from seqcost.layers.mixers.minlstm import MinLstm as MinLstm
 from seqcost.layers.mixers.retnet import RetNet as RetNet
 from seqcost.layers.mixers.rnn import Rnn as Rnn
-from seqcost.layers.mixers.ttt_linear import TttLinear as TttLinear
-from seqcost.layers.mixers.ttt_mlp import TttMlp as TttMlp
 from seqcost.layers.mixers.s4d import S4d as S4d
 from seqcost.layers.mixers.supra import Supra as Supra
+from seqcost.layers.mixers.ttt_linear import TttLinear as TttLinear
+from seqcost.layers.mixers.ttt_mlp import TttMlp as TttMlp
 from seqcost.layers.mixers.window import WindowAttention as WindowAttention
 from seqcost.layers.parts.classify import ClassHead as ClassHead
 from seqcost.layers.parts.embedding import Embedding as Embedding

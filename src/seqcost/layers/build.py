@@ -3,7 +3,6 @@
 from typing import Any
 
 from seqcost.formulas.catalogue import classifier, language_model
-from seqcost.formulas.mixers import attention, gru, lstm, rnn, ttt_linear, ttt_mlp
 from seqcost.formulas.mixers import (
     aaren,
     attention,
@@ -21,6 +20,8 @@ from seqcost.formulas.mixers import (
     rnn,
     s4d,
     supra,
+    ttt_linear,
+    ttt_mlp,
     window,
 )
 from seqcost.formulas.parts import classify, embedding, feed_forward, head, norm, positions
@@ -42,10 +43,10 @@ from seqcost.layers.mixers.mingru import MinGru
 from seqcost.layers.mixers.minlstm import MinLstm
 from seqcost.layers.mixers.retnet import RetNet
 from seqcost.layers.mixers.rnn import Rnn
-from seqcost.layers.mixers.ttt_linear import TttLinear
-from seqcost.layers.mixers.ttt_mlp import TttMlp
 from seqcost.layers.mixers.s4d import S4d
 from seqcost.layers.mixers.supra import Supra
+from seqcost.layers.mixers.ttt_linear import TttLinear
+from seqcost.layers.mixers.ttt_mlp import TttMlp
 from seqcost.layers.mixers.window import WindowAttention
 from seqcost.layers.parts.classify import ClassHead
 from seqcost.layers.parts.embedding import Embedding
