@@ -190,7 +190,36 @@ def _delta(*, model: bool = False, widths_differ: bool = False) -> Sizes:
             out["D"] = H * pick((3, 16, 6) if model else (2, 4, 6))  # norms of narrow heads magnify bfloat16's rounding
         return out | ({"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), "F": pick((1, 7, 24))} if model else {})
 
+
+def _conv(*, odd: bool = False, model: bool = False) -> Sizes:
+    def sizes(pick: Pick) -> dict[str, Any]:
+        out = {"D": pick((2, 5, 16)), "W": pick((3, 5)) if odd else pick((2, 3, 4)), "dilation": pick((2, 3))}
+        return {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), "F": pick((2, 7, 24)), **out} if model else out
+
     return sizes
+
+
+def _retro(*, model: bool = False) -> Sizes:
+    def sizes(pick: Pick) -> dict[str, Any]:
+        H, K = pick((2, 3)), pick((2, 4))
+        out = {"H": H, "D": H * K, "K": K, "C": pick((2, 3, 5)), "J": pick((1, 2)), "R": pick((1, 2, 3))}
+        return {"U": pick((2, 11, 40)), "L": 2 * pick((1, 2)), "F": pick((2, 7, 24)), **out} if model else out
+
+    return sizes
+
+
+def _image(*, classes: bool = True) -> Sizes:
+    def sizes(pick: Pick) -> dict[str, Any]:
+        out = {**_block()(pick), "L": pick((1, 2, 3)), "patch": pick((2, 3)), "channels": pick((2, 3))}
+        return out | {"classes": pick((2, 5))} if classes else out
+
+    return sizes
+
+
+def _latent(pick: Pick) -> dict[str, Any]:
+    H = pick((1, 2, 3))
+    sizes = {"patch": pick((2, 3)), "channels": pick((2, 3)), "outputs": pick((2, 4)), "classes": pick((2, 5))}
+    return {"D": 4 * H * pick((1, 2)), "L": pick((1, 2, 3)), "H": H, "F": pick((2, 7, 24)), **sizes}
 
 
 def _width(*letters: str) -> Sizes:
@@ -291,6 +320,11 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("retnet", "retnet", _model(), {"C": 4}),
     Variant("gla-layer", "gla-layer", _gated_heads, {"C": 4, "J": 2}),
     Variant("gla", "gla", _gated_model, {"C": 4, "J": 4}),
+    Variant("conv-layer", "conv-layer", _conv()),
+    Variant("conv-layer-depthwise", "conv-layer", _conv(), {"kind": "depthwise", "bias": False}),
+    Variant("conv-layer-separable", "conv-layer", _conv(), {"kind": "separable"}),
+    Variant("conv-layer-centred", "conv-layer", _conv(odd=True), {"causal": False}),
+    Variant("retro-layer", "retro-layer", _retro()),
     Variant("feed-forward-gelu", "feed-forward", _width("D", "F")),
     Variant("feed-forward-gelu-tanh", "feed-forward", _width("D", "F"), {"activation": "gelu-tanh"}),
     Variant("feed-forward-relu-unbiased", "feed-forward", _width("D", "F"), {"activation": "relu", "bias": False}),
@@ -342,7 +376,14 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("lstm", "lstm", _recurrent()),
     Variant("lstm-untied", "lstm", _recurrent(widths_differ=True), {"tied": False, "head_bias": True}),
     Variant("gru", "gru", _recurrent()),
+    Variant("vit", "vit", _image(), {"M": 324}),
+    Variant("vit-features", "vit", _image(classes=False), {"M": 324, "head": "none"}),
+    Variant("dit", "dit", _latent, {"M": 324}),
+    Variant("retro", "retro", _retro(model=True)),
+    Variant("conv", "conv", _conv(model=True)),
     *(Variant(name, name, _learned) for name in _LEARNED),
+    *(Variant(name, name, _image(), {"M": 324}) for name in ("vit-base-16", "vit-large-16", "vit-huge-14")),
+    Variant("dit-xl-2", "dit-xl-2", _latent, {"M": 324}),
     Variant("llama-2-7b", "llama-2-7b", _model()),
     *(Variant(name, name, _model(grouped=True)) for name in _GROUPED),
     Variant("transformer-base", "transformer-base", _model()),

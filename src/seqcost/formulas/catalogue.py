@@ -19,12 +19,14 @@ from seqcost.formulas.mixers.deltanet import DeltaNet
 from seqcost.formulas.mixers.etc import Etc
 from seqcost.formulas.mixers.gated_deltanet import GatedDeltaNet
 from seqcost.formulas.mixers.gla import Gla
+from seqcost.formulas.mixers.conv import Conv
 from seqcost.formulas.mixers.gru import Gru
 from seqcost.formulas.mixers.linear_attention import LinearAttention
 from seqcost.formulas.mixers.lstm import Lstm
 from seqcost.formulas.mixers.mingru import MinGru
 from seqcost.formulas.mixers.minlstm import MinLstm
 from seqcost.formulas.mixers.retnet import RetNet
+from seqcost.formulas.mixers.retro import ChunkedCrossAttention
 from seqcost.formulas.mixers.rnn import Rnn
 from seqcost.formulas.mixers.s4d import S4d
 from seqcost.formulas.mixers.supra import Supra
@@ -36,10 +38,12 @@ from seqcost.formulas.parts.feed_forward import FeedForward
 from seqcost.formulas.parts.norm import Norm
 from seqcost.formulas.stacks import presets
 from seqcost.formulas.stacks.classifier import Classifier
+from seqcost.formulas.stacks.dit import DiT
 from seqcost.formulas.stacks.encoder_decoder import EncoderDecoder
 from seqcost.formulas.stacks.language_model import LanguageModel
 from seqcost.formulas.stacks.recurrent import Recurrent
 from seqcost.formulas.stacks.transformer import Transformer, TransformerBlock
+from seqcost.formulas.stacks.vit import ViT
 
 Group = Literal["mixer", "part", "block", "model", "preset"]
 
@@ -99,6 +103,8 @@ MIXERS: dict[str, Mixer] = {
     "etc": Mixer(
         "ETC: long tokens see their neighbours, global tokens everything; sees both ways",
         "mixers/etc", Etc, "DHKWNR", _HEADS | {"W": 169, "N": 64},
+    "conv": Mixer(
+        "1-D convolution: causal or centred, dilated, full, depthwise or separable", "mixers/conv", Conv, "DW"
     ),
     "rnn": Mixer("Elman's recurrent layer (tanh)", "mixers/rnn", Rnn, "DN", model=None),
     "lstm": Mixer("long short-term memory layer", "mixers/lstm", Lstm, "DN", model=None),
@@ -128,6 +134,10 @@ MIXERS: dict[str, Mixer] = {
     "supra": Mixer("attention linearised after pretraining (SUPRA)", "mixers/supra", Supra, "DHGC", _HEADS),
     "retnet": Mixer("retention with fixed decays", "mixers/retnet", RetNet, "DHC", {"H": 2}),
     "gla": Mixer("gated linear attention, a gate a key feature", "mixers/gla", Gla, "DHCJ", {"H": 4}),
+    "retro": Mixer(
+        "RETRO's cross-attention of each chunk to its retrieved neighbours",
+        "mixers/retro", ChunkedCrossAttention, "DHKCJR", _HEADS, None,
+    ),
 }  # fmt: skip
 
 _LAYERS = {
@@ -209,6 +219,19 @@ _MODELS: dict[str, Entry] = {
     "rnn": Entry("Elman language model", "model", "mixers/rnn", Recurrent, presets.rnn, "UDL", "rnn-layer"),
     "lstm": Entry("LSTM language model", "model", "mixers/lstm", Recurrent, presets.lstm, "UDL", "lstm-layer"),
     "gru": Entry("GRU language model", "model", "mixers/gru", Recurrent, presets.gru, "UDL", "gru-layer"),
+    "retro": Entry(
+        "language model with retrieval: attention and chunked cross-attention in turn",
+        "model", "mixers/retro", LanguageModel, partial(language_model, "attention retro"), "UDLHCJR", "retro-layer",
+        (Attention, ChunkedCrossAttention),
+    ),
+    "vit": Entry(
+        "Vision Transformer: an image as a sequence of patches, T of them",
+        "model", "stacks/vit", ViT, presets.vit_base_16, "DLH", "transformer-block",
+    ),
+    "dit": Entry(
+        "Diffusion Transformer: patches of a latent, blocks modulated by time and label",
+        "model", "stacks/dit", DiT, presets.dit_xl_2, "DLH",
+    ),
     "classifier": Entry(
         "classifier of whole sequences: encoder, mean over the tokens, classes",
         "model", "stacks/classifier", Classifier, classifier, "UDLH", inner=(Attention, LanguageModel),
@@ -235,6 +258,10 @@ _PRESETS: dict[str, Entry] = {
     "transformer-big": Entry(
         "Vaswani et al. 2017, big", "preset", "stacks/presets", EncoderDecoder, presets.transformer_big
     ),
+    "vit-base-16": Entry("ViT-B/16, 87 M", "preset", "stacks/vit", ViT, presets.vit_base_16),
+    "vit-large-16": Entry("ViT-L/16, 304 M", "preset", "stacks/vit", ViT, presets.vit_large_16),
+    "vit-huge-14": Entry("ViT-H/14, 632 M", "preset", "stacks/vit", ViT, presets.vit_huge_14),
+    "dit-xl-2": Entry("DiT-XL/2, 675 M", "preset", "stacks/dit", DiT, presets.dit_xl_2),
 }  # fmt: skip
 
 CATALOGUE: dict[str, Entry] = _LAYERS | _PARTS | _MODELS | _PRESETS

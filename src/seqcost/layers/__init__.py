@@ -14,6 +14,7 @@ from seqcost.layers.build import build as build
 from seqcost.layers.mixers.aaren import Aaren as Aaren
 from seqcost.layers.mixers.attention import Attention as Attention
 from seqcost.layers.mixers.bigbird import BigBird as BigBird
+from seqcost.layers.mixers.conv import Conv as Conv
 from seqcost.layers.mixers.deltanet import DeltaNet as DeltaNet
 from seqcost.layers.mixers.etc import Etc as Etc
 from seqcost.layers.mixers.gated_deltanet import GatedDeltaNet as GatedDeltaNet
@@ -24,6 +25,7 @@ from seqcost.layers.mixers.lstm import Lstm as Lstm
 from seqcost.layers.mixers.mingru import MinGru as MinGru
 from seqcost.layers.mixers.minlstm import MinLstm as MinLstm
 from seqcost.layers.mixers.retnet import RetNet as RetNet
+from seqcost.layers.mixers.retro import ChunkedCrossAttention as ChunkedCrossAttention
 from seqcost.layers.mixers.rnn import Rnn as Rnn
 from seqcost.layers.mixers.s4d import S4d as S4d
 from seqcost.layers.mixers.supra import Supra as Supra
@@ -44,8 +46,10 @@ __all__ = [
     "Aaren",
     "Attention",
     "BigBird",
+    "ChunkedCrossAttention",
     "ClassHead",
     "Classifier",
+    "Conv",
     "DeltaNet",
     "Embedding",
     "Etc",

@@ -65,9 +65,10 @@ class Chain(Layer):
         return x
 
     def example_inputs(self, B: int, T: int, S: int | None = None) -> tuple[Tensor, ...]:
-        inputs = self.links[0].example_inputs(B, T)
-        if self.takes_source and len(inputs) == 1:
-            inputs += super().example_inputs(B, T if S is None else S)
+        inputs = self.links[0].example_inputs(B, T)[:1]
+        if self.takes_source:
+            reader = next(layer for layer in self.links if layer.takes_source)
+            inputs += reader.example_inputs(B, T, S)[1:]
         return inputs
 
 
@@ -97,6 +98,9 @@ class Residual(Layer):
 
     def reference(self, x: Tensor, source: Tensor | None = None) -> Tensor:
         return x + self.inner.reference(x, **passed_on(self.inner, source=source))
+
+    def example_inputs(self, B: int, T: int, S: int | None = None) -> tuple[Tensor, ...]:
+        return self.inner.example_inputs(B, T, S)
 
 
 def passed_on(
