@@ -13,6 +13,7 @@ every_kind = pytest.mark.parametrize("variant", KINDS, ids=attrgetter("id"))
 COMPILED = (
     "attention-rope", "cross-attention", "block-llama", "block-materialised-post", "rnn", "lstm", "gru", "bert-base",
     "transformer", "encoder-decoder-pre", "ttt-mlp-layer",
+    "transformer", "encoder-decoder-pre", "window-layer-grouped-rope", "bigbird-layer", "etc-layer",
 )  # fmt: skip
 
 
