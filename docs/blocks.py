@@ -16,6 +16,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "totals": formula.totals,
     "lines": formula.lines,
     "equal-at": formula.equal_at,
+    "pairs": formula.pairs,
     "pointwise": formula.pointwise_weights,
     "catalogue": formula.catalogue,
     "presets": formula.presets,

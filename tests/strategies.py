@@ -126,6 +126,10 @@ def _model(**how: bool) -> Sizes:
     return lambda pick: {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), **_block(**how)(pick)}
 
 
+def _with(inner: Sizes, **more: Sequence[int]) -> Sizes:
+    return lambda pick: inner(pick) | {letter: pick(sizes) for letter, sizes in more.items()}
+
+
 def _classes() -> Sizes:
     return lambda pick: {"classes": pick((2, 5)), **_model()(pick)}
 
@@ -165,7 +169,14 @@ def _width(*letters: str) -> Sizes:
     return lambda pick: {letter: pick(AWKWARD) for letter in letters}
 
 
+def _scanned(**letters: tuple[int, ...]) -> Sizes:
+    return lambda pick: {"D": pick((2, 5, 12)), **{letter: pick(sizes) for letter, sizes in letters.items()}}
+
+
+_SCANNED_MODEL = {"U": (2, 11, 40), "L": (1, 2, 3)}
 _BLOCK = "transformer-block"
+_IN_BLOCKS = {"W": (3, 4, 7), "C": (2, 3, 5)}
+_ETC = {"W": (3, 4, 7), "N": (2, 3, 5), "R": (2, 1, 3)}
 _LEARNED = ("bert-base", "bert-large", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "gpt3-175b")
 _GROUPED = ("llama-3-8b", "llama-3-70b", "llama-3.1-405b", "mistral-7b")
 
@@ -201,6 +212,25 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("deltanet-layer-widths-differ", "deltanet-layer", _delta(widths_differ=True)),
     Variant("gated-deltanet-layer", "gated-deltanet-layer", _delta()),
     Variant("gated-deltanet-layer-widths-differ", "gated-deltanet-layer", _delta(widths_differ=True)),
+    *(
+        variant
+        for name in ("mingru", "minlstm")
+        for variant in (
+            Variant(f"{name}-layer", f"{name}-layer", _scanned(), {"C": 4}),
+            Variant(
+                f"{name}-layer-widths-differ",
+                f"{name}-layer",
+                _scanned(N=(1, 5, 24)),
+                {"C": 4, "project": True, "bias": True},
+            ),
+            Variant(name, name, _scanned(**_SCANNED_MODEL, F=(7, 24)), {"C": 4}),
+        )
+    ),
+    Variant("aaren-layer", "aaren-layer", _heads(), {"C": 4}),
+    Variant("aaren-layer-free-head-width", "aaren-layer", _heads(free=True), {"C": 3, "bias": False}),
+    Variant("aaren", "aaren", _model(), {"C": 4}),
+    Variant("s4d-layer", "s4d-layer", _scanned(N=(2, 4, 8)), {"C": 4}),
+    Variant("s4d", "s4d", _scanned(**_SCANNED_MODEL, N=(4, 8)), {"C": 4}),
     Variant("feed-forward-gelu", "feed-forward", _width("D", "F")),
     Variant("feed-forward-gelu-tanh", "feed-forward", _width("D", "F"), {"activation": "gelu-tanh"}),
     Variant("feed-forward-relu-unbiased", "feed-forward", _width("D", "F"), {"activation": "relu", "bias": False}),
@@ -219,6 +249,23 @@ VARIANTS: tuple[Variant, ...] = (
         {"norm": "rms", "activation": "swiglu", "rope": True, "bias": False},
     ),
     Variant("block-materialised-post", _BLOCK, _block(), {"order": "post", "implementation": "materialised"}),
+    Variant("window-layer", "window-layer", _with(_heads(), W=(2, 4, 7))),
+    Variant("window-layer-grouped-rope", "window-layer", _with(_heads(grouped=True), **_IN_BLOCKS), {"rope": True}),
+    Variant("window-layer-symmetric", "window-layer", _with(_heads(), W=(3, 4, 7)), {"causal": False}),
+    Variant("window-layer-dilated", "window-layer", _with(_heads(), **_IN_BLOCKS), {"dilation": 2, "bias": False}),
+    Variant(
+        "window-layer-symmetric-dilated",
+        "window-layer",
+        _with(_heads(grouped=True), **_IN_BLOCKS),
+        {"causal": False, "dilation": 3},
+    ),
+    Variant("bigbird-layer", "bigbird-layer", _with(_heads(), C=(2, 3, 4), R=(1, 2, 3))),
+    Variant("bigbird-layer-unbiased", "bigbird-layer", _with(_heads(free=True), C=(2, 3), R=(2, 3)), {"bias": False}),
+    Variant("etc-layer", "etc-layer", _with(_heads(), **_ETC)),
+    Variant("etc-layer-unbiased", "etc-layer", _with(_heads(free=True), **_ETC, C=(2, 3, 5)), {"bias": False}),
+    Variant("window", "window", _with(_model(), W=(2, 4, 7))),
+    Variant("bigbird", "bigbird", _with(_model(), C=(2, 3, 4), R=(1, 2, 3))),
+    Variant("etc", "etc", _with(_model(), **_ETC)),
     Variant("transformer", "transformer", _model()),
     Variant("transformer-no-positions", "transformer", _model(free=True), {"positions": "none", "tied": False}),
     Variant("transformer-sinusoidal", "transformer", _model(), {"positions": "sinusoidal", "head_bias": True}),
