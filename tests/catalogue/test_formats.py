@@ -14,6 +14,7 @@ COMPILED = (
     "attention-rope", "cross-attention", "block-llama", "block-materialised-post", "rnn", "lstm", "gru", "bert-base",
     "transformer", "encoder-decoder-pre", "ttt-mlp-layer",
     "transformer", "encoder-decoder-pre", "window-layer-grouped-rope", "bigbird-layer", "etc-layer",
+    "transformer", "encoder-decoder-pre", "deltanet-layer", "gated-deltanet-layer",
 )  # fmt: skip
 
 

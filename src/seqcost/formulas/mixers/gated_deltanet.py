@@ -42,10 +42,11 @@ class GatedDeltaNet(Delta):
         )
 
     def log_decay(self, t: Tape, x: Value) -> Value | None:
-        steps = t.unary("softplus", t.float32("decay_float32", t.linear("decay", x, self.H)), "softplus")
+        steps = t.float32("decay_float32", t.linear("decay", x, self.H, note="x W_a + b_a"))
+        steps = t.unary("softplus", steps, "softplus")
         rate = t.unary("rate_exp", t.float32("rate_float32", t.weight(self.H)), "exp")
         return t.multiply("log_decay", t.unary("minus_rate", rate, "neg"), steps, note="log a = −exp(r) softplus(·)")
 
     def gated(self, t: Tape, x: Value, y: Value) -> Value:
-        gate = t.unary("gate_silu", t.linear("gate", x, self.H * self.V, bias=False), "silu")
+        gate = t.unary("gate_silu", t.linear("gate", x, self.H * self.V, bias=False, note="x W_g"), "silu")
         return t.multiply("gated", y, gate, note="y ⊙ SiLU(x W_g)")

@@ -70,7 +70,7 @@ class Delta(Program):
         q = l2_norm(t, "query_norm", t.float32("query_float32", t.view(q, B, T, H, K)))
         k = l2_norm(t, "key_norm", t.float32("key_float32", t.view(k, B, T, H, K)))
         v = t.view(v, B, T, H, V)
-        beta = t.unary("beta_sigmoid", t.linear("beta", x, H, bias=False), "sigmoid")
+        beta = t.unary("beta_sigmoid", t.linear("beta", x, H, bias=False, note="x W_β"), "sigmoid")
         log_decay = self.log_decay(t, x)
         if t.run.stepping:
             q, k, v, beta = t.view(q, B, H, K), t.view(k, B, H, K), t.view(v, B, H, V), t.view(beta, B, H)
@@ -81,7 +81,7 @@ class Delta(Program):
             y, _ = delta_rule(t, q, k, v, beta, log_decay, state, self.C)
         y = t.working("norm_working", rms_norm(t, "norm", y))
         y = t.view(t.multiply("gain", y, t.weight(V), note="γ ⊙"), B, T, H * V)
-        return t.linear("output", self.gated(t, x, y), self.D, bias=False)
+        return t.linear("output", self.gated(t, x, y), self.D, bias=False, note="y W_o")
 
     def state_bytes(self, run: Workload) -> Bill:
         return Bill.of(

@@ -30,7 +30,9 @@ class GatedDeltaNet(Delta):
             self.decay.bias.copy_(steps_H + (-torch.expm1(-steps_H)).log())
 
     def log_decay(self, x_BTD: Tensor) -> Tensor:
-        return -at_least_float32(self.rate).exp() * F.softplus(at_least_float32(self.decay(x_BTD)))
+        # Softplus sees rows of tokens, so that its gradient comes contiguous: compiled, it is mistaken for that anyway.
+        rows_RH = at_least_float32(self.decay(x_BTD)).flatten(0, 1)
+        return -at_least_float32(self.rate).exp() * F.softplus(rows_RH).view(*x_BTD.shape[:2], self.config.H)
 
     def gated(self, x_BTD: Tensor, y_BTE: Tensor) -> Tensor:
         return y_BTE * F.silu(self.gate(x_BTD))
