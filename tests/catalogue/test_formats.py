@@ -12,7 +12,8 @@ every_kind = pytest.mark.parametrize("variant", KINDS, ids=attrgetter("id"))
 # One variant for each piece of code that a compiler sees.
 COMPILED = (
     "attention-rope", "cross-attention", "block-llama", "block-materialised-post", "rnn", "lstm", "gru", "bert-base",
-    "transformer", "encoder-decoder-pre", "conv-layer-separable", "retro-layer", "vit", "dit",
+    "transformer", "encoder-decoder-pre", "ttt-mlp-layer", "window-layer-grouped-rope", "bigbird-layer", "etc-layer",
+    "deltanet-layer", "gated-deltanet-layer", "conv-layer-separable", "retro-layer", "vit", "dit",
 )  # fmt: skip
 
 
@@ -30,7 +31,9 @@ def test_every_way_keeps_the_number_format(variant, dtype, bench):
     if config.decodes:
         y, state = layer.extend(x, layer.init_state(2, *source))
         token, state = layer.step(x[:, 0], state)
-        assert {y.dtype, token.dtype, *(t.dtype for t in state.tensors())} == {dtype}
+        assert y.dtype == token.dtype == dtype
+        # A state that many tokens add to may be wider, so that bfloat16 does not lose them.
+        assert {t.dtype for t in state.tensors()} <= {dtype, torch.promote_types(dtype, torch.float32)}
 
 
 @every_kind

@@ -12,12 +12,27 @@ from functools import partial
 from typing import Any, Literal
 
 from seqcost.errors import BadSize, UnknownName
+from seqcost.formulas.mixers.aaren import Aaren
 from seqcost.formulas.mixers.attention import Attention
+from seqcost.formulas.mixers.bigbird import BigBird
 from seqcost.formulas.mixers.conv import Conv
+from seqcost.formulas.mixers.deltanet import DeltaNet
+from seqcost.formulas.mixers.etc import Etc
+from seqcost.formulas.mixers.gated_deltanet import GatedDeltaNet
+from seqcost.formulas.mixers.gla import Gla
 from seqcost.formulas.mixers.gru import Gru
+from seqcost.formulas.mixers.linear_attention import LinearAttention
 from seqcost.formulas.mixers.lstm import Lstm
+from seqcost.formulas.mixers.mingru import MinGru
+from seqcost.formulas.mixers.minlstm import MinLstm
+from seqcost.formulas.mixers.retnet import RetNet
 from seqcost.formulas.mixers.retro import ChunkedCrossAttention
 from seqcost.formulas.mixers.rnn import Rnn
+from seqcost.formulas.mixers.s4d import S4d
+from seqcost.formulas.mixers.supra import Supra
+from seqcost.formulas.mixers.ttt_linear import TttLinear
+from seqcost.formulas.mixers.ttt_mlp import TttMlp
+from seqcost.formulas.mixers.window import WindowAttention
 from seqcost.formulas.parts.component import Component, check_choice
 from seqcost.formulas.parts.feed_forward import FeedForward
 from seqcost.formulas.parts.norm import Norm
@@ -77,12 +92,49 @@ MIXERS: dict[str, Mixer] = {
         "multi-head self-attention; grouped-query with G < H, multi-query with G = 1",
         "mixers/attention", Attention, "DHGK", _HEADS, None,
     ),
+    "window": Mixer(
+        "sliding-window attention: causal (Mistral) or symmetric (Longformer), dilated or not",
+        "mixers/window", WindowAttention, "DHGKW", _HEADS | {"W": 256}, {"positions": "sinusoidal"},
+    ),
+    "bigbird": Mixer(
+        "BigBird: attention to global, neighbouring and random blocks; sees both ways",
+        "mixers/bigbird", BigBird, "DHKCR", _HEADS, {"positions": "sinusoidal"},
+    ),
+    "etc": Mixer(
+        "ETC: long tokens see their neighbours, global tokens everything; sees both ways",
+        "mixers/etc", Etc, "DHKWNR", _HEADS | {"W": 169, "N": 64},
+    ),
     "conv": Mixer(
         "1-D convolution: causal or centred, dilated, full, depthwise or separable", "mixers/conv", Conv, "DW"
     ),
     "rnn": Mixer("Elman's recurrent layer (tanh)", "mixers/rnn", Rnn, "DN", model=None),
     "lstm": Mixer("long short-term memory layer", "mixers/lstm", Lstm, "DN", model=None),
     "gru": Mixer("gated recurrent unit layer", "mixers/gru", Gru, "DN", model=None),
+    "ttt-linear": Mixer(
+        "test-time training: a linear model per head learns while it reads",
+        "mixers/ttt_linear", TttLinear, "DHKC", _HEADS,
+    ),
+    "ttt-mlp": Mixer(
+        "test-time training: a two-layer network per head learns while it reads",
+        "mixers/ttt_mlp", TttMlp, "DHKNC", _HEADS,
+    ),
+    "deltanet": Mixer(
+        "linear attention whose state is corrected by the delta rule", "mixers/deltanet", DeltaNet, "DHC", _HEADS
+    ),
+    "gated-deltanet": Mixer(
+        "delta rule on a state that decays, output gated", "mixers/gated_deltanet", GatedDeltaNet, "DHC", _HEADS
+    ),
+    "mingru": Mixer("minimal gated recurrent unit: a gate of the input alone, by a scan", "mixers/mingru", MinGru, "D"),
+    "minlstm": Mixer("minimal LSTM: gates of the input alone, by a scan", "mixers/minlstm", MinLstm, "D"),
+    "aaren": Mixer("attention of one learned query, by a scan", "mixers/aaren", Aaren, "DHK", _HEADS),
+    "s4d": Mixer("diagonal state space model (S4D), by FFT", "mixers/s4d", S4d, "DN", model={"F": 0}),
+    "linear-attention": Mixer(
+        "linear attention by feature maps, the Performer's too; causal in three forms, or bidirectional",
+        "mixers/linear_attention", LinearAttention, "DHC", _HEADS, {"positions": "sinusoidal"},
+    ),
+    "supra": Mixer("attention linearised after pretraining (SUPRA)", "mixers/supra", Supra, "DHGC", _HEADS),
+    "retnet": Mixer("retention with fixed decays", "mixers/retnet", RetNet, "DHC", {"H": 2}),
+    "gla": Mixer("gated linear attention, a gate a key feature", "mixers/gla", Gla, "DHCJ", {"H": 4}),
     "retro": Mixer(
         "RETRO's cross-attention of each chunk to its retrieved neighbours",
         "mixers/retro", ChunkedCrossAttention, "DHKCJR", _HEADS, None,
