@@ -15,11 +15,11 @@ from seqcost.errors import BadSize, UnknownName
 from seqcost.formulas.mixers.aaren import Aaren
 from seqcost.formulas.mixers.attention import Attention
 from seqcost.formulas.mixers.bigbird import BigBird
+from seqcost.formulas.mixers.conv import Conv
 from seqcost.formulas.mixers.deltanet import DeltaNet
 from seqcost.formulas.mixers.etc import Etc
 from seqcost.formulas.mixers.gated_deltanet import GatedDeltaNet
 from seqcost.formulas.mixers.gla import Gla
-from seqcost.formulas.mixers.conv import Conv
 from seqcost.formulas.mixers.gru import Gru
 from seqcost.formulas.mixers.linear_attention import LinearAttention
 from seqcost.formulas.mixers.lstm import Lstm
@@ -103,6 +103,7 @@ MIXERS: dict[str, Mixer] = {
     "etc": Mixer(
         "ETC: long tokens see their neighbours, global tokens everything; sees both ways",
         "mixers/etc", Etc, "DHKWNR", _HEADS | {"W": 169, "N": 64},
+    ),
     "conv": Mixer(
         "1-D convolution: causal or centred, dilated, full, depthwise or separable", "mixers/conv", Conv, "DW"
     ),

@@ -1,10 +1,8 @@
 """Fused attention on a tape: `scaled_dot_product_attention`, tile by tile, scores never written."""
-"""Fused attention on a tape: `scaled_dot_product_attention` without a mask, tile by tile, scores never written."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from seqcost.algebra import maximum
 from seqcost.formulas.ops import pointwise
 from seqcost.formulas.ops.operator import Operator
 from seqcost.formulas.ops.tape import Tape
@@ -18,10 +16,6 @@ def fused_attention(
 
     Autograd keeps q, k, v, the mask, the result, and the logarithm of each row's sum, in float32 at least. The mask
     takes no gradient and may be broadcast; it adds one operation a score.
-def fused_attention(t: Tape, name: str, q: Value, k: Value, v: Value, note: str = "") -> Value:
-    """softmax(q kᵀ/√K) v of q [Z,H,Q,K], k [Z,H,S,K], v [Z,H,S,K]: one kernel, two products forward, five backward.
-
-    Autograd keeps q, k, v, the result, and the logarithm of each row's sum, in float32 at least.
     """
     *batch, Q, K = q.shape
     S, V = v.shape[-2:]
@@ -46,17 +40,6 @@ def fused_attention(t: Tape, name: str, q: Value, k: Value, v: Value, note: str 
     rows, itemsize = product(batch) * Q, t.run.state_itemsize
     written = t.operators[-1]
     t.operators[-1] = replace(written, other_bytes=written.other_bytes + rows * itemsize)
-        yield Operator(name=f"{name}_softmax", pointwise=pointwise.ATTENTION_BACKWARD * pairs, note="softmax")
-        yield Operator(name=f"{name}_dq", contraction=2 * pairs * K, note="g k")
-        yield Operator(name=f"{name}_dk", contraction=2 * pairs * K, note="gᵀ q")
-
-    y = t.operator(
-        name, [q, k, v], (*batch, Q, V), contraction=2 * pairs * (K + V), pointwise=pointwise.ATTENTION * pairs,
-        backward=backward, keeps=[(q, None), (k, None), (v, None)], keeps_result=True,
-        note=note or "q kᵀ, softmax and its product with v, tile by tile",
-    )  # fmt: skip
-    rows, itemsize = product(batch) * Q, maximum(t.run.itemsize, 4)
-    t.operators[-1] = replace(t.operators[-1], other_bytes=rows * itemsize)
     if y.needs_gradient:
         t.kept[Storage(f"{name}_logsumexp", rows, itemsize)] = None
     return y
