@@ -279,6 +279,8 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("deltanet-layer-widths-differ", "deltanet-layer", _delta(widths_differ=True)),
     Variant("gated-deltanet-layer", "gated-deltanet-layer", _delta()),
     Variant("gated-deltanet-layer-widths-differ", "gated-deltanet-layer", _delta(widths_differ=True)),
+    Variant("rg-lru-layer", "rg-lru-layer", _scanned(), {"C": 4}),
+    Variant("rg-lru", "rg-lru", _scanned(U=(2, 11), L=(1, 2), F=(1, 7)), {"C": 4}),
     *(
         variant
         for name in ("mingru", "minlstm")

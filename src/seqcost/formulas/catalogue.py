@@ -27,6 +27,7 @@ from seqcost.formulas.mixers.mingru import MinGru
 from seqcost.formulas.mixers.minlstm import MinLstm
 from seqcost.formulas.mixers.retnet import RetNet
 from seqcost.formulas.mixers.retro import ChunkedCrossAttention
+from seqcost.formulas.mixers.rg_lru import RgLru
 from seqcost.formulas.mixers.rnn import Rnn
 from seqcost.formulas.mixers.s4d import S4d
 from seqcost.formulas.mixers.supra import Supra
@@ -125,6 +126,7 @@ MIXERS: dict[str, Mixer] = {
         "delta rule on a state that decays, output gated", "mixers/gated_deltanet", GatedDeltaNet, "DHC", _HEADS
     ),
     "mingru": Mixer("minimal gated recurrent unit: a gate of the input alone, by a scan", "mixers/mingru", MinGru, "D"),
+    "rg-lru": Mixer("real-gated linear recurrent unit (Griffin), by a scan", "mixers/rg_lru", RgLru, "D"),
     "minlstm": Mixer("minimal LSTM: gates of the input alone, by a scan", "mixers/minlstm", MinLstm, "D"),
     "aaren": Mixer("attention of one learned query, by a scan", "mixers/aaren", Aaren, "DHK", _HEADS),
     "s4d": Mixer("diagonal state space model (S4D), by FFT", "mixers/s4d", S4d, "DN", model={"F": 0}),

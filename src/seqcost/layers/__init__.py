@@ -26,6 +26,7 @@ from seqcost.layers.mixers.mingru import MinGru as MinGru
 from seqcost.layers.mixers.minlstm import MinLstm as MinLstm
 from seqcost.layers.mixers.retnet import RetNet as RetNet
 from seqcost.layers.mixers.retro import ChunkedCrossAttention as ChunkedCrossAttention
+from seqcost.layers.mixers.rg_lru import RgLru as RgLru
 from seqcost.layers.mixers.rnn import Rnn as Rnn
 from seqcost.layers.mixers.s4d import S4d as S4d
 from seqcost.layers.mixers.supra import Supra as Supra
@@ -67,6 +68,7 @@ __all__ = [
     "MinLstm",
     "Norm",
     "RetNet",
+    "RgLru",
     "Rnn",
     "S4d",
     "SinusoidalPositions",

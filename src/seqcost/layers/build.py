@@ -19,6 +19,7 @@ from seqcost.formulas.mixers import (
     minlstm,
     retnet,
     retro,
+    rg_lru,
     rnn,
     s4d,
     supra,
@@ -46,6 +47,7 @@ from seqcost.layers.mixers.mingru import MinGru
 from seqcost.layers.mixers.minlstm import MinLstm
 from seqcost.layers.mixers.retnet import RetNet
 from seqcost.layers.mixers.retro import ChunkedCrossAttention
+from seqcost.layers.mixers.rg_lru import RgLru
 from seqcost.layers.mixers.rnn import Rnn
 from seqcost.layers.mixers.s4d import S4d
 from seqcost.layers.mixers.supra import Supra
@@ -80,6 +82,7 @@ TWINS: dict[type[Component], type[Any]] = {
     deltanet.DeltaNet: DeltaNet,
     gated_deltanet.GatedDeltaNet: GatedDeltaNet,
     mingru.MinGru: MinGru,
+    rg_lru.RgLru: RgLru,
     minlstm.MinLstm: MinLstm,
     aaren.Aaren: Aaren,
     s4d.S4d: S4d,
