@@ -36,9 +36,7 @@ def test_equals_recurrent_gemma():
         theirs.input_gate_weight[0] = W_x.T
         theirs.recurrent_gate_bias[0], theirs.input_gate_bias[0] = b_a, b_x
     x, z = (torch.randn(2, 100, 24, generator=torch.Generator().manual_seed(1)).requires_grad_() for _ in range(2))
-    positions = torch.arange(1, 101).expand(
-        2, -1
-    )  # at position 0 theirs starts anew
+    positions = torch.arange(1, 101).expand(2, -1)  # at position 0 theirs starts anew
     y, their_y = ours(x), theirs(z, positions)
     assert relative_error(y, their_y) < 1e-5
     seed = torch.randn(y.shape, generator=torch.Generator().manual_seed(2))
