@@ -65,6 +65,7 @@ def test_forward_operations(function, expected):
         (nn.ReLU(), "threshold_backward", pointwise.RELU_BACKWARD),
         (nn.Tanh(), "tanh_backward", pointwise.TANH_BACKWARD),
         (nn.Sigmoid(), "sigmoid_backward", pointwise.SIGMOID_BACKWARD),
+        (nn.Softplus(), "softplus_backward", 1),
         (nn.Softmax(-1), "_softmax_backward_data", pointwise.SOFTMAX_BACKWARD),
         (
             nn.LayerNorm(D),
@@ -77,7 +78,7 @@ def test_forward_operations(function, expected):
             pointwise.NORM_BACKWARD + pointwise.SCALE_BACKWARD,
         ),
     ],
-    ids=["silu", "gelu", "relu", "tanh", "sigmoid", "softmax", "layer-norm", "layer-norm-unshifted"],
+    ids=["silu", "gelu", "relu", "tanh", "sigmoid", "softplus", "softmax", "layer-norm", "layer-norm-unshifted"],
 )
 def test_backward_operations(module, line, expected):
     (found,) = operations(module, "train").select(f"backward.{line}")

@@ -120,6 +120,7 @@ _RESULT_WEIGHTS = {
     "tanh": pointwise.TANH, "tanh_backward": pointwise.TANH_BACKWARD,
     "sigmoid": pointwise.SIGMOID, "sigmoid_backward": pointwise.SIGMOID_BACKWARD,
     "silu": pointwise.SILU, "silu_backward": pointwise.SILU_BACKWARD,
+    "softplus_backward": 1,
     "addcmul": 2, "addcdiv": 2, "lerp": 3,
     "_addmm_activation": 2,  # the bias and the activation
     "addmm": 1, "baddbmm": 1, "addmv": 1, "addbmm": 1, "addr": 1,
