@@ -217,7 +217,7 @@ class Tape:
 
         return self.operator(
             name, [a, b], (*batch, m, n), contraction=flops, backward=backward, keeps=[(b, 0), (a, 1)],
-            note=note or "[m,k] @ [k,n]",
+            itemsize=a.storage.itemsize, note=note or "[m,k] @ [k,n]",
         )  # fmt: skip
 
     def add_matmul(self, name: str, c: Value, a: Value, b: Value, note: str = "") -> Value:
@@ -234,7 +234,7 @@ class Tape:
 
         return self.operator(
             name, [c, a, b], (*batch, m, n), contraction=flops, pointwise=product(batch) * m * n,
-            backward=backward, keeps=[(b, 1), (a, 2)], note=note or "c + [m,k] @ [k,n]",
+            backward=backward, keeps=[(b, 1), (a, 2)], itemsize=a.storage.itemsize, note=note or "c + [m,k] @ [k,n]",
         )  # fmt: skip
 
     # --- element by element -----------------------------------------------------------------------------------------
@@ -328,7 +328,8 @@ class Tape:
         """Over the last axis."""
         n = x.numel
         return self.operator(
-            name, [x], x.shape, pointwise=pointwise.SOFTMAX * n, keeps_result=True, note=note or "softmax",
+            name, [x], x.shape, pointwise=pointwise.SOFTMAX * n, keeps_result=True,
+            itemsize=x.storage.itemsize, note=note or "softmax",
             backward=lambda _: [Operator(name=f"{name}_backward", pointwise=pointwise.SOFTMAX_BACKWARD * n)],
         )  # fmt: skip
 
@@ -382,13 +383,13 @@ class Tape:
 
     def float32(self, name: str, x: Value) -> Value:
         """In float32 where the working dtype is narrower; else x itself."""
-        if not self.narrow:
+        if not self.narrow or x.storage.itemsize is not None:
             return x
         return self.operator(name, [x], x.shape, backward=lambda _: (), itemsize=4, note="to float32")
 
     def working(self, name: str, x: Value) -> Value:
         """Back in the working dtype after `float32`."""
-        if not self.narrow:
+        if not self.narrow or x.storage.itemsize is None:
             return x
         return self.operator(name, [x], x.shape, backward=lambda _: (), note="from float32")
 
