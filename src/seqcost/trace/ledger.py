@@ -23,6 +23,7 @@ from seqcost.trace.keeper import Keeper
 from seqcost.trace.memory import Memory
 from seqcost.trace.operators import base_name, costs_of
 from seqcost.trace.paths import Paths
+from seqcost.trace.recall import Recall
 from seqcost.trace.temporaries import temporary_bytes
 from seqcost.trace.traffic import UNINITIALISED, moved_bytes
 
@@ -52,6 +53,7 @@ class Ledger(TorchDispatchMode):
         self, paths: Paths, memory: Memory, resident: list[torch.Tensor], inputs: Iterable[torch.Tensor]
     ) -> None:
         super().__init__()
+        self._recall = Recall()
         self.entries: dict[Key, Entry] = {}
         self.saved: dict[str, int] = {}
         self.depth: Any = 0
@@ -95,7 +97,7 @@ class Ledger(TorchDispatchMode):
                     out = func.decompose(*args, **kwargs)
                 if out is not NotImplemented:
                     return out
-            out = func(*args, **kwargs)
+            out = self._recall(func, args, kwargs)
         self._book(func, args, kwargs, out)
         self._last = out
         return out
