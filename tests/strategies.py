@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from seqcost.algebra import ceil_div, maximum, minimum, where
 from seqcost.formulas.catalogue import CATALOGUE, configure
 from seqcost.formulas.parts.component import Component
+from seqcost.formulas.stacks import presets
 
 AWKWARD = (1, 2, 3, 5, 16, 63, 64, 100)
 HUGE = st.integers(min_value=1, max_value=2**70)  # products of two cross 2^63 many times over
@@ -146,6 +147,33 @@ def _recurrent(*, widths_differ: bool = False) -> Sizes:
     return lambda pick: {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), **_cell(widths_differ=widths_differ)(pick)}
 
 
+def _mamba(*, model: bool = False, free: bool = False) -> Sizes:
+    """Chunks and segments shorter than most lengths; widths of 1 would leave out sums over them."""
+
+    def sizes(pick: Pick) -> dict[str, Any]:
+        out = {"D": pick((2, 6, 17)), "N": pick((2, 3, 5)), "C": pick((1, 4, 16)), "J": pick((1, 2, 3))}
+        if free:
+            out |= {"E": pick((3, 5, 8)), "R": pick((2, 3)), "k": pick((1, 2, 5))}
+        return out | ({"U": pick((2, 11, 40)), "L": pick((1, 2, 3))} if model else {})
+
+    return sizes
+
+
+def _mamba2(*, model: bool = False, free: bool = False) -> Sizes:
+    """Groups of several heads, heads of several features."""
+
+    def sizes(pick: Pick) -> dict[str, Any]:
+        G = pick((1, 2))
+        H = G * pick((2, 3))
+        out = {"G": G, "H": H, "N": pick((2, 3, 5)), "C": pick((2, 4, 16))}
+        out |= (
+            {"D": pick((3, 6, 17)), "E": H * pick((2, 3, 5)), "k": pick((1, 2, 5))} if free else {"D": H * pick((1, 2))}
+        )
+        return out | ({"U": pick((2, 11, 40)), "L": pick((1, 2, 3))} if model else {})
+
+    return sizes
+
+
 def _width(*letters: str) -> Sizes:
     return lambda pick: {letter: pick(AWKWARD) for letter in letters}
 
@@ -182,6 +210,12 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("lstm-layer-widths-differ", "lstm-layer", _cell(widths_differ=True)),
     Variant("gru-layer", "gru-layer", _cell()),
     Variant("gru-layer-widths-differ", "gru-layer", _cell(widths_differ=True)),
+    Variant("mamba-layer", "mamba-layer", _mamba()),
+    Variant("mamba-layer-widths-differ", "mamba-layer", _mamba(free=True)),
+    Variant("mamba-layer-sequential", "mamba-layer", _mamba(), {"form": "sequential"}),
+    Variant("mamba2-layer", "mamba2-layer", _mamba2()),
+    Variant("mamba2-layer-widths-differ", "mamba2-layer", _mamba2(free=True)),
+    Variant("mamba2-layer-sequential", "mamba2-layer", _mamba2(), {"form": "sequential"}),
     Variant("feed-forward-gelu", "feed-forward", _width("D", "F")),
     Variant("feed-forward-gelu-tanh", "feed-forward", _width("D", "F"), {"activation": "gelu-tanh"}),
     Variant("feed-forward-relu-unbiased", "feed-forward", _width("D", "F"), {"activation": "relu", "bias": False}),
@@ -209,6 +243,8 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("classifier-last-causal", "classifier", _classes(), {"pool": "last", "causal": True, "M": 128}),
     Variant("encoder-decoder-pre", "encoder-decoder", _model()),
     Variant("encoder-decoder-materialised", "encoder-decoder", _model(), {"implementation": "materialised"}),
+    Variant("mamba", "mamba", _mamba(model=True)),
+    Variant("mamba2", "mamba2", _mamba2(model=True)),
     Variant("rnn", "rnn", _recurrent()),
     Variant("rnn-untied", "rnn", _recurrent(widths_differ=True), {"tied": False}),
     Variant("lstm", "lstm", _recurrent()),
@@ -217,6 +253,7 @@ VARIANTS: tuple[Variant, ...] = (
     *(Variant(name, name, _learned) for name in _LEARNED),
     Variant("llama-2-7b", "llama-2-7b", _model()),
     *(Variant(name, name, _model(grouped=True)) for name in _GROUPED),
+    *(Variant(name, name, _mamba(model=True)) for name in presets.MAMBA),
     Variant("transformer-base", "transformer-base", _model()),
     Variant("transformer-big", "transformer-big", _model()),
 )

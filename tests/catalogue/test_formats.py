@@ -12,7 +12,7 @@ every_kind = pytest.mark.parametrize("variant", KINDS, ids=attrgetter("id"))
 # One variant for each piece of code that a compiler sees.
 COMPILED = (
     "attention-rope", "cross-attention", "block-llama", "block-materialised-post", "rnn", "lstm", "gru", "bert-base",
-    "transformer", "encoder-decoder-pre",
+    "transformer", "encoder-decoder-pre", "mamba-layer", "mamba2-layer",
 )  # fmt: skip
 
 
@@ -30,7 +30,9 @@ def test_every_way_keeps_the_number_format(variant, dtype, bench):
     if config.decodes:
         y, state = layer.extend(x, layer.init_state(2, *source))
         token, state = layer.step(x[:, 0], state)
-        assert {y.dtype, token.dtype, *(t.dtype for t in state.tensors())} == {dtype}
+        assert y.dtype == token.dtype == dtype
+        # A state that many tokens add to may be wider, so that bfloat16 does not lose them.
+        assert {t.dtype for t in state.tensors()} <= {dtype, torch.promote_types(dtype, torch.float32)}
 
 
 @every_kind
@@ -81,6 +83,7 @@ def forward_and_backward(layer, inputs):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # Dynamo's own
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # Dynamo's of autograd functions
 @pytest.mark.parametrize("variant", [v for v in VARIANTS if v.id in COMPILED], ids=attrgetter("id"))
 def test_compiled_forward_and_backward_equal_the_eager_ones(variant, bench):
     layer = bench.layer(typical(variant), torch.float64)

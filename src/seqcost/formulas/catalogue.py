@@ -15,6 +15,8 @@ from seqcost.errors import BadSize, UnknownName
 from seqcost.formulas.mixers.attention import Attention
 from seqcost.formulas.mixers.gru import Gru
 from seqcost.formulas.mixers.lstm import Lstm
+from seqcost.formulas.mixers.mamba import Mamba
+from seqcost.formulas.mixers.mamba2 import Mamba2
 from seqcost.formulas.mixers.rnn import Rnn
 from seqcost.formulas.parts.component import Component, check_choice
 from seqcost.formulas.parts.feed_forward import FeedForward
@@ -76,6 +78,10 @@ MIXERS: dict[str, Mixer] = {
     "rnn": Mixer("Elman's recurrent layer (tanh)", "mixers/rnn", Rnn, "DN", model=None),
     "lstm": Mixer("long short-term memory layer", "mixers/lstm", Lstm, "DN", model=None),
     "gru": Mixer("gated recurrent unit layer", "mixers/gru", Gru, "DN", model=None),
+    "mamba": Mixer("selective state space (S6)", "mixers/mamba", Mamba, "DENRC", model={"F": 0}),
+    "mamba2": Mixer(
+        "state space with one decay a head, in matrix products", "mixers/mamba2", Mamba2, "DEHGNC", {"H": 16}, {"F": 0}
+    ),
 }  # fmt: skip
 
 _LAYERS = {
@@ -177,6 +183,13 @@ _PRESETS: dict[str, Entry] = {
     "llama-3-70b": Entry("Llama 3, 70.6 B", "preset", "stacks/presets", Transformer, presets.llama_3_70b),
     "llama-3.1-405b": Entry("Llama 3.1, 405.9 B", "preset", "stacks/presets", Transformer, presets.llama_3_1_405b),
     "mistral-7b": Entry("Mistral 0.2, 7.2 B", "preset", "stacks/presets", Transformer, presets.mistral_7b),
+    **{
+        name: Entry(
+            f"Mamba, {name[6:-1]} {name[-1].upper()}", "preset", "stacks/presets", LanguageModel,
+            partial(language_model, "mamba", **sizes), inner=(Mamba,),
+        )
+        for name, sizes in presets.MAMBA.items()
+    },
     "transformer-base": Entry(
         "Vaswani et al. 2017, base", "preset", "stacks/presets", EncoderDecoder, presets.transformer_base
     ),

@@ -14,6 +14,8 @@ from seqcost.layers.build import build as build
 from seqcost.layers.mixers.attention import Attention as Attention
 from seqcost.layers.mixers.gru import Gru as Gru
 from seqcost.layers.mixers.lstm import Lstm as Lstm
+from seqcost.layers.mixers.mamba import Mamba as Mamba
+from seqcost.layers.mixers.mamba2 import Mamba2 as Mamba2
 from seqcost.layers.mixers.rnn import Rnn as Rnn
 from seqcost.layers.parts.classify import ClassHead as ClassHead
 from seqcost.layers.parts.embedding import Embedding as Embedding
@@ -37,6 +39,8 @@ __all__ = [
     "Layer",
     "LearnedPositions",
     "Lstm",
+    "Mamba",
+    "Mamba2",
     "Norm",
     "Rnn",
     "SinusoidalPositions",

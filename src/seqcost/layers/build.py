@@ -3,7 +3,7 @@
 from typing import Any
 
 from seqcost.formulas.catalogue import classifier, language_model
-from seqcost.formulas.mixers import attention, gru, lstm, rnn
+from seqcost.formulas.mixers import attention, gru, lstm, mamba, mamba2, rnn
 from seqcost.formulas.parts import classify, embedding, feed_forward, head, norm, positions
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.stacks import chain, encoder_decoder
@@ -12,6 +12,8 @@ from seqcost.formulas.stacks import language_model as models
 from seqcost.layers.mixers.attention import Attention
 from seqcost.layers.mixers.gru import Gru
 from seqcost.layers.mixers.lstm import Lstm
+from seqcost.layers.mixers.mamba import Mamba
+from seqcost.layers.mixers.mamba2 import Mamba2
 from seqcost.layers.mixers.rnn import Rnn
 from seqcost.layers.parts.classify import ClassHead
 from seqcost.layers.parts.embedding import Embedding
@@ -28,6 +30,8 @@ TWINS: dict[type[Component], type[Any]] = {
     rnn.Rnn: Rnn,
     lstm.Lstm: Lstm,
     gru.Gru: Gru,
+    mamba.Mamba: Mamba,
+    mamba2.Mamba2: Mamba2,
     norm.Norm: Norm,
     feed_forward.FeedForward: FeedForward,
     embedding.Embedding: Embedding,

@@ -140,7 +140,7 @@ def _forward(z: _Sizes) -> Iterator[Operator]:
     )  # fmt: skip
     yield Operator(
         name="carry", pointwise=2 * z.chunk_states, reads=4 * z.chunk_states, writes=2 * z.chunk_states,
-        steps=where(several, chunks, 1), note="the state from chunk to chunk; the starts side by side",
+        steps=where(several, chunks, 0), note="the state from chunk to chunk; the starts side by side",
     )  # fmt: skip
     yield Operator(
         name="states", pointwise=2 * z.states, reads=4 * z.states, writes=2 * z.states, steps=z.C + 1,

@@ -12,6 +12,16 @@ from seqcost.formulas.stacks.transformer import Transformer
 
 BYTES = 256  # vocabulary of a model that reads raw bytes
 
+# Gu & Dao 2023, arXiv 2312.00752, table 12 (width and layers of the GPT-3 sizes, twice the layers), as released: no
+# feed-forward network, the tokenizer's 50,277 ids filled up to a multiple of 8.
+MAMBA: dict[str, dict[str, int]] = {
+    "mamba-130m": {"U": 50280, "D": 768, "L": 24, "F": 0},
+    "mamba-370m": {"U": 50280, "D": 1024, "L": 48, "F": 0},
+    "mamba-790m": {"U": 50280, "D": 1536, "L": 48, "F": 0},
+    "mamba-1.4b": {"U": 50280, "D": 2048, "L": 48, "F": 0},
+    "mamba-2.8b": {"U": 50280, "D": 2560, "L": 64, "F": 0},
+}
+
 
 def transformer(**sizes: Any) -> Transformer:
     """Pre-norm decoder over bytes with rotary positions, so that any length can be asked for."""
