@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqcost.trace.contractions import cell_steps
@@ -86,10 +87,11 @@ class Ledger(TorchDispatchMode):
         if func in DECOMPOSITIONS:
             with self:
                 return DECOMPOSITIONS[func](*args, **kwargs)
-        if adds_in_place(func, args, kwargs, self._last):
+        fake = any(isinstance(t, FakeTensor) for t in tensors_among(args))  # a real run does these things by itself
+        if fake and adds_in_place(func, args, kwargs, self._last):
             with self:
                 return args[0].add_(args[1]).view_as(args[0])
-        if func in SUBSTITUTES:
+        if fake and func in SUBSTITUTES:
             out = SUBSTITUTES[func](func, args, kwargs)
         else:
             if not costs_of(func).known:

@@ -1,11 +1,11 @@
 """What a tape is read for: operators forward and backward, what is kept, and all of it drawn out to n turns."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from seqcost.algebra import Size, where
+from seqcost.algebra import Size, maximum, where
 from seqcost.formulas.ops.operator import Operator
-from seqcost.formulas.ops.tape import Tape
+from seqcost.formulas.ops.tape import FAR, Tape
 from seqcost.formulas.ops.values import Value, equal, expanded
 
 
@@ -62,3 +62,29 @@ def through(amounts: Sequence[Size], n: Size) -> Size:
     if equal(expanded(second - first), slope):
         return first + (n - 1) * slope
     return where(n > 1, second + (n - 2) * slope, first)
+
+
+def longest_chain(
+    rows: dict[str, Operator], several: Sequence[Reading], far: Callable[[], Sequence[Reading]], n: Size
+) -> dict[str, Operator]:
+    """The rows with their steps at n turns.
+
+    The longest chain of dependent operators can run beside the loop while that turns a few times, and through it from
+    then on. It is as long as the longer of two lines: the chain of the first turns, whose operators keep their names,
+    and the one of many turns, whose surplus is the row "loop".
+    """
+    steps = [{name: row.steps for name, row in reading.forward.items()} for reading in several]
+    totals = [sum(row.values()) for row in steps]
+    through_loop = totals[3] > totals[2] and all(
+        row - steps[2].get(name, 0) == steps[2].get(name, 0) - steps[1].get(name, 0) for name, row in steps[3].items()
+    )
+    near = steps if through_loop else [steps[0], *[steps[1]] * 3]
+    out = {name: replace(row, steps=through([of.get(name, 0) for of in near], n)) for name, row in rows.items()}
+    if through_loop:
+        return out
+    first, second = (sum(row.steps for row in reading.forward.values()) for reading in far())
+    surplus = first + (n - FAR[0]) * (second - first) - totals[1]
+    if second > first:
+        note = "the chain through the loop"
+        out["loop"] = Operator(name="loop", steps=where(n > 1, maximum(surplus, 0), 0), note=note)
+    return out

@@ -37,6 +37,7 @@ from seqcost.formulas.ops.values import (
 from seqcost.formulas.ops.workload import Workload
 
 TURNS = (1, 2, 3, 4)  # of a loop: two to draw a line from the second on, one to check it, the first for itself
+FAR = (30, 31)  # where the chain of dependent operators goes through the loop, if it ever does
 
 
 @dataclass
@@ -221,12 +222,14 @@ class Tape:
         )  # fmt: skip
 
     def add_matmul(self, name: str, c: Value, a: Value, b: Value, note: str = "") -> Value:
-        """C + a @ b in one kernel: torch.baddbmm."""
+        """C + a @ b in one kernel, c broadcast: torch.baddbmm."""
         *batch, m, k = a.shape
         n = b.shape[-1]
         flops = 2 * product(batch) * m * k * n
 
         def backward(wanted: Sequence[bool]) -> Iterator[Operator]:
+            if wanted[0] and not same(c.shape, (*batch, m, n)):
+                yield Operator(name=f"{name}_dc", pointwise=product(batch) * m * n, note="Σ g")
             if wanted[1]:
                 yield Operator(name=f"{name}_da", contraction=flops, note="g bᵀ")
             if wanted[2]:

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from seqcost.algebra import Bill, Kind, Line
 from seqcost.formulas.ops.operator import Operator
-from seqcost.formulas.ops.reading import AMOUNTS, Reading, through
-from seqcost.formulas.ops.tape import TURNS, Tape
+from seqcost.formulas.ops.reading import AMOUNTS, Reading, longest_chain, through
+from seqcost.formulas.ops.tape import FAR, TURNS, Tape
 from seqcost.formulas.ops.values import Value
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
@@ -35,14 +35,20 @@ class Program(Component):
                 name: Operator(
                     name=name,
                     note=row.note,
-                    **{k: through([getattr(t[name], k) if name in t else 0 for t in tables], n) for k in AMOUNTS},
+                    **{
+                        k: through([getattr(t[name], k) if name in t else 0 for t in tables], n)
+                        for k in AMOUNTS
+                        if k != "steps"
+                    },
                 )
                 for name, row in names.items()
             }
 
+        forward = longest_chain(rows("forward"), several, lambda: [self._read(run, turns) for turns in FAR], n)
+
         stored = {name: None for r in several for name in r.kept}
         kept = {name: through([r.kept.get(name, 0) for r in several], n) for name in stored}
-        return Reading(rows("forward"), rows("backward"), kept, several[-1].keeps, n)
+        return Reading(forward, rows("backward"), kept, several[-1].keeps, n)
 
     def _read(self, run: Workload, turns: int | None) -> Reading:
         tape = Tape(run, turns)

@@ -4,23 +4,18 @@ The parameter counts that these give are tested against the reference implementa
 tables and the released configurations; where a family has versions, the remark says which one this is.
 """
 
+from dataclasses import fields
 from typing import Any
 
+from seqcost.formulas.mixers.mamba import Mamba
+from seqcost.formulas.stacks.dit import DiT
 from seqcost.formulas.stacks.encoder_decoder import EncoderDecoder
+from seqcost.formulas.stacks.language_model import LanguageModel
 from seqcost.formulas.stacks.recurrent import Recurrent
 from seqcost.formulas.stacks.transformer import Transformer
+from seqcost.formulas.stacks.vit import ViT
 
 BYTES = 256  # vocabulary of a model that reads raw bytes
-
-# Gu & Dao 2023, arXiv 2312.00752, table 12 (width and layers of the GPT-3 sizes, twice the layers), as released: no
-# feed-forward network, the tokenizer's 50,277 ids filled up to a multiple of 8.
-MAMBA: dict[str, dict[str, int]] = {
-    "mamba-130m": {"U": 50280, "D": 768, "L": 24, "F": 0},
-    "mamba-370m": {"U": 50280, "D": 1024, "L": 48, "F": 0},
-    "mamba-790m": {"U": 50280, "D": 1536, "L": 48, "F": 0},
-    "mamba-1.4b": {"U": 50280, "D": 2048, "L": 48, "F": 0},
-    "mamba-2.8b": {"U": 50280, "D": 2560, "L": 64, "F": 0},
-}
 
 
 def transformer(**sizes: Any) -> Transformer:
@@ -131,6 +126,34 @@ def mistral_7b(**sizes: Any) -> Transformer:
     return llama_2_7b(**dict[str, Any](G=8, F=14336) | sizes)
 
 
+def mamba_130m(**sizes: Any) -> LanguageModel:
+    """Gu & Dao 2023, arXiv 2312.00752; widths and layers as released, 50,277 ids filled up to a multiple of 8."""
+    given = dict[str, Any](U=50280, D=768, L=24, F=0) | sizes
+    theirs = {field.name for field in fields(Mamba)}
+    mixer = Mamba(**{letter: value for letter, value in given.items() if letter in theirs})
+    return LanguageModel(mixers=(mixer,), **{k: v for k, v in given.items() if k == "D" or k not in theirs})
+
+
+def mamba_370m(**sizes: Any) -> LanguageModel:
+    """Gu & Dao 2023, as released: width 1024, 48 layers."""
+    return mamba_130m(**dict[str, Any](D=1024, L=48) | sizes)
+
+
+def mamba_790m(**sizes: Any) -> LanguageModel:
+    """Gu & Dao 2023, as released: width 1536, 48 layers."""
+    return mamba_130m(**dict[str, Any](D=1536, L=48) | sizes)
+
+
+def mamba_1_4b(**sizes: Any) -> LanguageModel:
+    """Gu & Dao 2023, as released: width 2048, 48 layers."""
+    return mamba_130m(**dict[str, Any](D=2048, L=48) | sizes)
+
+
+def mamba_2_8b(**sizes: Any) -> LanguageModel:
+    """Gu & Dao 2023, as released: width 2560, 64 layers."""
+    return mamba_130m(**dict[str, Any](D=2560, L=64) | sizes)
+
+
 def transformer_base(**sizes: Any) -> EncoderDecoder:
     """Vaswani et al. 2017, arXiv 1706.03762, table 3, base; 37,000 shared byte pairs, no biases in attention."""
     return EncoderDecoder(**dict[str, Any](U=37000, D=512, L=6, H=8, F=2048) | sizes)
@@ -139,3 +162,23 @@ def transformer_base(**sizes: Any) -> EncoderDecoder:
 def transformer_big(**sizes: Any) -> EncoderDecoder:
     """Vaswani et al. 2017, table 3, big."""
     return transformer_base(**dict[str, Any](D=1024, H=16, F=4096) | sizes)
+
+
+def vit_base_16(**sizes: Any) -> ViT:
+    """Dosovitskiy et al. 2020, arXiv 2010.11929, table 1: 86M; images of 224², 1,000 classes."""
+    return ViT(**dict[str, Any](D=768, L=12, H=12) | sizes)
+
+
+def vit_large_16(**sizes: Any) -> ViT:
+    """Dosovitskiy et al. 2020, table 1: 307M without classes; images of 224², 1,000 classes."""
+    return ViT(**dict[str, Any](D=1024, L=24, H=16) | sizes)
+
+
+def vit_huge_14(**sizes: Any) -> ViT:
+    """Dosovitskiy et al. 2020, table 1: 632M; images of 224², patches of 14², 1,000 classes."""
+    return ViT(**dict[str, Any](D=1280, L=32, H=16, patch=14, M=256) | sizes)
+
+
+def dit_xl_2(**sizes: Any) -> DiT:
+    """Peebles & Xie 2022, arXiv 2212.09748, table 1, XL with patches of 2²: 675M; latents of 32² (images of 256²)."""
+    return DiT(**dict[str, Any](D=1152, L=28, H=16) | sizes)

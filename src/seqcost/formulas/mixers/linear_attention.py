@@ -1,0 +1,224 @@
+"""Linear attention: softmax replaced by a product of features, so that a sum over the past is all that is carried.
+
+Three forms of the causal one compute the same and cost differently: "chunked" (the pairs of C tokens at a time, and the
+state from chunk to chunk), "parallel" (all T² pairs at once, no state) and "recurrent" (token by token). Without
+causality there is one form: a sum over the whole sequence that every token reads.
+
+Feature maps: elu(x) + 1 as in the paper, relu, identity, and "favor", the positive orthogonal random features of the
+Performer, whose product is softmax's kernel in expectation.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from seqcost.algebra import Bill, Kind, Size, ceil_div
+from seqcost.errors import BadSize
+from seqcost.formulas.ops.gated_linear_attention import (
+    gated_linear_attention,
+    gated_linear_attention_step,
+    masked_attention,
+    summed_attention,
+)
+from seqcost.formulas.ops.tape import Tape
+from seqcost.formulas.ops.values import ONE, Value, product
+from seqcost.formulas.ops.workload import Workload
+from seqcost.formulas.parts.chunk import check_chunks
+from seqcost.formulas.parts.component import check_sizes, exact_div
+from seqcost.formulas.parts.program import Program
+
+Feature = Literal["elu", "relu", "identity", "favor"]
+Form = Literal["chunked", "parallel", "recurrent"]
+FAVOR_FEATURES = 4  # random features a key feature; the Performer's K·ln K is that many at K ≈ 55
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearAttention(Program):
+    """φ(q)ᵀ Σ φ(k) vᵀ over φ(q)ᵀ Σ φ(k), the sums over the tokens seen.
+
+    D width · H heads · K, V widths of a query/key and of a value head (default D/H, K) · C tokens in a chunk · R random
+    features of a head for feature="favor" (default 4·K). `form` is that of a causal layer. `normalise` divides by the
+    sum of the similarities plus `normaliser_epsilon`.
+    """
+
+    SOURCE: ClassVar[str] = (
+        "Katharopoulos et al. 2020, arXiv 2006.16236, eqs. 4–12 and 16–20; favor: Choromanski et al. 2020, "
+        "arXiv 2009.14794, eq. 5 and section 2.4"
+    )
+    EQUATIONS: ClassVar[tuple[str, ...]] = (
+        r"q = \phi(x W_q),\quad k = \phi(x W_k),\quad v = x W_v,\quad \phi(x) = \mathrm{elu}(x) + 1",
+        r"S_t = S_{t-1} + k_t v_t^\top,\quad z_t = z_{t-1} + k_t",
+        r"y_t = \frac{S_t^\top q_t}{z_t^\top q_t + \epsilon}\, W_o",
+        r"\phi_\mathrm{favor}(x) = \frac{1}{\sqrt{R}} \exp\!\left(\Omega x' - \frac{\lVert x' \rVert^2}{2}\right),"
+        r"\quad x' = x / K^{1/4}",
+    )
+
+    D: Size
+    H: Size
+    K: Size = None
+    V: Size = None
+    C: Size = 64
+    R: Size = None
+    feature: Feature = "elu"
+    form: Form = "chunked"
+    causal: bool = True
+    normalise: bool = True
+    normaliser_epsilon: float = 1e-6
+    bias: bool = False  # on q, k, v and output alike
+
+    def __post_init__(self) -> None:
+        check_sizes(self, "D", "H")
+        check_chunks(self, "C")
+        if self.K is None:
+            object.__setattr__(self, "K", exact_div(self.D, self.H, "width D over heads H"))
+        if self.V is None:
+            object.__setattr__(self, "V", self.K)
+        if self.feature == "favor" and self.R is None:
+            object.__setattr__(self, "R", FAVOR_FEATURES * self.K)
+        check_sizes(self, "K", "V", *(["R"] if self.feature == "favor" else []))
+        if self.feature == "identity" and self.normalise:
+            raise BadSize(
+                "linear attention: feature='identity' was given with normalise=True; similarities that may be negative "
+                "can sum to 0, so set normalise=False or choose 'elu', 'relu' or 'favor'."
+            )
+        if self.feature == "favor" and not self.normalise:
+            raise BadSize(
+                "linear attention: feature='favor' was given with normalise=False; random features estimate a softmax, "
+                "which is a ratio: set normalise=True."
+            )
+
+    @property
+    def decodes(self) -> bool:
+        return self.causal
+
+    @property
+    def features(self) -> Size:
+        """Features of a head: φ(q) and φ(k) are that wide."""
+        return self.R if self.feature == "favor" else self.K
+
+    def params(self) -> Bill:
+        D, H, K, V = self.D, self.H, self.K, self.V
+        weights = {
+            "query": (D * H * K, "W_q"),
+            "key": (D * H * K, "W_k"),
+            "value": (D * H * V, "W_v"),
+            "output": (H * V * D, "W_o"),
+        }
+        if self.bias:
+            weights |= {
+                "query_bias": (H * K, "b_q"),
+                "key_bias": (H * K, "b_k"),
+                "value_bias": (H * V, "b_v"),
+                "output_bias": (D, "b_o"),
+            }
+        return Bill.of(Kind.PARAMETERS, **weights)
+
+    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+        B, T, H, K, V = t.run.B, t.run.T, self.H, self.K, self.V
+        front = (B, H) if t.run.stepping else (B, T, H)
+
+        def heads(name: str, width: Size) -> Value:
+            return t.view(
+                t.linear(f"project_{name}", x, H * width, bias=self.bias, note=f"x W_{name[0]}"), *front, width
+            )
+
+        q, k, v = heads("query", K), heads("key", K), heads("value", V)
+        q, k, v = (t.float32(f"{name}_float32", a) for name, a in (("query", q), ("key", k), ("value", v)))
+        q, k = self._feature(t, "query", q), self._feature(t, "key", k)
+        y = t.view(self._mixed(t, q, k, v), B, T, H * V)
+        return t.linear("project_output", t.working("output_cast", y), self.D, bias=self.bias, note="y W_o")
+
+    def _feature(self, t: Tape, name: str, x: Value) -> Value:
+        if self.feature == "identity":
+            return x
+        if self.feature == "relu":
+            return t.unary(f"feature_{name}", x, "relu")
+        if self.feature == "elu":
+            return t.unary(f"feature_{name}_one", t.unary(f"feature_{name}", x, "elu"), "shift", "+ 1")
+        return self._favor(t, name, x)
+
+    def _favor(self, t: Tape, name: str, x: Value) -> Value:
+        *front, K = x.shape
+        rows = product(front)
+        label = f"feature_{name}"
+        scaled = t.unary(f"{label}_scale", x, "scale", "x / K^¼")
+        random = t.buffer(K, self.R, itemsize=t.wide)
+        dots = t.matmul(f"{label}_project", t.view(scaled, rows, K), random, "x' [K] @ Ω [K,R]")
+        norm = t.sum(f"{label}_norm", t.unary(f"{label}_square", scaled, "square"), -1, keep=True, note="‖x'‖²")
+        half = t.unary(f"{label}_half", norm, "scale", "/ 2")
+        exponent = t.subtract(f"{label}_exponent", t.view(dots, *front, self.R), half)
+        if name == "query":
+            cut = t.detach(exponent)
+            most = t.operator(
+                f"{label}_most", [cut], (*front, ONE), pointwise=cut.numel, itemsize=t.wide, note="greatest exponent"
+            )
+            exponent = t.subtract(f"{label}_stable", exponent, most, "cancels in the ratio")
+        return t.unary(f"{label}_ratio", t.unary(label, exponent, "exp"), "scale", "/ √R")
+
+    def _mixed(self, t: Tape, q: Value, k: Value, v: Value) -> Value:
+        run = t.run
+        B, H, R, V = run.B, self.H, self.features, self.V
+        if not self.causal:
+            y = summed_attention(t, q, k, v)
+            return self._over(t, y, q, t.view(t.sum("normaliser_sum", k, 1), B, ONE, H, R)) if self.normalise else y
+        if self.form == "parallel" and not run.started:
+            y, _ = masked_attention(t, q, k, v)
+            return self._over(t, y, q, t.cumsum("normaliser_sum", k, "z = Σ k")) if self.normalise else y
+        S = t.state("state", B, H, R, V, itemsize=t.wide)
+        z = t.state("normaliser_state", B, H, R, itemsize=t.wide) if self.normalise else None
+        if run.stepping:
+            return self._token(t, q, k, v, S, z)[0]
+        if self.form == "recurrent":
+            return self._steps(t, q, k, v, S, z)
+        if self.form == "parallel":
+            y, _ = masked_attention(t, q, k, v, S)
+        else:
+            y, _ = gated_linear_attention(t, q, k, v, S, C=self.C)
+        if z is None:
+            return y
+        sums = t.cumsum("normaliser_sum", k, "Σ k")
+        sums = t.add("normaliser_carried", t.view(z, B, ONE, H, R), sums, "z = z_0 + Σ k")
+        t.moved("normaliser_after", [t.part(sums, B, H, R)], B, H, R, note="the last z")
+        return self._over(t, y, q, sums)
+
+    def _over(self, t: Tape, y: Value, q: Value, z: Value) -> Value:
+        """Y over q·z + ε."""
+        total = t.sum("normaliser", t.multiply("normaliser_product", q, z), -1, keep=True, note="q · z")
+        return t.divide("normalise", y, t.unary("normaliser_epsilon", total, "shift", "+ ε"), "y / (q · z + ε)")
+
+    def _token(
+        self, t: Tape, q: Value, k: Value, v: Value, S: Value, z: Value | None
+    ) -> tuple[Value, Value, Value | None]:
+        y, S = gated_linear_attention_step(t, q, k, v, S)
+        if z is None:
+            return y, S, None
+        z = t.add("normaliser_sum", z, k, "z + k")
+        return self._over(t, y, q, z), S, z
+
+    def _steps(self, t: Tape, q: Value, k: Value, v: Value, S: Value, z: Value | None) -> Value:
+        T = t.run.T
+        pieces = []
+        for name, x in (("query", q), ("key", k), ("value", v)):
+            B, _, H, width = x.shape
+            first = t.moved(f"{name}_time_first", [t.view(x, T, B, H, width)], T, B, H, width, note="[T,B,H,·]")
+            pieces.append(t.every(first, T, B, H, width))
+        out = []
+        for i in t.loop(T):
+            y, S, z = self._token(t, pieces[0][i], pieces[1][i], pieces[2][i], S, z)
+            out.append(y)
+        return t.stack("join", out, T, axis=1, note="the tokens' outputs")
+
+    def state_bytes(self, run: Workload) -> Bill:
+        if not self.causal:
+            return Bill()
+        size = run.B * self.H * self.features * run.state_itemsize
+        lines = {"state": (size * self.V, "S = Σ φ(k) vᵀ")}
+        if self.normalise:
+            lines["normaliser"] = (size, "z = Σ φ(k)")
+        return Bill.of(Kind.STATE, **lines)
+
+    def path_length(self, run: Workload) -> Bill:
+        if self.causal and self.form == "recurrent":
+            return Bill.of(Kind.PATH, tokens=(run.T, "the state passes through every token"))
+        if self.causal and self.form == "chunked":
+            return Bill.of(Kind.PATH, chunks=(ceil_div(run.T, self.C), "the state passes through every chunk"))
+        return Bill.of(Kind.PATH, attend=(1, "every position reads every other one that it may see"))

@@ -1,0 +1,94 @@
+"""Retention: linear attention whose memory fades at a fixed rate a head, with rotary positions and a gated output.
+
+Covered of the original: queries and keys turned by their positions (the phase of xPos; its decay is the gate γ), keys
+over √K, a rate γ a head, GroupNorm of each head without weights, the swish gate. Its further normalisations (rows of
+the decay matrix over their root sum, scores over max(|Σ|, 1)) scale a head's output by a positive number a token, which
+GroupNorm takes out again; they are not executed, and the results agree but for GroupNorm's ε.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from seqcost.algebra import Bill, Kind, Size, ceil_div
+from seqcost.formulas.ops.gated_linear_attention import gated_linear_attention, gated_linear_attention_step
+from seqcost.formulas.ops.head_norm import group_norm
+from seqcost.formulas.ops.rotary import rotary, rotary_tables
+from seqcost.formulas.ops.tape import Tape
+from seqcost.formulas.ops.values import Value
+from seqcost.formulas.ops.workload import Workload
+from seqcost.formulas.parts.chunk import check_chunks
+from seqcost.formulas.parts.component import check_sizes, exact_div
+from seqcost.formulas.parts.program import Program
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetNet(Program):
+    """(swish(x W_g) ⊙ GroupNorm(Σ γ^(t−s) (q_t · k_s) v_s)) W_o.
+
+    D width · H heads · K width of a query/key head (default D/H), even · V width of a value head (default 2·K) · C
+    tokens in a chunk. Head h keeps γ = 1 − 2^(−5−h) of its memory a token, h from 0.
+    """
+
+    SOURCE: ClassVar[str] = "Sun et al. 2023, arXiv 2307.08621, eqs. 1–8 (section 2)"
+    EQUATIONS: ClassVar[tuple[str, ...]] = (
+        r"q_t = e^{i t \theta} W_q x_t,\quad k_t = e^{i t \theta} \frac{W_k x_t}{\sqrt{K}},\quad v_t = W_v x_t",
+        r"S_t = \gamma S_{t-1} + k_t v_t^\top,\quad \gamma_h = 1 - 2^{-5-h}",
+        r"y_t = \bigl(\mathrm{swish}(W_g x_t) \odot \mathrm{GroupNorm}_H(S_t^\top q_t)\bigr) W_o",
+    )
+
+    D: Size
+    H: Size
+    K: Size = None
+    V: Size = None
+    C: Size = 64
+    rope_base: float = 10000.0
+    epsilon: float = 1e-5  # of the GroupNorm
+
+    def __post_init__(self) -> None:
+        check_sizes(self, "D", "H")
+        check_chunks(self, "C")
+        if self.K is None:
+            object.__setattr__(self, "K", exact_div(self.D, self.H, "width D over heads H"))
+        exact_div(self.K, 2, "rotary positions: head width K")
+        if self.V is None:
+            object.__setattr__(self, "V", 2 * self.K)
+        check_sizes(self, "K", "V")
+
+    def params(self) -> Bill:
+        D, H, K, V = self.D, self.H, self.K, self.V
+        return Bill.of(
+            Kind.PARAMETERS,
+            query=(D * H * K, "W_q"),
+            key=(D * H * K, "W_k"),
+            value=(D * H * V, "W_v"),
+            gate=(D * H * V, "W_g"),
+            output=(H * V * D, "W_o"),
+        )
+
+    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+        B, T, H, K, V = t.run.B, t.run.T, self.H, self.K, self.V
+
+        def heads(name: str, width: Size) -> Value:
+            return t.view(t.linear(f"project_{name}", x, H * width, bias=False, note=f"x W_{name[0]}"), B, T, H, width)
+
+        q, k, v = heads("query", K), heads("key", K), heads("value", V)
+        tables = rotary_tables(t, T, K)
+        q = rotary(t, "rope_query", q, *tables)
+        k = rotary(t, "rope_key", t.unary("key_scale", k, "scale", "k/√K"), *tables)
+        state = t.state("state", B, H, K, V, itemsize=t.wide)
+        decay = t.buffer(H, itemsize=t.wide)
+        if t.run.stepping:
+            q, k, v = (t.view(a, B, H, a.shape[-1]) for a in (q, k, v))
+            y, _ = gated_linear_attention_step(t, q, k, v, state, decay)
+        else:
+            y, _ = gated_linear_attention(t, q, k, v, state, C=self.C, gate=decay)
+        y = t.working("output_cast", group_norm(t, "group_norm", y))
+        gate = t.linear("project_gate", x, H * V, bias=False, note="x W_g")
+        y = t.multiply("gated", t.view(y, B, T, H * V), t.unary("swish", gate, "silu"), "swish(x W_g) ⊙ y")
+        return t.linear("project_output", y, self.D, bias=False, note="y W_o")
+
+    def state_bytes(self, run: Workload) -> Bill:
+        return Bill.of(Kind.STATE, state=(run.B * self.H * self.K * self.V * run.state_itemsize, "S = Σ γ^(t−s) k vᵀ"))
+
+    def path_length(self, run: Workload) -> Bill:
+        return Bill.of(Kind.PATH, chunks=(ceil_div(run.T, self.C), "the state passes through every chunk"))

@@ -1,0 +1,223 @@
+"""Linear attention with a gate: a matrix a head that fades, takes in k vᵀ and is read by q.
+
+    S_t = Diag(exp g_t) S_{t−1} + k_t v_tᵀ        y_t = S_tᵀ q_t
+
+The gate is given as its logarithm g ≤ 0: None (nothing fades), one constant a head [H], one number a token and head
+[B,T,H], or one a key feature [B,T,H,K]. Three forms give the same: `gated_linear_attention` works on chunks of C tokens
+at once and carries S from chunk to chunk, `step` takes one token, `masked_attention` (ungated) looks at all T² pairs.
+
+Everything is computed in float32 at least, and no exponent is positive: where decays between two tokens are needed,
+they are exponentials of differences that are masked before, never ratios of exponentials, so that gates near 0 and
+sequences of any length are safe. With a gate a key feature the pairs of a chunk do not share one decay. Between
+sub-chunks of J tokens, queries fade from the start of their own sub-chunk on and keys up to it; within a sub-chunk each
+pair has its own decay: the secondary chunking of Yang et al. 2023, arXiv 2312.06635, section 4.3.
+
+A difference is as exact as the logarithms cumulated over one chunk: after a gate that all but shuts (g = −1000, say)
+the decays between later tokens of that chunk are rounded to some 1e-4.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from seqcost.layers.ops.chunks import at_least_float32, chunked, heads_first, joined
+
+
+@dataclass(frozen=True)
+class _Chunks:
+    """Queries and keys [B·H,n,C,K], values [B·H,n,C,V] cut into chunks; B sequences of T tokens."""
+
+    q_ZnCK: Tensor
+    k_ZnCK: Tensor
+    v_ZnCV: Tensor
+    B: int
+    T: int
+
+
+@dataclass(frozen=True)
+class _Mixed:
+    """What a kind of gate makes of the chunks; n stands behind B and H or alone, whichever broadcasts."""
+
+    y_XCV: Tensor  # what each token reads of its own chunk, [B·H·n,C,V]
+    q_ZnCK: Tensor  # queries, faded since the start of their chunk
+    k_ZnCK: Tensor  # keys, fading to the end of their chunk
+    keep: tuple[Tensor, ...] | None  # of the state [B,H,K,V], over each chunk; None: all of it
+
+
+def gated_linear_attention(
+    q_BTHK: Tensor,
+    k_BTHK: Tensor,
+    v_BTHV: Tensor,
+    state_BHKV: Tensor,
+    *,
+    C: int,
+    gate: Tensor | None = None,
+    J: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """Y [B,T,H,V] and the state after T ≥ 0 tokens, in chunks of C; J divides C and is read by gates [B,T,H,K] only."""
+    q, k, v = at_least_float32(q_BTHK), at_least_float32(k_BTHK), at_least_float32(v_BTHV)
+    B, T, H, K = q.shape
+    V = v.shape[-1]
+    if T == 0:
+        return v, state_BHKV
+    cut = _Chunks(chunked(q, C), chunked(k, C), chunked(v, C), B, T)
+    n = cut.q_ZnCK.shape[1]
+    mixed = _mixed(cut, gate, J)
+    write = torch.bmm(mixed.k_ZnCK.view(B * H * n, C, K).transpose(1, 2), cut.v_ZnCV.view(B * H * n, C, V))
+    before, state = [], state_BHKV
+    for i, new in enumerate(write.view(B, H, n, K, V).unbind(2)):
+        before.append(state)
+        state = new + (state if mixed.keep is None else state * mixed.keep[i])
+    carried = torch.stack(before, dim=2).view(B * H * n, K, V)
+    y = torch.baddbmm(mixed.y_XCV, mixed.q_ZnCK.view(B * H * n, C, K), carried)
+    return joined(y.view(B * H, n, C, V), B, T), state
+
+
+def gated_linear_attention_step(
+    q_BHK: Tensor, k_BHK: Tensor, v_BHV: Tensor, state_BHKV: Tensor, gate: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Y [B,H,V] and the state after one token; the gate is [H], [B,H] or [B,H,K]."""
+    q, k, v = at_least_float32(q_BHK), at_least_float32(k_BHK), at_least_float32(v_BHV)
+    B, H, K = q.shape
+    V = v.shape[-1]
+    state = state_BHKV
+    if gate is not None:
+        decay = at_least_float32(gate).exp()
+        state = state * (decay.unsqueeze(-1) if gate.dim() == 3 else decay[..., None, None])
+    # Views; copies only of what a caller cut out of a longer sequence.
+    q_Z1K, k_ZK1, v_Z1V = q.reshape(B * H, 1, K), k.reshape(B * H, K, 1), v.reshape(B * H, 1, V)
+    state_ZKV = torch.baddbmm(state.view(B * H, K, V), k_ZK1, v_Z1V)
+    y = torch.bmm(q_Z1K, state_ZKV)
+    return y.view(B, H, V), state_ZKV.view(B, H, K, V)
+
+
+def masked_attention(
+    q_BTHK: Tensor, k_BTHK: Tensor, v_BTHV: Tensor, state_BHKV: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """(q kᵀ ⊙ M) v over all T² pairs, M lower triangular, and what a carried state adds; without one none returns."""
+    q, k, v = (heads_first(at_least_float32(x)) for x in (q_BTHK, k_BTHK, v_BTHV))
+    B, H, T, K = q.shape
+    q_ZTK, k_ZTK, v_ZTV = q.view(B * H, T, K), k.view(B * H, T, K), v.view(B * H, T, v.shape[-1])
+    y = torch.bmm(torch.bmm(q_ZTK, k_ZTK.transpose(1, 2)).tril(), v_ZTV)
+    state = None
+    if state_BHKV is not None:
+        before = state_BHKV.view(B * H, K, -1)
+        y = torch.baddbmm(y, q_ZTK, before)
+        state = torch.baddbmm(before, k_ZTK.transpose(1, 2), v_ZTV).view(state_BHKV.shape)
+    return tokens_first(y, B), state
+
+
+def summed_attention(q_BTHK: Tensor, k_BTHK: Tensor, v_BTHV: Tensor) -> Tensor:
+    """Qᵀ Σ k vᵀ over the whole sequence, later tokens included: one matrix a head that every token reads."""
+    q, k, v = (heads_first(at_least_float32(x)) for x in (q_BTHK, k_BTHK, v_BTHV))
+    B, H, T, K = q.shape
+    all_ZKV = torch.bmm(k.view(B * H, T, K).transpose(1, 2), v.view(B * H, T, v.shape[-1]))
+    return tokens_first(torch.bmm(q.view(B * H, T, K), all_ZKV), B)
+
+
+def tokens_first(y_ZTV: Tensor, B: int) -> Tensor:
+    """[B·H,T,V] → [B,T,H,V]: always a copy."""
+    Z, T, V = y_ZTV.shape
+    return y_ZTV.view(B, Z // B, T, V).transpose(1, 2).clone(memory_format=torch.contiguous_format)
+
+
+def start_state(batch: int, *shape: int, like: Tensor) -> Tensor:
+    """Zeros [batch, *shape] on the device of a weight, in float32 at least: sums over a whole text live in it."""
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    return torch.zeros(batch, *shape, dtype=dtype, device=like.device)
+
+
+# --- what the kinds of gate make of the chunks ------------------------------------------------------------------------
+
+
+def _mixed(cut: _Chunks, gate: Tensor | None, J: int) -> _Mixed:
+    if gate is None:
+        return _ungated(cut)
+    gate = at_least_float32(gate)
+    if gate.dim() == 1:
+        return _constant(cut, gate)
+    return _by_token(cut, gate) if gate.dim() == 3 else _by_feature(cut, gate, J)
+
+
+def _scores(cut: _Chunks) -> Tensor:
+    """Q kᵀ within each chunk [B·H·n,C,C]."""
+    Z, n, C, K = cut.q_ZnCK.shape
+    return torch.bmm(cut.q_ZnCK.view(Z * n, C, K), cut.k_ZnCK.view(Z * n, C, K).transpose(1, 2))
+
+
+def _read(cut: _Chunks, pairs: Tensor) -> Tensor:
+    Z, n, C, V = cut.v_ZnCV.shape
+    return torch.bmm(pairs.view(Z * n, C, C), cut.v_ZnCV.view(Z * n, C, V))
+
+
+def _ungated(cut: _Chunks) -> _Mixed:
+    return _Mixed(_read(cut, _scores(cut).tril()), cut.q_ZnCK, cut.k_ZnCK, None)
+
+
+def _constant(cut: _Chunks, gate_H: Tensor) -> _Mixed:
+    """Tables that all sequences share: distances within a chunk, tokens since its start."""
+    Z, n, C, K = cut.q_ZnCK.shape
+    H = gate_H.shape[0]
+    at_C = torch.arange(C, dtype=gate_H.dtype, device=gate_H.device)
+    apart_CC = (at_C[:, None] - at_C).clamp(min=0)
+    pairs_HCC = (gate_H[:, None, None] * apart_CC).exp().tril()
+    left_n1 = torch.arange(cut.T, 0, -C, dtype=gate_H.dtype, device=gate_H.device)[:, None]
+    since_nC = torch.minimum(at_C + 1, left_n1)  # what fills up the last chunk fades nothing
+    faded_HnC = gate_H[:, None, None] * since_nC
+    end_Hn1 = faded_HnC[..., -1:]
+    by_head = (cut.B, H, n, C)
+    pairs = _scores(cut).view(*by_head, C) * pairs_HCC.unsqueeze(1)
+    q = cut.q_ZnCK.view(*by_head, K) * faded_HnC.exp().unsqueeze(-1)
+    k = cut.k_ZnCK.view(*by_head, K) * (end_Hn1 - faded_HnC).exp().unsqueeze(-1)
+    keep = end_Hn1.exp().view(H, n, 1, 1).unbind(1)
+    return _Mixed(_read(cut, pairs), q.view(Z, n, C, K), k.view(Z, n, C, K), keep)
+
+
+def _by_token(cut: _Chunks, gate_BTH: Tensor) -> _Mixed:
+    Z, n, C, _ = cut.q_ZnCK.shape
+    faded_ZnC1 = chunked(gate_BTH.unsqueeze(-1), C).cumsum(2)
+    end_Zn11 = faded_ZnC1[:, :, -1:]
+    between_ZnCC = (faded_ZnC1 - faded_ZnC1.transpose(2, 3)).masked_fill(_later(C, gate_BTH), -torch.inf)
+    pairs = _scores(cut).view(Z, n, C, C) * between_ZnCC.exp()
+    return _Mixed(
+        _read(cut, pairs),
+        cut.q_ZnCK * faded_ZnC1.exp(),
+        cut.k_ZnCK * (end_Zn11 - faded_ZnC1).exp(),
+        end_Zn11.exp().view(cut.B, Z // cut.B, n, 1, 1).unbind(2),
+    )
+
+
+def _by_feature(cut: _Chunks, gate_BTHK: Tensor, J: int) -> _Mixed:
+    """Sub-chunk i reads the tokens before it, all faded to its start, and its own tokens pair by pair."""
+    Z, n, C, K = cut.q_ZnCK.shape
+    V, m = cut.v_ZnCV.shape[-1], C // J
+    gate_ZnCK = chunked(gate_BTHK, C)
+    faded_ZnCK = gate_ZnCK.cumsum(2)
+    end_Zn1K = faded_ZnCK[:, :, -1:]
+    faded_ZnmJK = faded_ZnCK.view(Z, n, m, J, K)
+    start_Znm1K = faded_ZnmJK[:, :, :, :1] - gate_ZnCK.view(Z, n, m, J, K)[:, :, :, :1]
+
+    not_before_mC1 = torch.ones(C, C, dtype=torch.bool, device=gate_BTHK.device).triu()[::J].unsqueeze(-1)
+    to_start_ZnmCK = (start_Znm1K - faded_ZnCK.unsqueeze(2)).masked_fill(not_before_mC1, -torch.inf).exp()
+    keys_ZnmCK = cut.k_ZnCK.unsqueeze(2) * to_start_ZnmCK
+    queries_ZnmJK = cut.q_ZnCK.view(Z, n, m, J, K) * (faded_ZnmJK - start_Znm1K).exp()
+    earlier = torch.bmm(queries_ZnmJK.view(-1, J, K), keys_ZnmCK.view(-1, C, K).transpose(1, 2))
+    y = _read(cut, earlier)
+
+    between_ZnmJJK = faded_ZnmJK.unsqueeze(4) - faded_ZnmJK.unsqueeze(3)
+    decay_ZnmJJK = between_ZnmJJK.masked_fill(_later(J, gate_BTHK).unsqueeze(-1), -torch.inf).exp()
+    keys_ZnmJJK = cut.k_ZnCK.view(Z, n, m, 1, J, K) * decay_ZnmJJK
+    own = torch.bmm(keys_ZnmJJK.view(-1, J, K), cut.q_ZnCK.view(-1, K, 1))
+    y = torch.baddbmm(y.view(-1, J, V), own.view(-1, J, J), cut.v_ZnCV.view(-1, J, V))
+    return _Mixed(
+        y.view(Z * n, C, V),
+        cut.q_ZnCK * faded_ZnCK.exp(),
+        cut.k_ZnCK * (end_Zn1K - faded_ZnCK).exp(),
+        end_Zn1K.exp().view(cut.B, Z // cut.B, n, K, 1).unbind(2),
+    )
+
+
+def _later(length: int, like: Tensor) -> Tensor:
+    """True where the second token of a pair comes after the first."""
+    return torch.ones(length, length, dtype=torch.bool, device=like.device).triu(1)

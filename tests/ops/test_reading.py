@@ -1,0 +1,52 @@
+"""What is read off a tape whose program has a loop: the chain of dependent operators beside it and through it."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from seqcost.algebra import Bill, sweep, symbol
+from seqcost.formulas.ops.workload import Workload
+from seqcost.formulas.parts.program import Program
+
+
+@dataclass(frozen=True, kw_only=True)
+class Race(Program):
+    """A chain of `beside` operators against one operator a turn of a loop over T tokens."""
+
+    SOURCE = "a test"
+    D: int
+    beside: int
+
+    def params(self):
+        return Bill()
+
+    def program(self, t, x, source):
+        B, T, D = x.shape
+        y = x
+        for _ in range(self.beside):
+            y = t.unary("beside", y, "exp")
+        state, pieces = t.state("start", B, D), t.every(x, T, B, D)
+        for i in t.loop(T):
+            state = t.add("turn", state, pieces[i])
+        return t.add("end", y, t.view(state, B, 1, D))
+
+
+@pytest.mark.parametrize("beside", [1, 2, 3, 4, 7, 12])
+@pytest.mark.parametrize("T", [1, 2, 3, 4, 5, 6, 8, 13, 40, 10**6])
+def test_depth_is_that_of_the_longer_chain(beside, T):
+    assert Race(D=3, beside=beside).depth(Workload(T=T)).total() == max(beside, T) + 1
+
+
+def test_as_a_formula_and_over_a_sweep():
+    race, T = Race(D=3, beside=7), symbol("T")
+    formula = race.depth(Workload(T=T)).total()
+    assert [formula.subs(T, n) for n in (1, 4, 7, 8, 100)] == [8, 8, 8, 9, 101]
+    assert race.depth(Workload(T=sweep([1, 4, 7, 8, 100], exact=True))).total().tolist() == [8, 8, 8, 9, 101]
+    assert race.depth(Workload(T=T)).leading("T") == T
+
+
+def test_the_chain_through_the_loop_is_a_row_of_its_own_where_it_overtakes():
+    lines = {line.name: line.amount for line in Race(D=3, beside=7).depth(Workload(T=40))}
+    assert lines == {"beside": 7, "end": 1, "loop": 33}
+    lines = {line.name: line.amount for line in Race(D=3, beside=1).depth(Workload(T=40))}
+    assert lines == {"turn": 40, "end": 1}
