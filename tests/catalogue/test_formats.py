@@ -14,6 +14,7 @@ COMPILED = (
     "attention-rope", "cross-attention", "block-llama", "block-materialised-post", "rnn", "lstm", "gru", "bert-base",
     "transformer", "encoder-decoder-pre", "ttt-mlp-layer", "window-layer-grouped-rope", "bigbird-layer", "etc-layer",
     "deltanet-layer", "gated-deltanet-layer", "conv-layer-separable", "retro-layer", "vit", "dit",
+    "mamba-layer", "mamba2-layer",
 )  # fmt: skip
 
 
@@ -84,6 +85,7 @@ def forward_and_backward(layer, inputs):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # Dynamo's own
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # Dynamo's of autograd functions
 @pytest.mark.parametrize("variant", [v for v in VARIANTS if v.id in COMPILED], ids=attrgetter("id"))
 def test_compiled_forward_and_backward_equal_the_eager_ones(variant, bench):
     layer = bench.layer(typical(variant), torch.float64)

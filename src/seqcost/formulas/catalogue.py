@@ -23,6 +23,8 @@ from seqcost.formulas.mixers.gla import Gla
 from seqcost.formulas.mixers.gru import Gru
 from seqcost.formulas.mixers.linear_attention import LinearAttention
 from seqcost.formulas.mixers.lstm import Lstm
+from seqcost.formulas.mixers.mamba import Mamba
+from seqcost.formulas.mixers.mamba2 import Mamba2
 from seqcost.formulas.mixers.mingru import MinGru
 from seqcost.formulas.mixers.minlstm import MinLstm
 from seqcost.formulas.mixers.retnet import RetNet
@@ -130,6 +132,14 @@ MIXERS: dict[str, Mixer] = {
     "minlstm": Mixer("minimal LSTM: gates of the input alone, by a scan", "mixers/minlstm", MinLstm, "D"),
     "aaren": Mixer("attention of one learned query, by a scan", "mixers/aaren", Aaren, "DHK", _HEADS),
     "s4d": Mixer("diagonal state space model (S4D), by FFT", "mixers/s4d", S4d, "DN", model={"F": 0}),
+    "mamba": Mixer(
+        "selective state space (S6): every feature has N numbers that decay at rates of their own",
+        "mixers/mamba", Mamba, "DENRC", model={"F": 0},
+    ),
+    "mamba2": Mixer(
+        "selective state space with one decay a head, in matrix products (SSD)",
+        "mixers/mamba2", Mamba2, "DHGNC", {"H": 16}, {"F": 0},
+    ),
     "linear-attention": Mixer(
         "linear attention by feature maps, the Performer's too; causal in three forms, or bidirectional",
         "mixers/linear_attention", LinearAttention, "DHC", _HEADS, {"positions": "sinusoidal"},
@@ -255,6 +265,11 @@ _PRESETS: dict[str, Entry] = {
     "llama-3-70b": Entry("Llama 3, 70.6 B", "preset", "stacks/presets", Transformer, presets.llama_3_70b),
     "llama-3.1-405b": Entry("Llama 3.1, 405.9 B", "preset", "stacks/presets", Transformer, presets.llama_3_1_405b),
     "mistral-7b": Entry("Mistral 0.2, 7.2 B", "preset", "stacks/presets", Transformer, presets.mistral_7b),
+    "mamba-130m": Entry("Mamba, 129 M", "preset", "stacks/presets", LanguageModel, presets.mamba_130m, inner=(Mamba,)),
+    "mamba-370m": Entry("Mamba, 372 M", "preset", "stacks/presets", LanguageModel, presets.mamba_370m, inner=(Mamba,)),
+    "mamba-790m": Entry("Mamba, 793 M", "preset", "stacks/presets", LanguageModel, presets.mamba_790m, inner=(Mamba,)),
+    "mamba-1.4b": Entry("Mamba, 1.37 B", "preset", "stacks/presets", LanguageModel, presets.mamba_1_4b, inner=(Mamba,)),
+    "mamba-2.8b": Entry("Mamba, 2.77 B", "preset", "stacks/presets", LanguageModel, presets.mamba_2_8b, inner=(Mamba,)),
     "transformer-base": Entry(
         "Vaswani et al. 2017, base", "preset", "stacks/presets", EncoderDecoder, presets.transformer_base
     ),

@@ -22,6 +22,8 @@ from seqcost.layers.mixers.gla import Gla as Gla
 from seqcost.layers.mixers.gru import Gru as Gru
 from seqcost.layers.mixers.linear_attention import LinearAttention as LinearAttention
 from seqcost.layers.mixers.lstm import Lstm as Lstm
+from seqcost.layers.mixers.mamba import Mamba as Mamba
+from seqcost.layers.mixers.mamba2 import Mamba2 as Mamba2
 from seqcost.layers.mixers.mingru import MinGru as MinGru
 from seqcost.layers.mixers.minlstm import MinLstm as MinLstm
 from seqcost.layers.mixers.retnet import RetNet as RetNet
@@ -64,6 +66,8 @@ __all__ = [
     "LearnedPositions",
     "LinearAttention",
     "Lstm",
+    "Mamba",
+    "Mamba2",
     "MinGru",
     "MinLstm",
     "Norm",

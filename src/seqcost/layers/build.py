@@ -15,6 +15,8 @@ from seqcost.formulas.mixers import (
     gru,
     linear_attention,
     lstm,
+    mamba,
+    mamba2,
     mingru,
     minlstm,
     retnet,
@@ -43,6 +45,8 @@ from seqcost.layers.mixers.gla import Gla
 from seqcost.layers.mixers.gru import Gru
 from seqcost.layers.mixers.linear_attention import LinearAttention
 from seqcost.layers.mixers.lstm import Lstm
+from seqcost.layers.mixers.mamba import Mamba
+from seqcost.layers.mixers.mamba2 import Mamba2
 from seqcost.layers.mixers.mingru import MinGru
 from seqcost.layers.mixers.minlstm import MinLstm
 from seqcost.layers.mixers.retnet import RetNet
@@ -86,6 +90,8 @@ TWINS: dict[type[Component], type[Any]] = {
     minlstm.MinLstm: MinLstm,
     aaren.Aaren: Aaren,
     s4d.S4d: S4d,
+    mamba.Mamba: Mamba,
+    mamba2.Mamba2: Mamba2,
     linear_attention.LinearAttention: LinearAttention,
     supra.Supra: Supra,
     retnet.RetNet: RetNet,
