@@ -22,6 +22,7 @@ from seqcost.formulas.mixers.gated_deltanet import GatedDeltaNet
 from seqcost.formulas.mixers.gla import Gla
 from seqcost.formulas.mixers.gru import Gru
 from seqcost.formulas.mixers.linear_attention import LinearAttention
+from seqcost.formulas.mixers.lsh import LshAttention
 from seqcost.formulas.mixers.lstm import Lstm
 from seqcost.formulas.mixers.mamba import Mamba
 from seqcost.formulas.mixers.mamba2 import Mamba2
@@ -113,6 +114,10 @@ MIXERS: dict[str, Mixer] = {
     "rnn": Mixer("Elman's recurrent layer (tanh)", "mixers/rnn", Rnn, "DN", model=None),
     "lstm": Mixer("long short-term memory layer", "mixers/lstm", Lstm, "DN", model=None),
     "gru": Mixer("gated recurrent unit layer", "mixers/gru", Gru, "DN", model=None),
+    "lsh": Mixer(
+        "LSH attention: hashing finds the keys that a query attends to",
+        "mixers/lsh", LshAttention, "DHREC", _HEADS, {"positions": "sinusoidal"},
+    ),
     "ttt-linear": Mixer(
         "test-time training: a linear model per head learns while it reads",
         "mixers/ttt_linear", TttLinear, "DHKC", _HEADS,
@@ -248,6 +253,11 @@ _MODELS: dict[str, Entry] = {
     "classifier": Entry(
         "classifier of whole sequences: encoder, mean over the tokens, classes",
         "model", "stacks/classifier", Classifier, classifier, "UDLH", inner=(Attention, LanguageModel),
+    ),
+    "reformer": Entry(
+        "Reformer: LSH attention in reversible layers",
+        "model", "mixers/lsh", LanguageModel, partial(language_model, "lsh", reversible=True, tied=False),
+        "UDLHREC", "lsh-layer", (LshAttention,),
     ),
     **{name: _model(name) for name, mixer in MIXERS.items() if mixer.model is not None},
 }  # fmt: skip
