@@ -17,6 +17,8 @@ COMPILED = (
     "transformer", "encoder-decoder-pre", "ttt-mlp-layer", "window-layer-grouped-rope", "bigbird-layer", "etc-layer",
     "deltanet-layer", "gated-deltanet-layer", "conv-layer-separable", "retro-layer", "vit", "dit", "mamba-layer",
     "mamba2-layer", "lsh-layer", "reformer",
+    "deltanet-layer", "gated-deltanet-layer", "conv-layer-separable", "retro-layer", "vit", "dit",
+    "mamba-layer", "mamba2-layer", "lsh-layer", "reformer",
 )  # fmt: skip
 
 
