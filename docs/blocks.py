@@ -7,6 +7,7 @@ import command_blocks as command
 import demo
 import formula_blocks as formula
 import house_blocks as house
+import zoo_blocks as of_all
 
 BLOCKS: dict[str, Callable[..., str]] = {
     "equations": formula.equations,
@@ -16,6 +17,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "totals": formula.totals,
     "lines": formula.lines,
     "equal-at": formula.equal_at,
+    "pairs": formula.pairs,
     "break-even": formula.break_even,
     "pointwise": formula.pointwise_weights,
     "catalogue": formula.catalogue,
@@ -34,4 +36,6 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "contracts": house.contracts,
     "benchmark": house.table_of,
     "checks-of-others": checks.others,
+    "zoo": of_all.zoo,
+    "tay": of_all.tay,
 }

@@ -92,6 +92,18 @@ def equal_at(name: str, few: str, many: str) -> str:
     return f"With the defaults {parts}: equal at T = {size_to_text(length)}."
 
 
+def pairs(name: str, *assignments: str) -> str:
+    """Query-key pairs of a sparse pattern over the length, a head and a sequence: all, seen, multiplied."""
+    config: Any = seqcost.configure(name, **dict(map(parse_assignment, assignments)))
+    rows = []
+    for T in (256, 1024, 4096, 16384, 65536):
+        seen, multiplied = config.pairs(T), config.executed_pairs(T)
+        share, waste = f"{seen / T**2:.1%}", f"{multiplied / seen:.2f}"
+        rows.append((f"{T:,}", f"{T**2:,}", f"{seen:,}", share, f"{multiplied:,}", waste))
+    headings = ("T", "all pairs", "seen", "of all", "multiplied", "multiplied / seen")
+    return Table.of("", headings, rows).to_markdown()
+
+
 def break_even(costly: str, cheap: str, farthest: str = "65536") -> str:
     """From which length on one layer's contractions cost more than another's, with the defaults of both."""
     run = seqcost.Workload(T=seqcost.sweep(range(1, int(farthest) + 1)))

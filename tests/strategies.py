@@ -126,6 +126,10 @@ def _model(**how: bool) -> Sizes:
     return lambda pick: {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), **_block(**how)(pick)}
 
 
+def _with(inner: Sizes, **more: Sequence[int]) -> Sizes:
+    return lambda pick: inner(pick) | {letter: pick(sizes) for letter, sizes in more.items()}
+
+
 def _classes() -> Sizes:
     return lambda pick: {"classes": pick((2, 5)), **_model()(pick)}
 
@@ -175,11 +179,77 @@ def _recurrent(*, widths_differ: bool = False) -> Sizes:
     return lambda pick: {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), **_cell(widths_differ=widths_differ)(pick)}
 
 
+def _learner(*, hidden: bool = False, free: bool = False, model: bool = False) -> Sizes:
+    """Heads of even width (RoPE), two at least of a width that a norm does not make ±1; C that 4 and 3 tokens fill."""
+
+    def sizes(pick: Pick) -> dict[str, Any]:
+        H, K = pick((1, 2, 3)), pick((4, 6, 8))
+        out = {"D": H * K, "H": H, "C": pick((3, 4, 5))}
+        if free:
+            out |= {"D": pick((5, 10)), "K": K}
+        if hidden:
+            out["N"] = pick((5, 7, 16))
+        if model:
+            out |= {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), "F": pick((1, 7, 24))}
+        return out
+
+
+def _delta(*, model: bool = False, widths_differ: bool = False) -> Sizes:
+    """Chunks shorter than most lengths; widths of 1 would leave out sums over them."""
+
+    def sizes(pick: Pick) -> dict[str, Any]:
+        H = pick((1, 2, 3))
+        out = {"H": H, "C": pick((2, 4, 16))}
+        if widths_differ:
+            out |= {"D": pick((2, 7, 16)), "K": pick((2, 3, 5)), "V": pick((2, 4, 7)), "k": pick((1, 2, 4))}
+        else:
+            out["D"] = H * pick((3, 16, 6) if model else (2, 4, 6))  # norms of narrow heads magnify bfloat16's rounding
+        return out | ({"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), "F": pick((1, 7, 24))} if model else {})
+
+
+def _conv(*, odd: bool = False, model: bool = False) -> Sizes:
+    def sizes(pick: Pick) -> dict[str, Any]:
+        out = {"D": pick((2, 5, 16)), "W": pick((3, 5)) if odd else pick((2, 3, 4)), "dilation": pick((2, 3))}
+        return {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), "F": pick((2, 7, 24)), **out} if model else out
+
+    return sizes
+
+
+def _retro(*, model: bool = False) -> Sizes:
+    def sizes(pick: Pick) -> dict[str, Any]:
+        H, K = pick((2, 3)), pick((2, 4))
+        out = {"H": H, "D": H * K, "K": K, "C": pick((2, 3, 5)), "J": pick((1, 2)), "R": pick((1, 2, 3))}
+        return {"U": pick((2, 11, 40)), "L": 2 * pick((1, 2)), "F": pick((2, 7, 24)), **out} if model else out
+
+    return sizes
+
+
+def _image(*, classes: bool = True) -> Sizes:
+    def sizes(pick: Pick) -> dict[str, Any]:
+        out = {**_block()(pick), "L": pick((1, 2, 3)), "patch": pick((2, 3)), "channels": pick((2, 3))}
+        return out | {"classes": pick((2, 5))} if classes else out
+
+    return sizes
+
+
+def _latent(pick: Pick) -> dict[str, Any]:
+    H = pick((1, 2, 3))
+    sizes = {"patch": pick((2, 3)), "channels": pick((2, 3)), "outputs": pick((2, 4)), "classes": pick((2, 5))}
+    return {"D": 4 * H * pick((1, 2)), "L": pick((1, 2, 3)), "H": H, "F": pick((2, 7, 24)), **sizes}
+
+
 def _width(*letters: str) -> Sizes:
     return lambda pick: {letter: pick(AWKWARD) for letter in letters}
 
 
+def _scanned(**letters: tuple[int, ...]) -> Sizes:
+    return lambda pick: {"D": pick((2, 5, 12)), **{letter: pick(sizes) for letter, sizes in letters.items()}}
+
+
+_SCANNED_MODEL = {"U": (2, 11, 40), "L": (1, 2, 3)}
 _BLOCK = "transformer-block"
+_IN_BLOCKS = {"W": (3, 4, 7), "C": (2, 3, 5)}
+_ETC = {"W": (3, 4, 7), "N": (2, 3, 5), "R": (2, 1, 3)}
 _LEARNED = ("bert-base", "bert-large", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "gpt3-175b")
 _GROUPED = ("llama-3-8b", "llama-3-70b", "llama-3.1-405b", "mistral-7b")
 
@@ -211,6 +281,35 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("lstm-layer-widths-differ", "lstm-layer", _cell(widths_differ=True)),
     Variant("gru-layer", "gru-layer", _cell()),
     Variant("gru-layer-widths-differ", "gru-layer", _cell(widths_differ=True)),
+    Variant("ttt-linear-layer", "ttt-linear-layer", _learner()),
+    Variant("ttt-linear-gate-free-head-width", "ttt-linear-layer", _learner(free=True), {"gate": True}),
+    Variant("ttt-linear", "ttt-linear", _learner(model=True)),
+    Variant("ttt-mlp-layer", "ttt-mlp-layer", _learner()),
+    Variant("ttt-mlp-gate-hidden-width", "ttt-mlp-layer", _learner(hidden=True), {"gate": True}),
+    Variant("ttt-mlp", "ttt-mlp", _learner(model=True)),
+    Variant("deltanet-layer", "deltanet-layer", _delta()),
+    Variant("deltanet-layer-widths-differ", "deltanet-layer", _delta(widths_differ=True)),
+    Variant("gated-deltanet-layer", "gated-deltanet-layer", _delta()),
+    Variant("gated-deltanet-layer-widths-differ", "gated-deltanet-layer", _delta(widths_differ=True)),
+    *(
+        variant
+        for name in ("mingru", "minlstm")
+        for variant in (
+            Variant(f"{name}-layer", f"{name}-layer", _scanned(), {"C": 4}),
+            Variant(
+                f"{name}-layer-widths-differ",
+                f"{name}-layer",
+                _scanned(N=(1, 5, 24)),
+                {"C": 4, "project": True, "bias": True},
+            ),
+            Variant(name, name, _scanned(**_SCANNED_MODEL, F=(7, 24)), {"C": 4}),
+        )
+    ),
+    Variant("aaren-layer", "aaren-layer", _heads(), {"C": 4}),
+    Variant("aaren-layer-free-head-width", "aaren-layer", _heads(free=True), {"C": 3, "bias": False}),
+    Variant("aaren", "aaren", _model(), {"C": 4}),
+    Variant("s4d-layer", "s4d-layer", _scanned(N=(2, 4, 8)), {"C": 4}),
+    Variant("s4d", "s4d", _scanned(**_SCANNED_MODEL, N=(4, 8)), {"C": 4}),
     Variant("linear-attention-layer", "linear-attention-layer", _heads(), {"C": 4}),
     Variant("linear-attention-parallel", "linear-attention-layer", _heads(), {"form": "parallel"}),
     Variant("linear-attention-recurrent", "linear-attention-layer", _heads(), {"form": "recurrent"}),
@@ -237,6 +336,11 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("retnet", "retnet", _model(), {"C": 4}),
     Variant("gla-layer", "gla-layer", _gated_heads, {"C": 4, "J": 2}),
     Variant("gla", "gla", _gated_model, {"C": 4, "J": 4}),
+    Variant("conv-layer", "conv-layer", _conv()),
+    Variant("conv-layer-depthwise", "conv-layer", _conv(), {"kind": "depthwise", "bias": False}),
+    Variant("conv-layer-separable", "conv-layer", _conv(), {"kind": "separable"}),
+    Variant("conv-layer-centred", "conv-layer", _conv(odd=True), {"causal": False}),
+    Variant("retro-layer", "retro-layer", _retro()),
     Variant("feed-forward-gelu", "feed-forward", _width("D", "F")),
     Variant("feed-forward-gelu-tanh", "feed-forward", _width("D", "F"), {"activation": "gelu-tanh"}),
     Variant("feed-forward-relu-unbiased", "feed-forward", _width("D", "F"), {"activation": "relu", "bias": False}),
@@ -255,6 +359,23 @@ VARIANTS: tuple[Variant, ...] = (
         {"norm": "rms", "activation": "swiglu", "rope": True, "bias": False},
     ),
     Variant("block-materialised-post", _BLOCK, _block(), {"order": "post", "implementation": "materialised"}),
+    Variant("window-layer", "window-layer", _with(_heads(), W=(2, 4, 7))),
+    Variant("window-layer-grouped-rope", "window-layer", _with(_heads(grouped=True), **_IN_BLOCKS), {"rope": True}),
+    Variant("window-layer-symmetric", "window-layer", _with(_heads(), W=(3, 4, 7)), {"causal": False}),
+    Variant("window-layer-dilated", "window-layer", _with(_heads(), **_IN_BLOCKS), {"dilation": 2, "bias": False}),
+    Variant(
+        "window-layer-symmetric-dilated",
+        "window-layer",
+        _with(_heads(grouped=True), **_IN_BLOCKS),
+        {"causal": False, "dilation": 3},
+    ),
+    Variant("bigbird-layer", "bigbird-layer", _with(_heads(), C=(2, 3, 4), R=(1, 2, 3))),
+    Variant("bigbird-layer-unbiased", "bigbird-layer", _with(_heads(free=True), C=(2, 3), R=(2, 3)), {"bias": False}),
+    Variant("etc-layer", "etc-layer", _with(_heads(), **_ETC)),
+    Variant("etc-layer-unbiased", "etc-layer", _with(_heads(free=True), **_ETC, C=(2, 3, 5)), {"bias": False}),
+    Variant("window", "window", _with(_model(), W=(2, 4, 7))),
+    Variant("bigbird", "bigbird", _with(_model(), C=(2, 3, 4), R=(1, 2, 3))),
+    Variant("etc", "etc", _with(_model(), **_ETC)),
     Variant("transformer", "transformer", _model()),
     Variant("transformer-no-positions", "transformer", _model(free=True), {"positions": "none", "tied": False}),
     Variant("transformer-sinusoidal", "transformer", _model(), {"positions": "sinusoidal", "head_bias": True}),
@@ -264,12 +385,21 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("classifier-last-causal", "classifier", _classes(), {"pool": "last", "causal": True, "M": 128}),
     Variant("encoder-decoder-pre", "encoder-decoder", _model()),
     Variant("encoder-decoder-materialised", "encoder-decoder", _model(), {"implementation": "materialised"}),
+    Variant("deltanet", "deltanet", _delta(model=True)),
+    Variant("gated-deltanet", "gated-deltanet", _delta(model=True)),
     Variant("rnn", "rnn", _recurrent()),
     Variant("rnn-untied", "rnn", _recurrent(widths_differ=True), {"tied": False}),
     Variant("lstm", "lstm", _recurrent()),
     Variant("lstm-untied", "lstm", _recurrent(widths_differ=True), {"tied": False, "head_bias": True}),
     Variant("gru", "gru", _recurrent()),
+    Variant("vit", "vit", _image(), {"M": 324}),
+    Variant("vit-features", "vit", _image(classes=False), {"M": 324, "head": "none"}),
+    Variant("dit", "dit", _latent, {"M": 324}),
+    Variant("retro", "retro", _retro(model=True)),
+    Variant("conv", "conv", _conv(model=True)),
     *(Variant(name, name, _learned) for name in _LEARNED),
+    *(Variant(name, name, _image(), {"M": 324}) for name in ("vit-base-16", "vit-large-16", "vit-huge-14")),
+    Variant("dit-xl-2", "dit-xl-2", _latent, {"M": 324}),
     Variant("llama-2-7b", "llama-2-7b", _model()),
     *(Variant(name, name, _model(grouped=True)) for name in _GROUPED),
     Variant("transformer-base", "transformer-base", _model()),

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from seqcost.questions.compare import compare as compare
     from seqcost.questions.count import count as count
     from seqcost.questions.explain import explain as explain
+    from seqcost.trace import register_operator as register_operator
+    from seqcost.trace import watch as watch
 
 __version__ = "0.1.0"
 
@@ -34,15 +36,20 @@ __all__ = [
     "configure",
     "count",
     "explain",
+    "register_operator",
     "sweep",
+    "watch",
 ]
 
+_TRACE = ("register_operator", "watch")
 _QUESTIONS = ("check", "compare", "count", "explain")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _QUESTIONS:
-        raise AttributeError(f"module 'seqcost' has no attribute {name!r}")
     import importlib
 
+    if name in _TRACE:
+        return getattr(importlib.import_module("seqcost.trace"), name)
+    if name not in _QUESTIONS:
+        raise AttributeError(f"module 'seqcost' has no attribute {name!r}")
     return getattr(importlib.import_module(f"seqcost.questions.{name}"), name)

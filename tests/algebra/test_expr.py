@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqcost.algebra import Bill, Kind, Line, ceil_div, maximum, minimum, sweep, symbol, symbols, where
-from seqcost.algebra.expr import check_size, halve, is_array, is_symbolic
+from seqcost.algebra.expr import ceil_log2, check_size, halve, is_array, is_symbolic
 from seqcost.errors import BadSize
 
 POINTS = st.lists(st.fixed_dictionaries(dict.fromkeys("BTD", strategies.HUGE)), min_size=1, max_size=4)
@@ -126,3 +126,14 @@ def test_sweep_takes_lists_ranges_and_integer_arrays():
     assert sweep(np.arange(3)).dtype == np.float64
     assert sweep([2**80], exact=True).tolist() == [2**80]
     assert sweep(np.arange(3), exact=True).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("T", [1, 2, 3, 4, 5, 1000, 1024, 1025, 2**50, 2**50 + 1])
+def test_levels_of_a_tree_in_every_reading(T):
+    levels = ceil_log2(T)
+    assert 2**levels >= T > 2**levels / 2
+    assert ceil_log2(symbol("T")).subs(symbol("T"), T) == levels
+    exact = ceil_log2(sweep([T, 7], exact=True))
+    assert exact.tolist() == [levels, 3]
+    assert type(exact[0]) is int
+    assert ceil_log2(sweep([T, 7])).tolist() == [levels, 3]

@@ -5,7 +5,8 @@ from fractions import Fraction
 
 import pytest
 
-from seqcost.algebra import Bill, Kind, Line, sweep, symbols
+from seqcost.algebra import Bill, Kind, Line, ceil_div, sweep, symbols
+from seqcost.algebra.expr import ceil_log2
 from seqcost.algebra.rendering import formula_to_text, plain, scaled, seconds, size_to_text
 
 B, D, H, T = symbols("BDHT").values()
@@ -95,6 +96,7 @@ def test_formulas_are_written_highest_powers_first_and_factored_where_shorter():
         "4·B·D·T·(6·D + T)",
     }
     assert formula_to_text(T**5 - T) == "T^5 - T"
+    assert formula_to_text(T * ceil_log2(T)) == "T·⌈log₂ T⌉"
     assert formula_to_text((B + D) * (H + T) * (B + T)) == "(B + D)·(B + T)·(H + T)"
 
 
@@ -150,3 +152,9 @@ def test_dict_of_formulas_and_sweeps():
 
 def test_plain_leaves_ints_alone():
     assert [plain(3), plain(Fraction(4, 2)), plain(Fraction(1, 2)), plain(T + 1)] == [3, 2, "1/2", "T + 1"]
+
+
+def test_rounding_up_is_written_with_brackets():
+    C = symbols("C")["C"]
+    assert formula_to_text(B * C * ceil_div(T, C)) == "B·C·⌈T/C⌉"
+    assert formula_to_text(ceil_div(ceil_div(T, C) * (T + 1), C)) == "⌈T·⌈T/C⌉/C + ⌈T/C⌉/C⌉"

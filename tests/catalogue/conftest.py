@@ -31,7 +31,8 @@ class Bench:
     @staticmethod
     def workload(inputs: tuple[Tensor, ...], dtype: torch.dtype = torch.float32) -> Workload:
         B, T = inputs[0].shape[:2]
-        return Workload(B=B, T=T, S=inputs[1].shape[1] if len(inputs) > 1 else 0, itemsize=dtype.itemsize)
+        S = inputs[1].shape[1] if len(inputs) > 1 and inputs[1].dim() > 1 else 0  # a time or a label is no source
+        return Workload(B=B, T=T, S=S, itemsize=dtype.itemsize)
 
     @staticmethod
     def in_pieces(layer: Layer, inputs: tuple[Tensor, ...], pieces: list[int]) -> Tensor:

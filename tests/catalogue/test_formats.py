@@ -12,7 +12,8 @@ every_kind = pytest.mark.parametrize("variant", KINDS, ids=attrgetter("id"))
 # One variant for each piece of code that a compiler sees.
 COMPILED = (
     "attention-rope", "cross-attention", "block-llama", "block-materialised-post", "rnn", "lstm", "gru", "bert-base",
-    "transformer", "encoder-decoder-pre",
+    "transformer", "encoder-decoder-pre", "ttt-mlp-layer", "window-layer-grouped-rope", "bigbird-layer", "etc-layer",
+    "deltanet-layer", "gated-deltanet-layer",
 )  # fmt: skip
 
 

@@ -31,8 +31,9 @@ def test_a_token_sees_the_past_and_not_the_future(variant, bench):
     past, future = torch.autograd.grad(y[:, 4].square().sum(), tokens)[0].tensor_split([5], dim=1)
     assert past[:, 4].abs().min() >= 0
     assert past.abs().max() > 0
-    assert bool(future.abs().max() > 0) == mixes_freely(config)
-    sees_back = not variant.name.startswith(("feed-forward", "norm", "cross"))
+    # An FFT mixes all positions, within rounding: what it must not do is bring a later one in.
+    assert bool(future.abs().max() > 1e-14 * past.abs().max()) == mixes_freely(config)
+    sees_back = not variant.name.startswith(("feed-forward", "norm", "cross", "retro-layer"))
     assert bool(past[:, :4].abs().max() > 0) == sees_back
 
 
@@ -55,7 +56,7 @@ def test_right_padding_changes_nothing_before_it(variant, bench):
     keep[:, 5:] = False
 
     def before(y):
-        return y[:, :5] if y.dim() == 3 else y  # a pooled vector has no tokens
+        return y[:, : alone.shape[1]] if y.dim() == 3 else y  # a pooled vector has no tokens
 
     with torch.no_grad():
         alone = layer(valid, *source)

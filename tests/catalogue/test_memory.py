@@ -61,7 +61,10 @@ def test_parameters_line_by_line(variant, data, bench):
     config = data.draw(drawn_config(variant))
     layer = bench.layer(config)
     assert sum(weight.numel() for weight in layer.parameters()) == config.params().total()
-    expected = {line.name: line.amount for line in config.params()}
+    expected = {}
+    for line in config.params():  # the mixers of a hybrid are numbered
+        name = ".".join(part for part in line.name.split(".") if not part.isdigit())
+        expected[name] = expected.get(name, 0) + line.amount
     if "shared" in expected:  # one table, reported by torch under the first of its names
         expected.pop("shared")
         expected.pop("decoder.embedding.table")

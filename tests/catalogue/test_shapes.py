@@ -20,10 +20,10 @@ def test_features_of_a_wrong_shape(variant, case, bench):
     config = typical(variant)
     layer = bench.layer(config)
     _, *source = bench.inputs(layer, 2, 5, 3)
-    x = {"wrong-width": torch.randn(2, 5, config.D + 1), "two-axes": torch.randn(5, config.D)}.get(
-        case, torch.randn(1, 2, 5, config.D)
-    )
-    sentence = rf"input of shape \({', '.join(map(str, x.shape))}\) was given; \[batch, tokens, {config.D}\] is allowed"
+    width = config.width_in
+    shapes = {"wrong-width": (2, 5, width + 1), "two-axes": (5, width), "four-axes": (1, 7, 5, width)}
+    x = torch.randn(shapes[case])
+    sentence = rf"input of shape \({', '.join(map(str, x.shape))}\) was given; \[batch, tokens, {width}\] is allowed"
     with pytest.raises(BadSize, match=sentence):
         layer(x, *source)
     if config.decodes:

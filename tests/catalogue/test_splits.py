@@ -18,7 +18,7 @@ EXACT = 1e-10
 
 def gradient_error(ours, theirs):
     """Against the largest gradient of all: some are 0 but for rounding, such as that of a key's bias."""
-    scale = max(float(g.abs().max()) for g in theirs)
+    scale = max(float(g.abs().max()) for g in theirs) or 1.0
     return max(float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=True)) / scale
 
 

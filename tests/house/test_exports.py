@@ -8,7 +8,9 @@ import pytest
 from seqcost.layers.build import TWINS
 
 EXPORTS = {
-    "seqcost": "Bill SeqcostError Workload __version__ compare configure count explain sweep",
+    "seqcost": (
+        "Bill SeqcostError Workload __version__ check compare configure count explain register_operator sweep watch"
+    ),
     "seqcost.algebra": (
         "Bill Kind Line Polynomial Samples Size ceil_div fit leading_term lift maximum minimum sweep symbol symbols "
         "where"
@@ -23,8 +25,8 @@ EXPORTS = {
         "Environment Interval Job PHASES Run STATUSES Store default_path median_interval merge this_environment"
     ),
     "seqcost.trace": (
-        "Coverage PHASES Phase Program Target Trace Uncounted forget_operator load register_operator symbolic_totals "
-        "trace"
+        "Coverage PHASES Phase Program Target Trace Uncounted Watched forget_operator load register_operator "
+        "symbolic_totals trace watch"
     ),
 }
 

@@ -24,7 +24,7 @@ def wrong(module, **options):
 
 @pytest.mark.parametrize("name", MIXERS)
 def test_every_mixer_of_ours_is_sound(name):
-    fields = {letter for letter in configure(f"{name}-layer").sizes()}
+    fields = set(configure(f"{name}-layer").sizes())
     sizes = {letter: size for letter, size in SMALL.items() if letter in fields}
     found = seqcost.check(f"{name}-layer", sizes=sizes)
     assert found.sound, [row for row in found.rows if row.verdict in ("fails", "raises")]

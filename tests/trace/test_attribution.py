@@ -58,6 +58,24 @@ def test_saved_bytes_are_the_distinct_storages_that_autograd_keeps():
     assert amounts == {"0": rows * 16, "1": rows * 32}  # the input, and relu's result, which is the next one's input
 
 
+class Discards(nn.Module):
+    """Makes a result that no one takes: what its gradient would need dies with it, and its memory is used anew."""
+
+    def forward(self, x):
+        y = x.exp()
+        z = y.sin() * y
+        del y, z
+        for _ in range(20):
+            x = x.sigmoid()
+        return x
+
+
+def test_what_a_discarded_result_would_have_needed_hides_nothing_kept_later():
+    x = torch.randn(2, 5, 16, requires_grad=True)
+    result = trace(Target.of_module(Discards(), x), phase="train", B=2, T=5, lengths=())
+    assert result.saved.total() == (2 + 20) * x.nbytes
+
+
 def test_the_forward_phase_tells_what_gradients_would_keep():
     forward, train = (trace(Target.of_module(Block()), phase=p, B=2, T=10).saved for p in ("forward", "train"))
     assert forward.total() == train.total() == 4 * 20 * (16 + 32)

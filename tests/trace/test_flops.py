@@ -130,6 +130,25 @@ def test_lstm_backward_is_twice_its_forward():
     assert contractions(module, x, "train") == 3 * 8 * B * T * 48 * (D + 48)
 
 
+@pytest.mark.parametrize("left", [True, False])
+@pytest.mark.parametrize("needs_system", [True, False])
+def test_a_triangular_system_is_n_squared_a_right_side(left, needs_system):
+    # LAPACK Working Note 41, appendix: DTRSM m n² with a system of n on the right of m rows. Backward: the transposed
+    # system, and a full product for the gradient of the system itself.
+    n, sides, batch = 5, 7, 3
+
+    class Solve(nn.Module):
+        def forward(self, a, b):
+            a = a if needs_system else a.detach()
+            return torch.linalg.solve_triangular(a, b, upper=False, left=left, unitriangular=True)
+
+    a = torch.randn(batch, n, n, requires_grad=True)
+    b = torch.randn(batch, *((n, sides) if left else (sides, n)), requires_grad=True)
+    solve = batch * n * n * sides
+    assert contractions(Solve(), (a, b)) == solve
+    assert contractions(Solve(), (a, b), "train") == 2 * solve + (2 * solve if needs_system else 0)
+
+
 def counted_by_torch(module, inputs, phase):
     """PyTorch's counter where it counts: attention spelled out, train mode."""
     module.train(phase == "train")

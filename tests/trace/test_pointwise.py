@@ -43,6 +43,10 @@ def operations(module, phase="forward"):
         (lambda x: x.cumsum(1), N),
         (lambda x: x.sort(-1)[0], N * math.ceil(math.log2(D))),
         (lambda x: x.masked_fill(x.isnan(), 0.0), N),  # the comparison; the mask is free
+        (lambda x: torch.view_as_complex(x.view(2, 10, -1, 2)) * 1j, 6 * N // 2),  # four products, two sums
+        (lambda x: torch.view_as_complex(x.view(2, 10, -1, 2)) + 1j, 2 * N // 2),
+        (lambda x: 0.5 * torch.view_as_complex(x.view(2, 10, -1, 2)), 2 * N // 2),
+        (lambda x: torch.view_as_complex(x.view(2, 10, -1, 2)).sum(-1), 2 * N // 2),
         (lambda x: torch.cat((x, x)), 0),
         (lambda x: x.to(torch.float64), 0),
         (lambda x: x.transpose(0, 1).contiguous(), 0),
@@ -50,7 +54,8 @@ def operations(module, phase="forward"):
     ],
     ids=[
         "silu", "gelu", "gelu-tanh", "softmax", "log-softmax", "exp", "add", "sum", "cumsum", "sort", "mask",
-        "concatenation", "cast", "copy", "noise",
+        "complex-product", "complex-sum", "complex-times-real", "complex-reduction", "concatenation", "cast",
+        "copy", "noise",
     ],
 )  # fmt: skip
 def test_forward_operations(function, expected):
@@ -65,6 +70,7 @@ def test_forward_operations(function, expected):
         (nn.ReLU(), "threshold_backward", pointwise.RELU_BACKWARD),
         (nn.Tanh(), "tanh_backward", pointwise.TANH_BACKWARD),
         (nn.Sigmoid(), "sigmoid_backward", pointwise.SIGMOID_BACKWARD),
+        (nn.Softplus(), "softplus_backward", 1),
         (nn.ELU(), "elu_backward", 1),
         (nn.LogSigmoid(), "log_sigmoid_backward", 1),
         (nn.Softmax(-1), "_softmax_backward_data", pointwise.SOFTMAX_BACKWARD),
@@ -85,6 +91,7 @@ def test_forward_operations(function, expected):
         "relu",
         "tanh",
         "sigmoid",
+        "softplus",
         "elu",
         "log-sigmoid",
         "softmax",
@@ -95,6 +102,11 @@ def test_forward_operations(function, expected):
 def test_backward_operations(module, line, expected):
     (found,) = operations(module, "train").select(f"backward.{line}")
     assert (found.amount, found.kind) == (expected * N, Kind.POINTWISE)
+
+
+def test_gradients_of_windows_that_overlap_are_added():
+    (found,) = operations(Apply(lambda x: x.unfold(1, 4, 2)), "train").select("backward.unfold_backward")
+    assert (found.amount, found.kind) == (2 * 4 * 4 * D, Kind.POINTWISE)  # four windows of four tokens
 
 
 def test_a_bias_is_pointwise_beside_its_product():

@@ -1,7 +1,7 @@
 """Size expressions: one reading for exact ints, NumPy sweeps and SymPy formulas.
 
 A formula is a plain function of sizes that never asks what a size is. `+ - * **` work on all three readings by
-themselves; this page holds the few operations that do not: `ceil_div`, `maximum`, `minimum`, `where`.
+themselves; this page holds the few operations that do not: `ceil_div`, `ceil_log2`, `maximum`, `minimum`, `where`.
 A size is an `int`, a `fractions.Fraction`, a float64 or object NumPy array, or a SymPy expression.
 
 SymPy is imported only when a symbol is asked for. int64 arrays are refused: they wrap silently (3.0e20 becomes
@@ -95,6 +95,21 @@ def ceil_div(a: Size, b: Size) -> Size:
 
         return sympy.ceiling(sympy.sympify(a) / b)
     return -(-a // b)
+
+
+def ceil_log2(a: Size) -> Size:
+    """⌈log₂ a⌉ for a ≥ 1, exact for ints: the levels of a tree over a leaves."""
+    if is_symbolic(a):
+        import sympy
+
+        return sympy.ceiling(sympy.log(a, 2))
+    if is_array(a):
+        import numpy as np
+
+        if a.dtype == object:
+            return np.frompyfunc(ceil_log2, 1, 1)(a)
+        return np.frexp(a - 1)[1].astype(np.float64)  # a logarithm would round 2^50 + 1 down
+    return (a - 1).bit_length()
 
 
 def maximum(a: Size, b: Size) -> Size:

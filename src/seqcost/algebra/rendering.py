@@ -4,6 +4,7 @@ Inside the program bytes are bytes and seconds seconds; GiB, GFLOP and ms are ma
 """
 
 import html
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -72,10 +73,28 @@ def formula_to_text(amount: Any) -> str:
     expression = sympy.expand(amount)
     if len(str(expression)) > len(str(sympy.factor(amount))) * 1.5:
         expression = sympy.factor(amount)
-    text = str(sympy.sstr(expression, order="grlex"))
+    text = _brackets(sympy.sstr(expression, order="grlex"))
     for power, sign in (("**2", "²"), ("**3", "³"), ("**4", "⁴")):
         text = text.replace(power, sign)
+    text = re.sub(r"log\((\w+)\)/log\(2\)", r"log₂ \1", text)
     return text.replace("**", "^").replace("*", "·")
+
+
+_BRACKETS = {"ceiling": ("⌈", "⌉"), "floor": ("⌊", "⌋")}
+
+
+def _brackets(text: str) -> str:
+    """`ceiling(T/C)` → `⌈T/C⌉`, inner ones too."""
+    for word, (left, right) in _BRACKETS.items():
+        while (start := text.rfind(f"{word}(")) >= 0:
+            opened = start + len(word)
+            end, depth = opened, 0
+            for end in range(opened, len(text)):
+                depth += {"(": 1, ")": -1}.get(text[end], 0)
+                if depth == 0:
+                    break
+            text = f"{text[:start]}{left}{text[opened + 1 : end]}{right}{text[end + 1 :]}"
+    return text
 
 
 def formula_to_latex(amount: Size) -> str:

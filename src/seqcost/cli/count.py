@@ -16,7 +16,7 @@ def count_command(
     ] = None,
     batch: options.Batch = "1",
     source: Annotated[
-        str | None, typer.Option("--source", help="tokens S of the source [default: as --length]")
+        str | None, typer.Option("--source", help="tokens S of the source [default: as --length asks for]")
     ] = None,
     phase: options.Phase = "forward",
     dtype: options.DType = "float32",

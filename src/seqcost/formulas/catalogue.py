@@ -12,23 +12,38 @@ from functools import partial
 from typing import Any, Literal
 
 from seqcost.errors import BadSize, UnknownName
+from seqcost.formulas.mixers.aaren import Aaren
 from seqcost.formulas.mixers.attention import Attention
+from seqcost.formulas.mixers.bigbird import BigBird
+from seqcost.formulas.mixers.conv import Conv
+from seqcost.formulas.mixers.deltanet import DeltaNet
+from seqcost.formulas.mixers.etc import Etc
+from seqcost.formulas.mixers.gated_deltanet import GatedDeltaNet
 from seqcost.formulas.mixers.gla import Gla
 from seqcost.formulas.mixers.gru import Gru
 from seqcost.formulas.mixers.linear_attention import LinearAttention
 from seqcost.formulas.mixers.lstm import Lstm
+from seqcost.formulas.mixers.mingru import MinGru
+from seqcost.formulas.mixers.minlstm import MinLstm
 from seqcost.formulas.mixers.retnet import RetNet
+from seqcost.formulas.mixers.retro import ChunkedCrossAttention
 from seqcost.formulas.mixers.rnn import Rnn
+from seqcost.formulas.mixers.s4d import S4d
 from seqcost.formulas.mixers.supra import Supra
+from seqcost.formulas.mixers.ttt_linear import TttLinear
+from seqcost.formulas.mixers.ttt_mlp import TttMlp
+from seqcost.formulas.mixers.window import WindowAttention
 from seqcost.formulas.parts.component import Component, check_choice
 from seqcost.formulas.parts.feed_forward import FeedForward
 from seqcost.formulas.parts.norm import Norm
 from seqcost.formulas.stacks import presets
 from seqcost.formulas.stacks.classifier import Classifier
+from seqcost.formulas.stacks.dit import DiT
 from seqcost.formulas.stacks.encoder_decoder import EncoderDecoder
 from seqcost.formulas.stacks.language_model import LanguageModel
 from seqcost.formulas.stacks.recurrent import Recurrent
 from seqcost.formulas.stacks.transformer import Transformer, TransformerBlock
+from seqcost.formulas.stacks.vit import ViT
 
 Group = Literal["mixer", "part", "block", "model", "preset"]
 
@@ -77,9 +92,42 @@ MIXERS: dict[str, Mixer] = {
         "multi-head self-attention; grouped-query with G < H, multi-query with G = 1",
         "mixers/attention", Attention, "DHGK", _HEADS, None,
     ),
+    "window": Mixer(
+        "sliding-window attention: causal (Mistral) or symmetric (Longformer), dilated or not",
+        "mixers/window", WindowAttention, "DHGKW", _HEADS | {"W": 256}, {"positions": "sinusoidal"},
+    ),
+    "bigbird": Mixer(
+        "BigBird: attention to global, neighbouring and random blocks; sees both ways",
+        "mixers/bigbird", BigBird, "DHKCR", _HEADS, {"positions": "sinusoidal"},
+    ),
+    "etc": Mixer(
+        "ETC: long tokens see their neighbours, global tokens everything; sees both ways",
+        "mixers/etc", Etc, "DHKWNR", _HEADS | {"W": 169, "N": 64},
+    ),
+    "conv": Mixer(
+        "1-D convolution: causal or centred, dilated, full, depthwise or separable", "mixers/conv", Conv, "DW"
+    ),
     "rnn": Mixer("Elman's recurrent layer (tanh)", "mixers/rnn", Rnn, "DN", model=None),
     "lstm": Mixer("long short-term memory layer", "mixers/lstm", Lstm, "DN", model=None),
     "gru": Mixer("gated recurrent unit layer", "mixers/gru", Gru, "DN", model=None),
+    "ttt-linear": Mixer(
+        "test-time training: a linear model per head learns while it reads",
+        "mixers/ttt_linear", TttLinear, "DHKC", _HEADS,
+    ),
+    "ttt-mlp": Mixer(
+        "test-time training: a two-layer network per head learns while it reads",
+        "mixers/ttt_mlp", TttMlp, "DHKNC", _HEADS,
+    ),
+    "deltanet": Mixer(
+        "linear attention whose state is corrected by the delta rule", "mixers/deltanet", DeltaNet, "DHC", _HEADS
+    ),
+    "gated-deltanet": Mixer(
+        "delta rule on a state that decays, output gated", "mixers/gated_deltanet", GatedDeltaNet, "DHC", _HEADS
+    ),
+    "mingru": Mixer("minimal gated recurrent unit: a gate of the input alone, by a scan", "mixers/mingru", MinGru, "D"),
+    "minlstm": Mixer("minimal LSTM: gates of the input alone, by a scan", "mixers/minlstm", MinLstm, "D"),
+    "aaren": Mixer("attention of one learned query, by a scan", "mixers/aaren", Aaren, "DHK", _HEADS),
+    "s4d": Mixer("diagonal state space model (S4D), by FFT", "mixers/s4d", S4d, "DN", model={"F": 0}),
     "linear-attention": Mixer(
         "linear attention by feature maps, the Performer's too; causal in three forms, or bidirectional",
         "mixers/linear_attention", LinearAttention, "DHC", _HEADS, {"positions": "sinusoidal"},
@@ -87,6 +135,10 @@ MIXERS: dict[str, Mixer] = {
     "supra": Mixer("attention linearised after pretraining (SUPRA)", "mixers/supra", Supra, "DHC", _HEADS),
     "retnet": Mixer("retention with fixed decays", "mixers/retnet", RetNet, "DHC", {"H": 2}),
     "gla": Mixer("gated linear attention, a gate a key feature", "mixers/gla", Gla, "DHCJ", {"H": 4}),
+    "retro": Mixer(
+        "RETRO's cross-attention of each chunk to its retrieved neighbours",
+        "mixers/retro", ChunkedCrossAttention, "DHKCJR", _HEADS, None,
+    ),
 }  # fmt: skip
 
 _LAYERS = {
@@ -168,6 +220,19 @@ _MODELS: dict[str, Entry] = {
     "rnn": Entry("Elman language model", "model", "mixers/rnn", Recurrent, presets.rnn, "UDL", "rnn-layer"),
     "lstm": Entry("LSTM language model", "model", "mixers/lstm", Recurrent, presets.lstm, "UDL", "lstm-layer"),
     "gru": Entry("GRU language model", "model", "mixers/gru", Recurrent, presets.gru, "UDL", "gru-layer"),
+    "retro": Entry(
+        "language model with retrieval: attention and chunked cross-attention in turn",
+        "model", "mixers/retro", LanguageModel, partial(language_model, "attention retro"), "UDLHCJR", "retro-layer",
+        (Attention, ChunkedCrossAttention),
+    ),
+    "vit": Entry(
+        "Vision Transformer: an image as a sequence of patches, T of them",
+        "model", "stacks/vit", ViT, presets.vit_base_16, "DLH", "transformer-block",
+    ),
+    "dit": Entry(
+        "Diffusion Transformer: patches of a latent, blocks modulated by time and label",
+        "model", "stacks/dit", DiT, presets.dit_xl_2, "DLH",
+    ),
     "classifier": Entry(
         "classifier of whole sequences: encoder, mean over the tokens, classes",
         "model", "stacks/classifier", Classifier, classifier, "UDLH", inner=(Attention, LanguageModel),
@@ -194,6 +259,10 @@ _PRESETS: dict[str, Entry] = {
     "transformer-big": Entry(
         "Vaswani et al. 2017, big", "preset", "stacks/presets", EncoderDecoder, presets.transformer_big
     ),
+    "vit-base-16": Entry("ViT-B/16, 87 M", "preset", "stacks/vit", ViT, presets.vit_base_16),
+    "vit-large-16": Entry("ViT-L/16, 304 M", "preset", "stacks/vit", ViT, presets.vit_large_16),
+    "vit-huge-14": Entry("ViT-H/14, 632 M", "preset", "stacks/vit", ViT, presets.vit_huge_14),
+    "dit-xl-2": Entry("DiT-XL/2, 675 M", "preset", "stacks/dit", DiT, presets.dit_xl_2),
 }  # fmt: skip
 
 CATALOGUE: dict[str, Entry] = _LAYERS | _PARTS | _MODELS | _PRESETS

@@ -11,14 +11,27 @@ and a readable reference. `build(config)` makes the layer of any config of `seqc
 from seqcost.layers.build import Classifier as Classifier
 from seqcost.layers.build import LanguageModel as LanguageModel
 from seqcost.layers.build import build as build
+from seqcost.layers.mixers.aaren import Aaren as Aaren
 from seqcost.layers.mixers.attention import Attention as Attention
+from seqcost.layers.mixers.bigbird import BigBird as BigBird
+from seqcost.layers.mixers.conv import Conv as Conv
+from seqcost.layers.mixers.deltanet import DeltaNet as DeltaNet
+from seqcost.layers.mixers.etc import Etc as Etc
+from seqcost.layers.mixers.gated_deltanet import GatedDeltaNet as GatedDeltaNet
 from seqcost.layers.mixers.gla import Gla as Gla
 from seqcost.layers.mixers.gru import Gru as Gru
 from seqcost.layers.mixers.linear_attention import LinearAttention as LinearAttention
 from seqcost.layers.mixers.lstm import Lstm as Lstm
+from seqcost.layers.mixers.mingru import MinGru as MinGru
+from seqcost.layers.mixers.minlstm import MinLstm as MinLstm
 from seqcost.layers.mixers.retnet import RetNet as RetNet
+from seqcost.layers.mixers.retro import ChunkedCrossAttention as ChunkedCrossAttention
 from seqcost.layers.mixers.rnn import Rnn as Rnn
+from seqcost.layers.mixers.s4d import S4d as S4d
 from seqcost.layers.mixers.supra import Supra as Supra
+from seqcost.layers.mixers.ttt_linear import TttLinear as TttLinear
+from seqcost.layers.mixers.ttt_mlp import TttMlp as TttMlp
+from seqcost.layers.mixers.window import WindowAttention as WindowAttention
 from seqcost.layers.parts.classify import ClassHead as ClassHead
 from seqcost.layers.parts.embedding import Embedding as Embedding
 from seqcost.layers.parts.feed_forward import FeedForward as FeedForward
@@ -30,11 +43,18 @@ from seqcost.layers.parts.positions import SinusoidalPositions as SinusoidalPosi
 from seqcost.layers.parts.state import State as State
 
 __all__ = [
+    "Aaren",
     "Attention",
+    "BigBird",
+    "ChunkedCrossAttention",
     "ClassHead",
     "Classifier",
+    "Conv",
+    "DeltaNet",
     "Embedding",
+    "Etc",
     "FeedForward",
+    "GatedDeltaNet",
     "Gla",
     "Gru",
     "Head",
@@ -43,11 +63,17 @@ __all__ = [
     "LearnedPositions",
     "LinearAttention",
     "Lstm",
+    "MinGru",
+    "MinLstm",
     "Norm",
     "RetNet",
     "Rnn",
+    "S4d",
     "SinusoidalPositions",
     "State",
     "Supra",
+    "TttLinear",
+    "TttMlp",
+    "WindowAttention",
     "build",
 ]

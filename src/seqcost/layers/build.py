@@ -3,35 +3,86 @@
 from typing import Any
 
 from seqcost.formulas.catalogue import classifier, language_model
-from seqcost.formulas.mixers import attention, gla, gru, linear_attention, lstm, retnet, rnn, supra
-from seqcost.formulas.parts import classify, embedding, feed_forward, head, norm, positions
+from seqcost.formulas.mixers import (
+    aaren,
+    attention,
+    bigbird,
+    conv,
+    deltanet,
+    etc,
+    gated_deltanet,
+    gla,
+    gru,
+    linear_attention,
+    lstm,
+    mingru,
+    minlstm,
+    retnet,
+    retro,
+    rnn,
+    s4d,
+    supra,
+    ttt_linear,
+    ttt_mlp,
+    window,
+)
+from seqcost.formulas.parts import classify, embedding, feed_forward, head, norm, patches, positions
 from seqcost.formulas.parts.component import Component
-from seqcost.formulas.stacks import chain, encoder_decoder
+from seqcost.formulas.stacks import chain, dit, encoder_decoder, vit
 from seqcost.formulas.stacks import classifier as classifiers
 from seqcost.formulas.stacks import language_model as models
+from seqcost.layers.mixers.aaren import Aaren
 from seqcost.layers.mixers.attention import Attention
+from seqcost.layers.mixers.bigbird import BigBird
+from seqcost.layers.mixers.conv import Conv
+from seqcost.layers.mixers.deltanet import DeltaNet
+from seqcost.layers.mixers.etc import Etc
+from seqcost.layers.mixers.gated_deltanet import GatedDeltaNet
 from seqcost.layers.mixers.gla import Gla
 from seqcost.layers.mixers.gru import Gru
 from seqcost.layers.mixers.linear_attention import LinearAttention
 from seqcost.layers.mixers.lstm import Lstm
+from seqcost.layers.mixers.mingru import MinGru
+from seqcost.layers.mixers.minlstm import MinLstm
 from seqcost.layers.mixers.retnet import RetNet
+from seqcost.layers.mixers.retro import ChunkedCrossAttention
 from seqcost.layers.mixers.rnn import Rnn
+from seqcost.layers.mixers.s4d import S4d
 from seqcost.layers.mixers.supra import Supra
+from seqcost.layers.mixers.ttt_linear import TttLinear
+from seqcost.layers.mixers.ttt_mlp import TttMlp
+from seqcost.layers.mixers.window import WindowAttention
 from seqcost.layers.parts.classify import ClassHead
 from seqcost.layers.parts.embedding import Embedding
 from seqcost.layers.parts.feed_forward import FeedForward
 from seqcost.layers.parts.head import Head, Pooler
 from seqcost.layers.parts.layer import Layer
 from seqcost.layers.parts.norm import Norm
+from seqcost.layers.parts.patches import PatchEmbedding
 from seqcost.layers.parts.positions import LearnedPositions, SinusoidalPositions, TokenType
 from seqcost.layers.stacks.chain import Chain, Residual
+from seqcost.layers.stacks.dit import DiT
 from seqcost.layers.stacks.encoder_decoder import EncoderDecoder
+from seqcost.layers.stacks.vit import ViT
 
 TWINS: dict[type[Component], type[Any]] = {
     attention.Attention: Attention,
+    conv.Conv: Conv,
+    retro.ChunkedCrossAttention: ChunkedCrossAttention,
     rnn.Rnn: Rnn,
     lstm.Lstm: Lstm,
     gru.Gru: Gru,
+    ttt_linear.TttLinear: TttLinear,
+    ttt_mlp.TttMlp: TttMlp,
+    window.WindowAttention: WindowAttention,
+    bigbird.BigBird: BigBird,
+    etc.Etc: Etc,
+    deltanet.DeltaNet: DeltaNet,
+    gated_deltanet.GatedDeltaNet: GatedDeltaNet,
+    mingru.MinGru: MinGru,
+    minlstm.MinLstm: MinLstm,
+    aaren.Aaren: Aaren,
+    s4d.S4d: S4d,
     linear_attention.LinearAttention: LinearAttention,
     supra.Supra: Supra,
     retnet.RetNet: RetNet,
@@ -39,11 +90,13 @@ TWINS: dict[type[Component], type[Any]] = {
     norm.Norm: Norm,
     feed_forward.FeedForward: FeedForward,
     embedding.Embedding: Embedding,
+    patches.PatchEmbedding: PatchEmbedding,
     positions.LearnedPositions: LearnedPositions,
     positions.SinusoidalPositions: SinusoidalPositions,
     positions.TokenType: TokenType,
     head.Head: Head,
     head.Pooler: Pooler,
+    dit.DiT: DiT,
     classify.ClassHead: ClassHead,
 }
 
@@ -58,6 +111,8 @@ def build(config: Component) -> Layer:
         return LanguageModel(config)
     if isinstance(config, classifiers.Classifier):
         return Classifier(config)
+    if isinstance(config, vit.ViT):
+        return ViT(config, _linked(config.chain))
     if isinstance(config, chain.Assembled):
         return _chain(config.chain, config)
     if isinstance(config, chain.Chain):

@@ -1,7 +1,7 @@
 """Does it do what a sequence model must? Any split = whole = single steps; no future, no neighbours, no padding seen.
 
-The module is run, in float32 and eval() mode, on a short random input. What is found is a table: each invariant, whether
-it holds, the error and the first wrong position.
+The module is run, in float32 and eval() mode, on a short random input. What is found is a table: each invariant,
+whether it holds, the error and the first wrong position.
 """
 
 import copy

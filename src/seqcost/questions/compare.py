@@ -234,7 +234,7 @@ def _count(name: str, fitting: Mapping[str, Any], length: int, batch: int, phase
 
 
 def _path(config: Component, length: int) -> int:
-    run = Workload(T=length, S=length if config.takes_source else 0)
+    run = Workload(T=length, S=config.source_tokens(length) if config.takes_source else 0)
     return int(config.path_length(run).total())
 
 
@@ -360,7 +360,7 @@ def complexity_row(name: str) -> dict[str, str]:
     # The paper's table speaks of the width alone: hidden and feed-forward widths take their defaults.
     config = layer.make(**symbols([letter for letter in layer.symbols if letter in "DH"]))
     T = symbol("T")
-    run = Workload(T=T, S=T if config.takes_source else 0)
+    run = Workload(T=T, S=config.source_tokens(T) if config.takes_source else 0)
     flops = config.flops(run)
     return {
         "target": name,

@@ -42,7 +42,7 @@ def count(
     batch
         Sequences B.
     source
-        Tokens S of the source of an encoder-decoder or of cross-attention; T where not given.
+        Tokens S of the source of an encoder-decoder or of cross-attention; where not given, as many as belong to T.
     phase
         forward, train (forward, loss and backward), prefill (forward that fills a state) or decode (one token).
     dtype
@@ -93,8 +93,10 @@ def count_formula(
     """Answer from the formulas alone."""
 
     def run(length: int) -> Workload:
-        source = length if S is None else S
-        return Workload(B=B, T=length, S=source if config.takes_source else 0, itemsize=ITEMSIZE[dtype], causal=causal)
+        tokens = 0
+        if config.takes_source:
+            tokens = config.source_tokens(length) if S is None else S
+        return Workload(B=B, T=length, S=tokens, itemsize=ITEMSIZE[dtype], causal=causal)
 
     bills, uncounted = by_formula(config, run(T), phase)
     uncounted = (

@@ -54,7 +54,7 @@ def _training(
         flops += loss.flops(scored).under("loss") + loss.backward_flops(scored).under("loss")
         saved += loss.kept_bytes(scored).under("loss")
     else:
-        output = run.B * (1 if config.pools else run.T) * config.width_out
+        output = run.B * (1 if config.pools else config.tokens_out(run.T)) * config.width_out
         flops += Bill.of(Kind.POINTWISE, sum=(output, "the sum of the output stands for a loss")).under("loss")
     flops += config.backward_flops(run).under("backward")
     return Bills(flops, config.params(), None, saved, state, None), tuple(missing)

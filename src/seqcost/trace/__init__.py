@@ -7,6 +7,7 @@ ledger       every operator is booked                   sighting     one booked 
 operators    which formula belongs to which operator    contractions, elementwise, traffic: the formulas
 memory       what is alive, and the peak                temporaries, cpu_kernels: what the CPU does besides
 paths        which module an operator belongs to        fakes, shapes, trees: tensors without memory
+watch        the same ledger around any code            hugging_face models from a configuration
 """
 
 from seqcost.trace.ladder import trace as trace
@@ -21,8 +22,10 @@ from seqcost.trace.result import Trace as Trace
 from seqcost.trace.result import Uncounted as Uncounted
 from seqcost.trace.symbolic import symbolic_totals as symbolic_totals
 from seqcost.trace.targets import Target as Target
+from seqcost.trace.watch import Watched as Watched
+from seqcost.trace.watch import watch as watch
 
 __all__ = [
-    "PHASES", "Coverage", "Phase", "Program", "Target", "Trace", "Uncounted", "forget_operator", "load",
-    "register_operator", "symbolic_totals", "trace",
+    "PHASES", "Coverage", "Phase", "Program", "Target", "Trace", "Uncounted", "Watched", "forget_operator",
+    "load", "register_operator", "symbolic_totals", "trace", "watch",
 ]  # fmt: skip

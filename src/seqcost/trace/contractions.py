@@ -7,7 +7,8 @@ kernels' block loops are measured against; a convolution counts its padded borde
 Sources: shapes as in torch/utils/flop_counter.py (2.13); the matrix products of the fused attention backward in
 aten/src/ATen/native/cpu/FlashAttentionKernel.cpp `cpu_flash_attention_backward` (scores are computed again: five
 products for the forward's two); the LSTM's in oneDNN src/cpu/rnn/cell_common.cpp; FFT by the count of Cooley and
-Tukey 1965, 5·n·log₂ n a complex transform and half of it a real one, rounded where n is no power of two.
+Tukey 1965, 5·n·log₂ n a complex transform and half of it a real one, rounded where n is no power of two; a triangular
+system by LAPACK Working Note 41 (Blackford and Dongarra 1999), appendix, xTRSM: n² a right side.
 """
 
 import math
@@ -130,6 +131,11 @@ def _fft_complex(x: Any, dims: Sequence[int], *_: Any, **__: Any) -> int:
     return _transform(length, int(x.numel()) // length, real=False)
 
 
+def _triangular_solve(lower: Any, sides: Any, *_: Any, out: Any, **__: Any) -> Any:
+    # [n,n] with k right sides: n² a side, whether they are columns or (left=False) rows
+    return out.numel() * lower.shape[-1]
+
+
 def _pairwise_distance(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
     return 2 * out.numel() * a.shape[-1]
 
@@ -162,5 +168,6 @@ CONTRACTIONS: dict[str, Formula] = {
     "aten::_fft_r2c": _fft_real,
     "aten::_fft_c2r": _fft_real_inverse,
     "aten::_fft_c2c": _fft_complex,
+    "aten::linalg_solve_triangular": _triangular_solve,
     "aten::_cdist_forward": _pairwise_distance,
 }

@@ -50,7 +50,7 @@ SUBSTITUTES: dict[Any, Callable[[Any, Any, Any], Any]] = {
 
 
 class Substituting(TorchDispatchMode):
-    """Only the substitutes, where nothing is booked."""
+    """Only the substitutes on fake tensors, where nothing is booked."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         substitute = SUBSTITUTES.get(func)

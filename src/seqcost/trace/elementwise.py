@@ -1,7 +1,8 @@
 """Operations of the operators that work element by element, row by row or only move data.
 
 Weights come from the table that formulas share (`formulas.ops.pointwise`). Its rule for the rest: an element-wise
-operator counts 1 for each element of its result, a reduction 1 for each element it reads, and whatever copies,
+operator counts 1 for each element of its result, a reduction 1 for each element it reads (products and sums of
+complex numbers as many as they have of real ones), and whatever copies,
 casts, masks, fills or looks up counts 0 (its bytes count). Sorting counts a comparison a level, n·⌈log₂ n⌉ a row.
 The adds of a bias that is fused into a product are pointwise too, so that they stay out of contractions.
 """
@@ -107,6 +108,21 @@ def _fft_scale(x: Any, dims: Any, normalization: int = 0, *_: Any, out: Any, **_
     return out.numel() if normalization else 0
 
 
+def _add(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
+    return out.numel() * (pointwise.COMPLEX_ADD if out.is_complex() else 1)
+
+
+def _multiply(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
+    if not out.is_complex():
+        return out.numel()
+    both = all(x.is_complex() if hasattr(x, "is_complex") else isinstance(x, complex) for x in (a, b))
+    return out.numel() * (pointwise.COMPLEX_PRODUCT if both else pointwise.COMPLEX_SCALE)
+
+
+def _sum(x: Any, *_: Any, **__: Any) -> Any:
+    return x.numel() * (pointwise.COMPLEX_ADD if x.is_complex() else 1)
+
+
 def nothing(*_: Any, **__: Any) -> int:
     """Copies, casts, masks, fills, look-ups."""
     return 0
@@ -120,6 +136,7 @@ _RESULT_WEIGHTS = {
     "tanh": pointwise.TANH, "tanh_backward": pointwise.TANH_BACKWARD,
     "sigmoid": pointwise.SIGMOID, "sigmoid_backward": pointwise.SIGMOID_BACKWARD,
     "silu": pointwise.SILU, "silu_backward": pointwise.SILU_BACKWARD,
+    "softplus_backward": 1,
     "elu_backward": 1, "log_sigmoid_forward": 1, "log_sigmoid_backward": 1,
     "addcmul": 2, "addcdiv": 2, "lerp": 3,
     "_addmm_activation": 2,  # the bias and the activation
@@ -130,14 +147,14 @@ _RESULT_WEIGHTS = {
 
 _OPERAND_WEIGHTS = {
     # Reductions and running sums
-    "sum": 1, "mean": 1, "prod": 1, "amax": 1, "amin": 1, "max": 1, "min": 1, "aminmax": 1, "argmax": 1, "argmin": 1,
+    "mean": 1, "prod": 1, "amax": 1, "amin": 1, "max": 1, "min": 1, "aminmax": 1, "argmax": 1, "argmin": 1,
     "any": 1, "all": 1, "norm": 1, "linalg_vector_norm": 1, "nansum": 1, "count_nonzero": 1, "bincount": 1,
     "cumsum": 1, "cumprod": 1, "cummax": 1, "cummin": 1, "_cummax_helper": 1, "_cummin_helper": 1,
     "logcumsumexp": 1, "_logcumsumexp": 1,
     "var": 2, "var_mean": 2, "std": 2, "std_mean": 2, "logsumexp": 3,
     # A selection is one pass over the row
     "topk": 1, "kthvalue": 1, "median": 1, "mode": 1, "searchsorted": 1, "bucketize": 1,
-    "embedding_dense_backward": 1,
+    "embedding_dense_backward": 1, "unfold_backward": 1,
 }  # fmt: skip
 
 _NOTHING = (
@@ -155,7 +172,7 @@ _NOTHING = (
     # Look-ups, and pieces put into their place
     "embedding", "index", "_unsafe_index", "index_select", "gather", "take", "scatter", "index_copy", "index_fill",
     "slice_scatter", "select_scatter", "diagonal_scatter", "as_strided_scatter", "select_backward", "slice_backward",
-    "diagonal_backward", "unfold_backward", "value_selecting_reduction_backward",
+    "diagonal_backward", "value_selecting_reduction_backward",
     # Questions
     "_local_scalar_dense", "_assert_async", "_assert_scalar", "_functional_assert_async",
 )  # fmt: skip
@@ -165,6 +182,10 @@ POINTWISE: dict[str, Formula] = (
     | {f"aten::{name}": of_result(weight) for name, weight in _RESULT_WEIGHTS.items()}
     | {f"aten::{name}": of_operand(weight) for name, weight in _OPERAND_WEIGHTS.items()}
     | {
+        "aten::add": _add,
+        "aten::sub": _add,
+        "aten::mul": _multiply,
+        "aten::sum": _sum,
         "aten::gelu": _gelu,
         "aten::gelu_backward": _gelu_backward,
         "aten::native_layer_norm": _layer_norm,

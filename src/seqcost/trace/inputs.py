@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from seqcost.errors import BadTarget
+from seqcost.trace.hugging_face import inputs_of, is_hugging_face
 from seqcost.trace.trees import map_tensors
 
 
@@ -50,6 +51,11 @@ def example_inputs(module: nn.Module, B: int, T: int, *, S: int | None = None, t
     """
     own = getattr(module, "example_inputs", None)
     sizes = (B, T) if S is None else (B, T, S)
+    if not callable(own) and is_hugging_face(module):
+        named = inputs_of(module, B, T)
+        if text is not None and "input_ids" in named:
+            named["input_ids"] = _tokens_of(text, named["input_ids"])
+        return Inputs((), named)
     args = tuple(own(*sizes)) if callable(own) else _guess(module, B, T)
     if text is not None and args and args[0].dtype == torch.int64:
         args = (_tokens_of(text, args[0]), *args[1:])

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import torch
 from torch.autograd.graph import saved_tensors_hooks
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from seqcost.trace.paths import Paths
 
@@ -18,8 +19,10 @@ class Keeper:
         self.saved: dict[str, int] = {}
         self._paths = paths
         self._on_tensor = on_tensor
-        # A kept storage lives until backward, so its identity stays its own as long as more are being kept.
         self._known = {t.untyped_storage()._cdata for t in weights}
+        # What only a discarded result would need (a state that is not carried on) dies early. A weak reference keeps
+        # its identity from being given to another storage.
+        self._seen: list[StorageWeakRef] = []
 
     @contextmanager
     def keeping(self) -> Iterator[None]:
@@ -33,6 +36,7 @@ class Keeper:
         storage = tensor.untyped_storage()
         if storage._cdata not in self._known:
             self._known.add(storage._cdata)
+            self._seen.append(StorageWeakRef(storage))
             path, _ = self._paths.now()
             self.saved[path] = self.saved.get(path, 0) + storage.nbytes()
         return tensor

@@ -22,6 +22,8 @@ from seqcost.trace.targets import Target
 # length asked for they determine a quadratic and leave two spare; the further ones are run only where those disagree.
 _FIRST_LENGTHS = (8, 17)
 _LENGTHS = (64, 129)
+_FEWER_LENGTHS = _LENGTHS[:1]  # for a model of very many operators: one spare point instead of two
+_MANY_OPERATORS = 4000
 _FURTHER_LENGTHS = (33, 100, 192)
 _SHORT_LENGTHS = (11, 24, 40)  # for a model that refuses long ones
 _LOOP_LENGTHS = (11, 24, 33)
@@ -82,10 +84,11 @@ def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[st
     if rung.one_length:
         return _answer(rung, T, {T: seen[T]}, seen[T], failures)
     loop = _is_loop(seen)
-    _look(rung, lengths if lengths is not None else (_LOOP_LENGTHS if loop else _LENGTHS), seen)
+    usual = _FEWER_LENGTHS if max(s.num_calls for s in seen.values()) > _MANY_OPERATORS else _LENGTHS
+    _look(rung, lengths if lengths is not None else (_LOOP_LENGTHS if loop else usual), seen)
     if lengths is None and not _agree(seen):
         _look(rung, _FURTHER_LOOP_LENGTHS if loop else _FURTHER_LENGTHS, seen)
-        if len(seen) < len(_FIRST_LENGTHS) + len(_LENGTHS) + 1:
+        if len(seen) < len(_FIRST_LENGTHS) + len(usual) + 1:
             _look(rung, _SHORT_LENGTHS, seen)
     at_T = seen.get(T) or extrapolate(seen, T)
     if at_T is None:

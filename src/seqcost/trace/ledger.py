@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqcost.trace.contractions import cell_steps
@@ -23,6 +24,7 @@ from seqcost.trace.keeper import Keeper
 from seqcost.trace.memory import Memory
 from seqcost.trace.operators import base_name, costs_of
 from seqcost.trace.paths import Paths
+from seqcost.trace.recall import Recall
 from seqcost.trace.temporaries import temporary_bytes
 from seqcost.trace.traffic import UNINITIALISED, moved_bytes
 
@@ -52,6 +54,7 @@ class Ledger(TorchDispatchMode):
         self, paths: Paths, memory: Memory, resident: list[torch.Tensor], inputs: Iterable[torch.Tensor]
     ) -> None:
         super().__init__()
+        self._recall = Recall()
         self.entries: dict[Key, Entry] = {}
         self.saved: dict[str, int] = {}
         self.depth: Any = 0
@@ -84,10 +87,11 @@ class Ledger(TorchDispatchMode):
         if func in DECOMPOSITIONS:
             with self:
                 return DECOMPOSITIONS[func](*args, **kwargs)
-        if adds_in_place(func, args, kwargs, self._last):
+        fake = any(isinstance(t, FakeTensor) for t in tensors_among(args))  # a real run does these things by itself
+        if fake and adds_in_place(func, args, kwargs, self._last):
             with self:
                 return args[0].add_(args[1]).view_as(args[0])
-        if func in SUBSTITUTES:
+        if fake and func in SUBSTITUTES:
             out = SUBSTITUTES[func](func, args, kwargs)
         else:
             if not costs_of(func).known:
@@ -95,7 +99,7 @@ class Ledger(TorchDispatchMode):
                     out = func.decompose(*args, **kwargs)
                 if out is not NotImplemented:
                     return out
-            out = func(*args, **kwargs)
+            out = self._recall(func, args, kwargs)
         self._book(func, args, kwargs, out)
         self._last = out
         return out

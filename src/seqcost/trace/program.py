@@ -141,11 +141,11 @@ def _detached(values: Any) -> Any:
 
 def _successors(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
     """What a language model should have said: the next tokens; of a classifier of ours, a class a sequence."""
+    if getattr(getattr(module, "config", None), "pools", False) is True:
+        first = next(tensors_in(args))
+        return torch.zeros(first.shape[0], dtype=torch.int64, device=first.device)
     ids = [t for t in tensors_in((args, kwargs)) if t.dtype == torch.int64 and t.dim() == 2]
-    if not ids:
-        return None
-    pools = getattr(getattr(module, "config", None), "pools", False) is True
-    return torch.zeros_like(ids[0][:, 0]) if pools else ids[0].roll(-1, dims=1)
+    return ids[0].roll(-1, dims=1) if ids else None
 
 
 def _is_logits(output: Tensor, successors: Tensor, module: nn.Module) -> bool:

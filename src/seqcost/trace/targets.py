@@ -64,16 +64,19 @@ class Target:
 
     @classmethod
     def of_spec(cls, spec: dict[str, Any]) -> "Target":
-        """From plain data: {"kind": "catalogue", "name", "sizes", "source"} or {"kind": "callable", "path"}.
+        """From plain data, by its "kind".
 
-        `source` (optional) is the length of a second sequence; a path reads "package.module:function".
+        "catalogue": name, sizes, source (optional: the length of a second sequence); "callable": path, which reads
+        "package.module:function"; "hugging-face": name, config, sizes (settings of the config to override).
         """
         kind = spec.get("kind")
         if kind == "catalogue":
             return _of_catalogue(spec["name"], spec.get("sizes") or {}, spec.get("source"))
         if kind == "callable":
             return _of_callable(spec["path"])
-        raise UnknownName.among("kind of target", str(kind), ("catalogue", "callable"))
+        if kind == "hugging-face":
+            return _of_hugging_face(spec)
+        raise UnknownName.among("kind of target", str(kind), ("catalogue", "callable", "hugging-face"))
 
     @classmethod
     def of_module(cls, module: nn.Module, inputs: Any = None) -> "Target":
@@ -111,6 +114,15 @@ def _of_catalogue(name: str, sizes: dict[str, Any], source: int | None) -> Targe
         return build(configure(name, **sizes))
 
     return Target(name, make, own_mode=True, source=source)
+
+
+def _of_hugging_face(spec: dict[str, Any]) -> Target:
+    def make() -> Any:
+        from seqcost.trace.hugging_face import model_of
+
+        return model_of(spec["config"], **spec.get("sizes") or {})
+
+    return Target(spec["name"], make)
 
 
 def _of_callable(path: str) -> Target:

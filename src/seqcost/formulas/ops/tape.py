@@ -222,12 +222,14 @@ class Tape:
         )  # fmt: skip
 
     def add_matmul(self, name: str, c: Value, a: Value, b: Value, note: str = "") -> Value:
-        """C + a @ b in one kernel: torch.baddbmm."""
+        """C + a @ b in one kernel, c broadcast: torch.baddbmm."""
         *batch, m, k = a.shape
         n = b.shape[-1]
         flops = 2 * product(batch) * m * k * n
 
         def backward(wanted: Sequence[bool]) -> Iterator[Operator]:
+            if wanted[0] and not same(c.shape, (*batch, m, n)):
+                yield Operator(name=f"{name}_dc", pointwise=product(batch) * m * n, note="Σ g")
             if wanted[1]:
                 yield Operator(name=f"{name}_da", contraction=flops, note="g bᵀ")
             if wanted[2]:

@@ -27,7 +27,10 @@ class Function:
 
 FUNCTIONS = {
     "exp": Function(1, 1, "result"),
+    "expm1": Function(1, 2, "result"),
     "log": Function(1, 1, "input"),
+    "sin": Function(1, 2, "input"),
+    "cos": Function(1, 3, "input"),
     "neg": Function(1, 1, "nothing"),
     "abs": Function(1, 2, "input"),
     "square": Function(1, 3, "input"),
@@ -44,6 +47,7 @@ FUNCTIONS = {
     "softplus": Function(1, 1, "input"),
     "scale": Function(1, 1, "nothing"),  # times a number
     "shift": Function(1, 0, "nothing"),  # plus a number
+    "complement": Function(1, 1, "nothing"),  # a number minus x
     "copy": Function(0, 0, "nothing"),
 }
 

@@ -77,6 +77,18 @@ class Component(ABC):
         """Whether autograd holds the source sequence (cross-attention's second input)."""
         return False
 
+    def tokens_out(self, T: Size) -> Size:
+        """Tokens that come out where T go in: as many, unless a class token is put before them."""
+        return T
+
+    def source_tokens(self, T: Size) -> Size:
+        """Tokens of the source of a text of T tokens, where nothing else is said: as many."""
+        return T
+
+    def source_elements(self, run: Workload) -> Size:
+        """Numbers in the source sequences, as the layer reads them."""
+        return run.B * run.S * self.width_in
+
     @abstractmethod
     def params(self) -> Bill:
         """Trainable scalars, a line each weight."""
@@ -133,10 +145,11 @@ class Component(ABC):
         if self.keeps_input:
             seams.append(Line("input", token_bytes * self.width_in, Kind.SAVED, "the input itself"))
         if self.keeps_source:
-            source_bytes = run.B * run.S * run.itemsize
-            seams.append(Line("source", source_bytes * self.width_in, Kind.SAVED, "the source sequence itself"))
+            source_bytes = self.source_elements(run) * run.itemsize
+            seams.append(Line("source", source_bytes, Kind.SAVED, "the source sequence itself"))
         if self.keeps_output:
-            seams.append(Line("output", token_bytes * self.width_out, Kind.SAVED, "the output itself"))
+            output_bytes = run.B * self.tokens_out(run.T) * run.itemsize * self.width_out
+            seams.append(Line("output", output_bytes, Kind.SAVED, "the output itself"))
         return Bill(seams) + self.kept_bytes(run)
 
     def sizes(self) -> dict[str, Any]:

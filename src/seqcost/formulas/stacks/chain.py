@@ -6,7 +6,7 @@ Costs add; tensors at a seam are counted once, whichever side keeps them.
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Line, Size, minimum
@@ -83,28 +83,53 @@ class Chain(Component):
     def keeps_source(self) -> bool:
         return any(part.keeps_source for _, part, _ in self.parts)
 
-    def _sum(self, question: Callable[[Component], Bill]) -> Bill:
-        lines = [line for name, part, times in self.parts for line in _under(name, question(part) * times)]
-        return Bill(lines)
+    def source_tokens(self, T: Size) -> Size:
+        return self._reader.source_tokens(T)
+
+    def source_elements(self, run: Workload) -> Size:
+        return self._reader.source_elements(run)
+
+    @property
+    def _reader(self) -> Component:
+        """The first part that reads the source."""
+        return next(part for _, part, _ in self.parts if part.takes_source)
+
+    def tokens_out(self, T: Size) -> Size:
+        for _, part, _ in self.parts:
+            T = part.tokens_out(T)
+        return T
+
+    def _asked(self, run: Workload) -> Iterator[tuple[str, Component, Size, Workload]]:
+        """Each part with its own run: some make the sequence longer."""
+        for name, part, times in self.parts:
+            yield name, part, times, run
+            run = replace(run, T=part.tokens_out(run.T))
+
+    def _sum(self, question: Callable[[Component, Workload], Bill], run: Workload) -> Bill:
+        asked = self._asked(run)
+        return Bill(line for name, part, times, its in asked for line in _under(name, question(part, its) * times))
 
     def params(self) -> Bill:
-        return self._sum(lambda part: part.params())
+        return Bill(line for name, part, times in self.parts for line in _under(name, part.params() * times))
 
     def forward(self, run: Workload) -> Iterator[Operator]:
-        for name, part, times in self.parts:
-            yield from (op.repeated(times) for op in under(name, part.forward(run)))
+        for name, part, times, its in self._asked(run):
+            yield from (op.repeated(times) for op in under(name, part.forward(its)))
 
     def backward(self, run: Workload) -> Iterator[Operator]:
-        for name, part, times in reversed(self.parts):
-            yield from (op.repeated(times) for op in under(name, part.backward(run)))
+        for name, part, times, its in reversed(list(self._asked(run))):
+            yield from (op.repeated(times) for op in under(name, part.backward(its)))
+        if self.takes_source:
+            further = sum((times for _, part, times in self.parts if part.takes_source), start=-1)
+            sums = further * self.source_elements(run)
+            yield Operator(name="source_sum", pointwise=sums, note="gradients of all that read the source")
 
     def kept_bytes(self, run: Workload) -> Bill:
-        return self._sum(lambda part: part.kept_bytes(run)) + Bill(self._seams(run))
+        return self._sum(lambda part, its: part.kept_bytes(its), run) + Bill(self._seams(run))
 
     def _seams(self, run: Workload) -> Iterator[Line]:
-        token_bytes = run.B * run.T * run.itemsize
-        for i, (name, part, times) in enumerate(self.parts):
-            seam = token_bytes * part.width_out
+        for i, (name, part, times, its) in enumerate(self._asked(run)):
+            seam = run.B * part.tokens_out(its.T) * run.itemsize * part.width_out
             if part.keeps_output or part.keeps_input:  # between the repetitions
                 inner = seam * (times - 1)
                 if not (isinstance(inner, int) and inner == 0):
@@ -114,11 +139,11 @@ class Chain(Component):
                 yield Line(joined(name, "output"), seam, Kind.SAVED, "input of what follows")
 
     def state_bytes(self, run: Workload) -> Bill:
-        return self._sum(lambda part: part.state_bytes(run))
+        return self._sum(lambda part, its: part.state_bytes(its), run)
 
     def path_length(self, run: Workload) -> Bill:
         """The shortest path among the mixing parts: one layer that reaches is enough."""
-        paths = [path for _, part, _ in self.parts if (path := part.path_length(run))]
+        paths = [path for _, part, _, its in self._asked(run) if (path := part.path_length(its))]
         if not paths:
             return Bill()
         shortest: Size = paths[0].total()
@@ -163,6 +188,12 @@ class Residual(Component):
     @property
     def keeps_source(self) -> bool:
         return self.inner.keeps_source
+
+    def source_tokens(self, T: Size) -> Size:
+        return self.inner.source_tokens(T)
+
+    def source_elements(self, run: Workload) -> Size:
+        return self.inner.source_elements(run)
 
     def params(self) -> Bill:
         return self.inner.params()
@@ -233,6 +264,15 @@ class Assembled(Component):
     @property
     def keeps_source(self) -> bool:
         return self.chain.keeps_source
+
+    def tokens_out(self, T: Size) -> Size:
+        return self.chain.tokens_out(T)
+
+    def source_tokens(self, T: Size) -> Size:
+        return self.chain.source_tokens(T)
+
+    def source_elements(self, run: Workload) -> Size:
+        return self.chain.source_elements(run)
 
     def params(self) -> Bill:
         return self.chain.params()

@@ -130,9 +130,6 @@ class EncoderDecoder(Component):
 
     def backward(self, run: Workload) -> Iterator[Operator]:
         yield from under("decoder", self.decoder.backward(run))
-        # Every layer of the decoder sends a gradient back to the one source.
-        sums = (self.L - 1) * run.B * run.S * self.D
-        yield Operator(name="source_sum", pointwise=sums, note="gradients of all decoder layers into the source")
         yield from under("encoder", self.encoder.backward(run.of_source()))
         yield Operator(name="tie", pointwise=self.U * self.D, note="gradients of the shared table added")
 

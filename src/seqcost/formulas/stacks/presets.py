@@ -6,9 +6,11 @@ tables and the released configurations; where a family has versions, the remark 
 
 from typing import Any
 
+from seqcost.formulas.stacks.dit import DiT
 from seqcost.formulas.stacks.encoder_decoder import EncoderDecoder
 from seqcost.formulas.stacks.recurrent import Recurrent
 from seqcost.formulas.stacks.transformer import Transformer
+from seqcost.formulas.stacks.vit import ViT
 
 BYTES = 256  # vocabulary of a model that reads raw bytes
 
@@ -129,3 +131,23 @@ def transformer_base(**sizes: Any) -> EncoderDecoder:
 def transformer_big(**sizes: Any) -> EncoderDecoder:
     """Vaswani et al. 2017, table 3, big."""
     return transformer_base(**dict[str, Any](D=1024, H=16, F=4096) | sizes)
+
+
+def vit_base_16(**sizes: Any) -> ViT:
+    """Dosovitskiy et al. 2020, arXiv 2010.11929, table 1: 86M; images of 224², 1,000 classes."""
+    return ViT(**dict[str, Any](D=768, L=12, H=12) | sizes)
+
+
+def vit_large_16(**sizes: Any) -> ViT:
+    """Dosovitskiy et al. 2020, table 1: 307M without classes; images of 224², 1,000 classes."""
+    return ViT(**dict[str, Any](D=1024, L=24, H=16) | sizes)
+
+
+def vit_huge_14(**sizes: Any) -> ViT:
+    """Dosovitskiy et al. 2020, table 1: 632M; images of 224², patches of 14², 1,000 classes."""
+    return ViT(**dict[str, Any](D=1280, L=32, H=16, patch=14, M=256) | sizes)
+
+
+def dit_xl_2(**sizes: Any) -> DiT:
+    """Peebles & Xie 2022, arXiv 2212.09748, table 1, XL with patches of 2²: 675M; latents of 32² (images of 256²)."""
+    return DiT(**dict[str, Any](D=1152, L=28, H=16) | sizes)

@@ -75,6 +75,21 @@ class Pointwise(Layer):
         return torch.stack([self(x_BD.unsqueeze(1)).squeeze(1) for x_BD in x.unbind(1)], dim=1)
 
 
+class WholeLayer(Layer):
+    """A layer that reads a whole sequence at once: it has no state."""
+
+    def init_state(self, batch: int, *others: Any, **options: Any) -> State:
+        raise BadSize(self._whole)
+
+    def extend(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        raise BadSize(self._whole)
+
+    @property
+    def _whole(self) -> str:
+        name = type(self).__name__
+        return f"{name} sees the future (causal=False) and has no state; call it on the whole sequence."
+
+
 def check_features(layer: Layer, x: Tensor, what: str = "input") -> None:
     """Refuse an input (or a source) whose last axis is not the layer's width."""
     if x.dim() != 3 or x.shape[-1] != layer.config.width_in:

@@ -52,15 +52,23 @@ class Chain(Layer):
             after.append(new)
         return x, States(tuple(after))
 
+    def step(self, x: Tensor, state: States) -> tuple[Tensor, States]:
+        after: list[State] = []
+        for layer, before in zip(self.links, state.parts, strict=True):
+            x, new = layer.step(x, before)
+            after.append(new)
+        return x, States(tuple(after))
+
     def reference(self, x: Tensor, source: Tensor | None = None) -> Tensor:
         for layer in self.links:
             x = layer.reference(x, **passed_on(layer, source=source))
         return x
 
     def example_inputs(self, B: int, T: int, S: int | None = None) -> tuple[Tensor, ...]:
-        inputs = self.links[0].example_inputs(B, T)
-        if self.takes_source and len(inputs) == 1:
-            inputs += super().example_inputs(B, T if S is None else S)
+        inputs = self.links[0].example_inputs(B, T)[:1]
+        if self.takes_source:
+            reader = next(layer for layer in self.links if layer.takes_source)
+            inputs += reader.example_inputs(B, T, S)[1:]
         return inputs
 
 
@@ -84,8 +92,15 @@ class Residual(Layer):
         y, state = self.inner.extend(x, state)
         return x + y, state
 
+    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        y, state = self.inner.step(x, state)
+        return x + y, state
+
     def reference(self, x: Tensor, source: Tensor | None = None) -> Tensor:
         return x + self.inner.reference(x, **passed_on(self.inner, source=source))
+
+    def example_inputs(self, B: int, T: int, S: int | None = None) -> tuple[Tensor, ...]:
+        return self.inner.example_inputs(B, T, S)
 
 
 def passed_on(

@@ -1,0 +1,131 @@
+"""BigBird: attention in blocks to a window, to a few random blocks, and to and from two global blocks.
+
+The internal construction (ITC) with the sizes of the released code: the first and the last block are global (they see
+and are seen by all), a block between sees itself and its two neighbours, and R random blocks besides, drawn for each
+head. Blocks that come up twice count once; where a sequence has no more than R + 4 blocks, everything is seen.
+
+The two global blocks are multiplied with all keys; every other one with 5 + R gathered blocks, of which the second and
+the last but one mask the neighbour that is global already. A sequence is filled up to whole blocks, three at least.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from seqcost.algebra import Bill, Kind, Size, ceil_div, maximum, minimum
+from seqcost.formulas.ops.block_attention import planned_attention
+from seqcost.formulas.ops.fused_attention import fused_attention
+from seqcost.formulas.ops.tape import Tape
+from seqcost.formulas.ops.values import ONE, Value
+from seqcost.formulas.ops.workload import Workload
+from seqcost.formulas.parts.component import check_sizes, exact_div
+from seqcost.formulas.parts.program import Program
+
+LEAST_BLOCKS = 3  # two global ones, and one that looks blocks up
+OWN_SLOTS = 5  # the two global blocks, and a window of three
+
+
+@dataclass(frozen=True, kw_only=True)
+class BigBird(Program):
+    """softmax(q kᵀ/√K) v over global, neighbouring and random blocks; sees both ways.
+
+    D width · H heads · K head width (default D/H) · C tokens a block · R random blocks that a block sees · seed of the
+    random blocks, which depend on it, on the head and on the number of blocks.
+    """
+
+    SOURCE: ClassVar[str] = (
+        "Zaheer et al. 2020, arXiv 2007.14062, section 2 (ITC); github.com/google-research/bigbird, core/attention.py "
+        "(blocks)"
+    )
+    EQUATIONS: ClassVar[tuple[str, ...]] = (
+        r"q = x W_q,\quad k = x W_k,\quad v = x W_v",
+        r"\mathcal{N}(i) = \{1,\, i-1,\, i,\, i+1,\, n\} \cup \mathrm{random}_R(i)\;\text{(blocks)},\quad"
+        r"\mathcal{N}(1) = \mathcal{N}(n) = \{1, \dots, n\},\quad n = \lceil T/C \rceil",
+        r"y_t = \sum_{s \in \mathcal{N}(t)} \mathrm{softmax}_s\!\left(\frac{q_t \cdot k_s}{\sqrt{K}}\right) v_s\, W_o",
+    )
+
+    D: Size
+    H: Size
+    K: Size = None
+    C: Size = 64
+    R: Size = 3
+    seed: int = 0
+    bias: bool = True  # on q, k, v and output alike
+
+    def __post_init__(self) -> None:
+        check_sizes(self, "D", "H", "C")
+        if type(self.R) is not int or self.R != 0:  # none is allowed
+            check_sizes(self, "R")
+        if self.K is None:
+            object.__setattr__(self, "K", exact_div(self.D, self.H, "width D over heads H"))
+        check_sizes(self, "K")
+
+    @property
+    def decodes(self) -> bool:
+        return False
+
+    def params(self) -> Bill:
+        D, inner = self.D, self.H * self.K
+        weights = {
+            "query": (D * inner, "W_q"),
+            "key": (D * inner, "W_k"),
+            "value": (D * inner, "W_v"),
+            "output": (inner * D, "W_o"),
+        }
+        if self.bias:
+            weights |= {
+                "query_bias": (inner, "b_q"),
+                "key_bias": (inner, "b_k"),
+                "value_bias": (inner, "b_v"),
+                "output_bias": (D, "b_o"),
+            }
+        return Bill.of(Kind.PARAMETERS, **weights)
+
+    def blocks(self, T: Size) -> Size:
+        """Blocks of T tokens once they are filled up."""
+        return maximum(ceil_div(T, self.C), LEAST_BLOCKS)
+
+    def pairs(self, T: Size) -> Size:
+        """Query-key pairs that the pattern holds among T tokens, a head and a sequence."""
+        n, C = ceil_div(T, self.C), self.C
+        last = T - (n - 1) * C  # tokens in the last block
+        at_edge = minimum(self.R, maximum(n - 4, 0))  # random blocks that are left to draw
+        inside = minimum(self.R, maximum(n - 5, 0))
+        # The second block and the last but one see four blocks, those between them five; always the last one.
+        edges = minimum(maximum(n - 2, 0), 2) * C * (minimum(n - 1, 3 + at_edge) * C + last)
+        between = maximum(n - 4, 0) * C * ((4 + inside) * C + last)
+        dense = minimum(T, C + last) * T
+        return dense + edges + between
+
+    def executed_pairs(self, T: Size) -> Size:
+        """Query-key pairs that are multiplied, a head and a sequence."""
+        n, C = self.blocks(T), self.C
+        return 2 * C * n * C + (n - 2) * C * (OWN_SLOTS + self.R) * C
+
+    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+        D, H, K, C = self.D, self.H, self.K, self.C
+        B, T = x.shape[:2]
+        n = self.blocks(T)
+
+        def blocks(name: str) -> Value:
+            note = f"x [B,T,D] @ W_{name[0]} [D,H·K]"
+            projected = t.view(t.linear(f"project_{name}", x, H * K, bias=self.bias, note=note), B, T, H, K)
+            # One block more than there are: what a slot without a block of its own looks up.
+            return t.moved(f"{name}_fill", [projected], B, H, n + 1, C, K, note="heads first, filled up with zeros")
+
+        q, k, v = (blocks(name) for name in ("query", "key", "value"))
+        masked = t.moved("mask", [t.constant("mask", T)], n + 1, C)
+        first, middle, last, _ = t.parts(q, *((B, H, m, C, K) for m in (ONE, n - 2, ONE, ONE)))
+        edges = t.moved("query_global", [first, last], B, H, 2 * C, K, note="the two global blocks")
+        keys, values = (t.part(z, B, H, n * C, K) for z in (k, v))
+        seen = t.part(masked, ONE, ONE, ONE, n * C)
+        y_edges = fused_attention(t, "attend_global", edges, keys, values, seen, note="the global blocks see all keys")
+        y_middle = planned_attention(
+            t, middle, k, v, masked, OWN_SLOTS + self.R, note="each other block sees 5 + R gathered ones"
+        )
+        y_first, y_last = t.parts(y_edges, (B, ONE, C, H, K), (B, ONE, C, H, K))
+        y = t.moved("merge_heads", [y_first, y_middle, y_last], B, n * C, H * K, note="blocks to tokens")
+        y = t.moved("cut", [t.part(y, B, T, H * K)], B, T, H * K, note="without what was filled up")
+        return t.linear("project_output", y, D, bias=self.bias, note="y [B,T,H·K] @ W_o [H·K,D]")
+
+    def path_length(self, run: Workload) -> Bill:
+        return Bill.of(Kind.PATH, attend=(2, "by way of a global block"))

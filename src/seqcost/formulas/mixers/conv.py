@@ -1,0 +1,106 @@
+"""1-D convolution over the sequence: W taps that stand `dilation` tokens apart.
+
+Three kinds, by what a tap multiplies: the whole token (full), its own feature only (depthwise), or its own feature with
+a product that mixes the features afterwards (separable). Causal, the taps lie on the token and before it, and the last
+(W−1)·dilation tokens are what decoding carries; otherwise as many lie after it as before.
+
+PyTorch's kernel wants features before tokens: the input is padded with zeros, read through a transposed view, and the
+result is copied back. Its products count on the padding too.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from seqcost.algebra import Bill, Kind, Size, ceil_div, maximum
+from seqcost.errors import BadSize
+from seqcost.formulas.ops.convolution import convolution
+from seqcost.formulas.ops.tape import Tape
+from seqcost.formulas.ops.values import Value
+from seqcost.formulas.ops.workload import Workload
+from seqcost.formulas.parts.component import check_sizes, exact_div
+from seqcost.formulas.parts.program import Program
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conv(Program):
+    """A sum over W taps, each a weight times the token that lies a multiple of `dilation` before.
+
+    D width · W taps, at least 2 · dilation tokens from one tap to the next.
+    """
+
+    SOURCE: ClassVar[str] = (
+        "Bai et al. 2018, arXiv 1803.01271, sections 3.2, 3.3 (causal, dilated); van den Oord et al. 2016, "
+        "arXiv 1609.03499, section 2.1; separable: Chollet 2016, arXiv 1610.02357, section 1"
+    )
+    EQUATIONS: ClassVar[tuple[str, ...]] = (
+        r"y_t = \sum_{j=0}^{W-1} A_j\, x_{t - j\delta} + b,\quad x_s = 0 \text{ for } s < 1,\quad \delta"
+        r" = \text{dilation}\quad\text{(full, causal)}",
+        r"y_t = \sum_{j=0}^{W-1} a_j \odot x_{t - j\delta} + b\quad\text{(depthwise)}",
+        r"y_t = A \Bigl(\sum_{j=0}^{W-1} a_j \odot x_{t - j\delta}\Bigr) + b\quad\text{(separable)}",
+    )
+
+    D: Size
+    W: Size = 4
+    dilation: Size = 1
+    kind: Literal["full", "depthwise", "separable"] = "full"
+    causal: bool = True
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        check_sizes(self, "D", "W", "dilation")
+        if isinstance(self.W, int) and self.W < 2:
+            raise BadSize(f"Conv: W = {self.W} was given; a kernel of at least 2 taps mixes tokens: choose W ≥ 2.")
+        if not self.causal:
+            exact_div(self.W - 1, 2, "Conv with causal=False: the W − 1 taps beside the token's own, half on each side")
+
+    @property
+    def decodes(self) -> bool:
+        return self.causal
+
+    @property
+    def reach(self) -> Size:
+        """Tokens from the first tap to the last: what is padded, and what is carried."""
+        return (self.W - 1) * self.dilation
+
+    def params(self) -> Bill:
+        D, W = self.D, self.W
+        weights = {"kernel": (W * D * D, "A_j") if self.kind == "full" else (W * D, "a_j")}
+        if self.kind == "separable":
+            weights["mix"] = (D * D, "A")
+        if self.bias:
+            weights["mix_bias" if self.kind == "separable" else "kernel_bias"] = (D, "b")
+        return Bill.of(Kind.PARAMETERS, **weights)
+
+    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+        (B, T, D), R = x.shape, self.reach
+        if t.run.started:
+            past = t.state("columns", B, R, D)
+            padded = t.moved("past", [past, x], B, R + T, D, note="carried tokens before the new ones")
+            t.moved("carry", [t.part(padded, B, R, D)], B, R, D, note="the last (W−1)·dilation tokens")
+        else:
+            padded = t.moved("pad", [x], B, R + T, D, note="(W−1)·dilation zeros")
+        y = convolution(
+            t,
+            "taps",
+            t.view(padded, B, D, R + T),
+            B, D, T,
+            kernel=(self.W,),
+            channels=D if self.kind == "full" else 1,
+            bias=self.bias and self.kind != "separable",
+            note="W taps of x [B,D,(W−1)·dilation+T]",
+        )  # fmt: skip
+        y = t.moved("tokens_first", [t.view(y, B, T, D)], B, T, D, note="[B,D,T] to [B,T,D]")
+        if self.kind == "separable":
+            y = t.linear("mix", y, D, bias=self.bias, note="y [B,T,D] @ A [D,D]")
+        return y
+
+    def state_bytes(self, run: Workload) -> Bill:
+        if not self.causal:
+            return Bill()
+        columns = run.B * self.reach * self.D * run.itemsize
+        return Bill.of(Kind.STATE, columns=(columns, "the last (W−1)·dilation tokens"))
+
+    def path_length(self, run: Workload) -> Bill:
+        reach = self.reach if self.causal else exact_div(self.reach, 2, "reach")
+        layers = maximum(1, ceil_div(run.T - 1, reach))
+        return Bill.of(Kind.PATH, layers=(layers, "layers one above the other until their reach spans the text"))

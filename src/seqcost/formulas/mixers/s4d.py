@@ -1,0 +1,112 @@
+"""Diagonal state space model: each channel a convolution with a kernel that a few complex exponentials make.
+
+A whole sequence is convolved by FFT; a token at a time is a recurrence of N/2 complex states a channel. The kernel of
+T tokens comes from T/C + C powers instead of T (`formulas.ops.diagonal_ssm`), so no [D,N/2,T] exists. FFTs have the
+length 2·2^⌈log₂ T⌉ and are in float32 at least: on a CPU there is none in bfloat16.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from seqcost.algebra import Bill, Kind, Size
+from seqcost.formulas.ops.diagonal_ssm import Diagonal, product, ssm_convolution, ssm_extend, ssm_step
+from seqcost.formulas.ops.tape import Tape
+from seqcost.formulas.ops.values import Value
+from seqcost.formulas.ops.workload import Workload
+from seqcost.formulas.parts.component import check_sizes, exact_div
+from seqcost.formulas.parts.program import Program
+
+STEPS = (1e-3, 1e-1)  # Δ is drawn between them, evenly in its logarithm
+
+
+@dataclass(frozen=True, kw_only=True)
+class S4d(Program):
+    """Long convolution, GELU and a gated output.
+
+    D width · N real states a channel, which are N/2 complex ones · C tokens of a chunk, in which powers are computed.
+    """
+
+    SOURCE: ClassVar[str] = "Gu et al. 2022, arXiv 2206.11893: S4D, initialised as S4D-Lin, zero-order hold"
+    EQUATIONS: ClassVar[tuple[str, ...]] = (
+        r"A_m = -\tfrac12 + i \pi m \;\text{at first},\quad m = 0, \dots, N/2 - 1",
+        r"K_l = 2\,\mathrm{Re} \sum_m C_m \frac{e^{\Delta A_m} - 1}{A_m} e^{\Delta A_m l}",
+        r"u_t = \sum_{l=0}^{t} K_l x_{t-l} + d \odot x_t",
+        r"y_t = \mathrm{GLU}(W\,\mathrm{GELU}(u_t) + b)",
+    )
+
+    D: Size
+    N: Size = 64
+    C: Size = 32
+
+    def __post_init__(self) -> None:
+        check_sizes(self, "D", "N", "C")
+        _ = self.modes  # refuses an odd N
+
+    @property
+    def modes(self) -> Size:
+        """Complex states a channel."""
+        return exact_div(self.N, 2, "states N over the two parts of a complex number")
+
+    def params(self) -> Bill:
+        D, N = self.D, self.N
+        return Bill.of(
+            Kind.PARAMETERS,
+            log_step=(D, "log Δ"),
+            log_decay=(D * self.modes, "log of −Re A"),
+            frequency=(D * self.modes, "Im A"),
+            read=(D * N, "C, real and imaginary parts"),
+            skip=(D, "d"),
+            output=(2 * D * D, "W"),
+            output_bias=(2 * D, "b"),
+        )
+
+    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+        B, T, D = x.shape
+        system = self._system(t)
+        if t.run.stepping:
+            x = t.view(x, B, D)
+            y = ssm_step(t, x, system, self._state(t, B))
+        else:
+            if t.run.started:
+                y = ssm_extend(t, x, system, self._state(t, B), self.C)
+            else:
+                y = ssm_convolution(t, x, system, self.C)
+            y = t.moved("tokens_first", [y], B, T, D, note="[D,B,T] to [B,T,D]")
+        skip = t.float32("skip_float32", t.multiply("skip", x, t.weight(D), "d ⊙ x"))
+        y = t.unary("activation", t.add("skip_sum", y, skip), "gelu", "GELU")
+        y = t.linear("output", t.working("working", y), 2 * D, note="W y + b")
+        value, gate = t.parts(y, (*y.shape[:-1], D), (*y.shape[:-1], D))
+        y = t.multiply("gated", value, t.unary("gate", gate, "sigmoid", "σ"), "GLU")
+        return t.view(y, B, T, D)
+
+    def _state(self, t: Tape, B: Size) -> Value:
+        return t.state("start", B, self.D, self.N, itemsize=t.wide)
+
+    def _system(self, t: Tape) -> Diagonal:
+        D, M = self.D, self.modes
+
+        def weight(name: str, *shape: Size) -> Value:
+            return t.float32(f"{name}_float32", t.weight(*shape))
+
+        step = t.unary("step", weight("log_step", D), "exp", "Δ")
+        real, imaginary = t.unary("decay_rate", weight("log_decay", D, M), "exp", "−Re A"), weight("frequency", D, M)
+        rate, angle = (t.multiply("step_size", t.view(x, M, D), step, "ΔA") for x in (real, imaginary))
+        rate, angle = t.unary("step_sign", t.view(rate, D, M), "neg"), t.view(angle, D, M)
+        half = t.unary("half_sin", t.unary("half", angle, "scale", "φ/2"), "sin")
+        bend = t.unary("half_double", t.unary("half_square", half, "square"), "scale", "1 − cos φ")
+        re = t.multiply("grown", t.unary("step_expm1", rate, "expm1"), t.unary("step_cos", angle, "cos"))
+        re = t.subtract("grown", re, bend, "Re e^{ΔA} − 1")
+        im = t.multiply("grown", t.unary("step_exp", rate, "exp"), t.unary("step_sin", angle, "sin"), "Im e^{ΔA}")
+        conjugate = t.unary("conjugate", real, "neg"), t.unary("conjugate", imaginary, "neg")
+        above = product(t, "hold", (re, im), conjugate)
+        norm = t.add("norm", t.unary("norm", real, "square"), t.unary("norm", imaginary, "square"), "|A|²")
+        held = t.divide("hold", above[0], norm), t.divide("hold", above[1], norm)
+        doubled = t.unary("read_double", weight("read", D, M, 2), "scale", "2 C")
+        re, im = t.parts(doubled, (D, M), (D, M))
+        return Diagonal(rate, angle, product(t, "gain", held, (re, im)))
+
+    def state_bytes(self, run: Workload) -> Bill:
+        return Bill.of(Kind.STATE, modes=(run.B * self.D * self.N * run.state_itemsize, "s, real and imaginary parts"))
+
+    def path_length(self, run: Workload) -> Bill:
+        return Bill.of(Kind.PATH, convolution=(1, "the kernel reaches every earlier token"))

@@ -1,0 +1,224 @@
+"""Test-time training: what TTT-Linear and TTT-MLP have in common, which is all but the shape of the inner model.
+
+The hidden state of a head is a model f that learns while the sequence is read. A whole sequence runs in mini-batches
+of C tokens (the dual form, the last one filled up), a decoding step in the primal form; a step costs the same at every
+place in the mini-batch. The counts of several tokens are those from an empty state, or one whose mini-batch has closed.
+
+Fewer FLOPs than the papers' count: the bias of an affine layer shares the product of its weights, since both are in
+Σ t r (h·X + 1) g.
+
+Not covered: the backward pass with C = 1, where autograd leaves out sums over the single token; the convolutions and
+shared queries and keys of the paper's Mamba backbone.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from seqcost.algebra import Bill, Kind, Size, ceil_div
+from seqcost.algebra.expr import halve
+from seqcost.errors import BadSize
+from seqcost.formulas.ops import pointwise, ttt
+from seqcost.formulas.ops.operator import Operator
+from seqcost.formulas.ops.tape import Tape
+from seqcost.formulas.ops.values import ONE, Storage, Value, product
+from seqcost.formulas.ops.workload import Workload
+from seqcost.formulas.parts.component import check_sizes, exact_div
+from seqcost.formulas.parts.program import Program
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ttt(Program):
+    """Base of the layers whose state learns; letters: see there."""
+
+    D: Size
+    H: Size
+    K: Size = None
+    C: Size = 16
+    base_rate: float = 1.0
+    gate: bool = False
+    rope_base: float = 10000.0
+    epsilon: float = 1e-6
+
+    def __post_init__(self) -> None:
+        check_sizes(self, "D", "H", "C")
+        if self.K is None:
+            object.__setattr__(self, "K", exact_div(self.D, self.H, "width D over heads H"))
+        check_sizes(self, "K")
+        exact_div(self.K, 2, "RoPE: head width K")
+        if not self.base_rate > 0:
+            raise BadSize(f"{type(self).__name__}: base_rate = {self.base_rate!r} was given; give a number above 0.")
+
+    @property
+    @abstractmethod
+    def inner(self) -> tuple[tuple[str, Size, Size], ...]:
+        """The affine layers of f: name, width in, width out."""
+
+    def params(self) -> Bill:
+        D, H, K = self.D, self.H, self.K
+        weights = {
+            "query": (D * H * K, "W_q"),
+            "key": (D * H * K, "W_k"),
+            "value": (D * H * K, "W_v"),
+            "rate": (D * H, "W_r"),
+            "rate_bias": (H, "b_r"),
+            "place_rate": (self.C, "τ of each place in the mini-batch"),
+        }
+        for name, read, given in self.inner:
+            weights |= {
+                name: (H * read * given, "W of f at the start"),
+                f"{name}_bias": (H * given, "b of f at the start"),
+            }
+        weights |= {
+            "gain": (H * K, "γ of the inner norm"),
+            "shift": (H * K, "β of the inner norm"),
+            "post_norm": (H * K, "γ of the outer norm"),
+            "post_norm_bias": (H * K, "β of the outer norm"),
+            "output": (H * K * D, "W_o"),
+        }
+        if self.gate:
+            weights["gate"] = (D * H * K, "W_g")
+        return Bill.of(Kind.PARAMETERS, **weights)
+
+    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+        B, T, D = x.shape
+        H, K = self.H, self.K
+        gain, shift = t.weight(H, K), t.weight(H, K)
+        tokens, rule = self._prepared(t, x, gain, shift)
+        z = self._learned(t, tokens, rule)
+        _, n, C, _ = z.shape
+        gain, shift = (t.view(t.float32("answer", v), H, ONE, ONE, K) for v in (gain, shift))
+        y = t.view(_normalised(t, "inner_norm", z, note="LN(f(q))"), B, H, n, C, K)
+        y = t.add("answer", t.multiply("answer", y, gain, "q + γ ⊙ … + β"), shift)
+        y = t.working("answer", t.add("answer", y, t.view(tokens.q, B, H, n, C, K)))
+        y = t.part(t.view(y, B, n * C, H, K), B, T, H, K)
+        y = t.view(t.moved("join", [y], B, T, H, K, note="heads side by side"), B, T, H * K)
+        y = _normalised(t, "post_norm", y, t.weight(H * K), t.weight(H * K), note="LayerNorm over all heads")
+        if self.gate:
+            gate = t.unary("gate_gelu", t.linear("gate", x, H * K, bias=False, note="x W_g"), "gelu-tanh")
+            y = t.multiply("gated", gate, y)
+        return t.linear("output", y, D, bias=False, note="y W_o")
+
+    def _prepared(self, t: Tape, x: Value, gain: Value, shift: Value) -> tuple[ttt.Tokens, ttt.Rule]:
+        """Queries, keys, targets and rates in mini-batches."""
+        B, T, _ = x.shape
+        H, K = self.H, self.K
+        C, n = (ONE, ONE) if t.run.stepping else (self.C, ceil_div(T, self.C))
+        q, k, v = (
+            t.float32(name, _in_batches(t, name, t.view(t.linear(name, x, H * K, bias=False), B, T, H, K), n, C))
+            for name in ("query", "key", "value")
+        )
+        tables = _rope_tables(t, C, K)
+        q, k = _turned(t, "query", q, *tables), _turned(t, "key", k, *tables)
+        rate = t.float32("rate", t.linear("rate", x, H, note="x W_r + b_r: how fast each token is learned"))
+        rate = t.unary("rate_scale", t.unary("rate_sigmoid", rate, "sigmoid"), "scale", "η/K σ(…)")
+        rate = _in_batches(t, "rate", t.view(rate, B, T, H, ONE), n, C)
+        gain, shift = t.float32("target", gain), t.float32("target", shift)
+        error = t.view(t.subtract("target", k, v, "(k − v + β) ⊙ γ"), B, H, n, C, K)
+        error = t.add("target", error, t.view(shift, H, ONE, ONE, K))
+        error = t.multiply("target", error, t.view(gain, H, ONE, ONE, K))
+        scale = t.expand("scale", t.unary("scale", gain, "square", "γ²"), B, H, ONE, K)
+        scale = t.moved("scale", [scale], B, H, ONE, K)
+        tokens = ttt.Tokens(q, k, t.view(error, B * H, n, C, K), rate)
+        return tokens, ttt.Rule(t.view(scale, B * H, ONE, K), self._falls(t))
+
+    def _falls(self, t: Tape) -> Value:
+        """−t of each place in the mini-batch."""
+        name = "place_rates"
+        own = t.unary(name, t.constant(name, self.C, itemsize=t.wide), "reciprocal", "−max(0, 1/i + τ_i)")
+        summed = t.add(name, own, t.float32(name, t.weight(self.C)))
+        return t.unary(name, t.unary(name, summed, "relu"), "neg")
+
+    def _learned(self, t: Tape, tokens: ttt.Tokens, rule: ttt.Rule) -> Value:
+        """f(q_i; W_i) of every token."""
+        if t.run.stepping:
+            rule = rule._replace(fall=t.part(rule.fall, ONE))
+            return ttt.one_token(t, self._carried(t), self._carried(t), tokens, rule)
+        z, inner, seen = ttt.mini_batches(t, self._carried(t) if t.run.started else self._start(t), tokens, rule)
+        if t.run.started:  # the state that is handed on
+            Z, _, C, _ = tokens.rate.shape
+            sums = ttt.sum_gradients(t, "sum_gradients", seen, t.part(tokens.rate, Z, C, ONE))
+            ttt.fallen(t, inner, sums, t.part(rule.fall, ONE))
+        return z
+
+    def _carried(self, t: Tape) -> ttt.Inner:
+        Z = t.run.B * self.H
+        return [
+            (t.state("start", Z, read, given, itemsize=t.wide), t.state("start", Z, ONE, given, itemsize=t.wide))
+            for _, read, given in self.inner
+        ]
+
+    def _start(self, t: Tape) -> ttt.Inner:
+        """The learned f, once a sequence."""
+        B, H = t.run.B, self.H
+
+        def copies(read: Size, given: Size) -> Value:
+            weight = t.expand("start", t.float32("start", t.weight(H, read, given)), B, H, read, given)
+            return t.view(t.moved("start", [weight], B, H, read, given, note="W and b of f"), B * H, read, given)
+
+        return [(copies(read, given), copies(ONE, given)) for _, read, given in self.inner]
+
+    def state_bytes(self, run: Workload) -> Bill:
+        size = run.B * self.H * run.state_itemsize * sum((read + 1) * given for _, read, given in self.inner)
+        return Bill.of(
+            Kind.STATE,
+            weights=(size, "f at the beginning of the mini-batch"),
+            sums=(size, "its gradients since then, times the tokens' rates"),
+        )
+
+    def path_length(self, run: Workload) -> Bill:
+        return Bill.of(Kind.PATH, learning=(ceil_div(run.T, self.C), "from mini-batch to mini-batch through W"))
+
+
+def _in_batches(t: Tape, name: str, x: Value, n: Size, C: Size) -> Value:
+    """[B,T,H,K] → [B·H,n,C,K], filled up: the twin of `layers.ops.chunks.chunked`."""
+    B, _, H, K = x.shape
+    filled = t.moved(f"{name}_fill", [x], B, n * C, H, K, note="the last mini-batch filled up")
+    return t.view(t.moved(f"{name}_heads", [filled], B, H, n * C, K, note="heads first"), B * H, n, C, K)
+
+
+def _rope_tables(t: Tape, places: Size, K: Size) -> tuple[Value, Value]:
+    """Cosines and sines [places, K/2], computed in float32."""
+    angle = t.multiply(
+        "rope_angles",
+        t.view(t.constant("rope_positions", places, itemsize=4), places, ONE),
+        t.buffer(halve(K), itemsize=4),
+        "place × frequency",
+    )
+    tables = []
+    for name in ("rope_cosine", "rope_sine"):
+        table = t.operator(name, [angle], angle.shape, pointwise=angle.numel, itemsize=4)
+        if not (t.narrow or t.run.itemsize == 4):
+            table = t.operator("rope_cast", [table], angle.shape, note="tables in the working dtype")
+        tables.append(table)
+    return tables[0], tables[1]
+
+
+def _turned(t: Tape, name: str, x: Value, cos: Value, sin: Value) -> Value:
+    """[x₁ cos − x₂ sin, x₂ cos + x₁ sin]."""
+    *front, K = x.shape
+    half = (*front, halve(K))
+    first, second = t.parts(x, half, half)
+    name = f"{name}_turn"
+    left = t.subtract(name, t.multiply(name, first, cos, "RoPE"), t.multiply(name, second, sin))
+    right = t.add(name, t.multiply(name, second, cos), t.multiply(name, first, sin))
+    return t.moved(name, [left, right], *x.shape)
+
+
+def _normalised(t: Tape, name: str, x: Value, *gains: Value, note: str = "") -> Value:
+    """LayerNorm over the last axis in one kernel, with a gain and a shift or with neither."""
+    *front, _ = x.shape
+    rows, n = product(front), x.numel
+    forward, weights = pointwise.NORM, 0
+    if gains:
+        forward += pointwise.SCALE + pointwise.SHIFT
+        weights = pointwise.SCALE_BACKWARD + pointwise.SHIFT_BACKWARD
+
+    def backward(wanted: Sequence[bool]) -> list[Operator]:
+        return [Operator(name=f"{name}_dx", pointwise=n * (wanted[0] * pointwise.NORM_BACKWARD + weights))]
+
+    t.kept[Storage(f"{name}_statistics", 2 * rows, x.storage.itemsize)] = None
+    return t.operator(
+        name, [x, *gains], x.shape, (rows,), (rows,), pointwise=forward * n, backward=backward, keeps=[(x, None)],
+        itemsize=x.storage.itemsize, note=note,
+    )  # fmt: skip

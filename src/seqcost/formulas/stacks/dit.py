@@ -1,0 +1,292 @@
+"""Diffusion Transformer: patches of a noised latent image, blocks whose norms the time and the label shift and scale.
+
+Each block derives six vectors a sequence from the condition c: shift, scale and gate of its attention and of its
+feed-forward network (adaLN-Zero; the gates start at 0, so every block starts as the identity). The condition is one
+vector a sequence: an MLP over sines and cosines of the time, plus a row of a table for the label. SiLU of it, which all
+blocks read, is made once; published code makes it in every block.
+
+The positions are fixed sines and cosines; they are no parameters. Costs are of one evaluation; classifier-free guidance
+doubles the batch. Not counted: putting the result's patches back into an image, which only moves them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from seqcost.algebra import Bill, Kind, Size
+from seqcost.formulas.mixers.attention import Attention
+from seqcost.formulas.ops import pointwise
+from seqcost.formulas.ops.fused_attention import fused_attention
+from seqcost.formulas.ops.operator import ID_BYTES, Operator, joined, under
+from seqcost.formulas.ops.tape import Tape
+from seqcost.formulas.ops.values import ONE, Storage, Value
+from seqcost.formulas.ops.workload import Workload
+from seqcost.formulas.parts.component import Component, check_sizes
+from seqcost.formulas.parts.feed_forward import FeedForward
+from seqcost.formulas.parts.patches import PatchEmbedding
+from seqcost.formulas.parts.program import Program
+from seqcost.formulas.stacks.chain import Chain, Repeat
+
+TIME_FEATURES = 256  # sines and cosines of the time
+_ANGLE_BYTES = 4  # made in float32, whatever the dtype of the weights
+_SOURCE = "Peebles & Xie 2022, arXiv 2212.09748"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition(Program):
+    """Times [B] and labels [B] → SiLU(c) [B,1,D]; one row of the table stands for no label."""
+
+    SOURCE: ClassVar[str] = f"{_SOURCE}, section 3.2; times: Ho et al. 2020, arXiv 2006.11239, appendix B"
+    EQUATIONS: ClassVar[tuple[str, ...]] = (
+        r"c = W_2\,\mathrm{silu}(W_1 [\cos(\omega t), \sin(\omega t)] + b_1) + b_2 + E_\mathrm{label},\quad "
+        r"\omega_i = 10000^{-i/128}",
+    )
+
+    D: Size
+    classes: Size
+
+    def params(self) -> Bill:
+        D = self.D
+        return Bill.of(
+            Kind.PARAMETERS,
+            time_in=(TIME_FEATURES * D, "W₁"),
+            time_in_bias=(D, "b₁"),
+            time_out=(D * D, "W₂"),
+            time_out_bias=(D, "b₂"),
+            labels=((self.classes + 1) * D, "E"),
+        )
+
+    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+        B, D, half = t.run.B, self.D, TIME_FEATURES // 2
+        time = Value((B,), Storage("time", B, ID_BYTES), B, needs_gradient=False, depth=0)
+        at = t.moved("time", [time], B, ONE, itemsize=_ANGLE_BYTES, note="in float32")
+        angle = t.multiply("angle", at, t.buffer(half, itemsize=_ANGLE_BYTES), note="ω t")
+        waves = [
+            t.operator(name, [angle], angle.shape, pointwise=angle.numel, itemsize=_ANGLE_BYTES)
+            for name in ("cosine", "sine")
+        ]
+        features = t.moved("waves", waves, B, TIME_FEATURES, note="side by side")
+        if t.run.itemsize != _ANGLE_BYTES:
+            features = t.operator("cast", [features], features.shape, note="in the working dtype")
+        hidden = t.unary("time_silu", t.linear("time_in", features, D), "silu")
+        label = Value((B,), Storage("label", B, ID_BYTES), B, needs_gradient=False, depth=0)
+        row = t.operator(
+            "label", [label, t.weight(self.classes + 1, D)], (B, D), reads=[B, B * D], keeps=[(label, 1)],
+            backward=lambda _: [Operator(name="label_backward", pointwise=B * D)], note="a row of E",
+        )  # fmt: skip
+        c = t.add("condition", t.linear("time_out", hidden, D), row, note="time + label")
+        return t.unary("silu", t.view(c, B, 1, D), "silu", note="silu(c), read by every block")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiTBlock(Program):
+    """Attention and feed-forward network, each modulated before and gated behind. The source is SiLU(c) [B,1,D]."""
+
+    SOURCE: ClassVar[str] = f"{_SOURCE}, figure 3 (adaLN-Zero)"
+    EQUATIONS: ClassVar[tuple[str, ...]] = (
+        r"\beta_1, \gamma_1, \alpha_1, \beta_2, \gamma_2, \alpha_2 = \mathrm{silu}(c)\,W + b",
+        r"x \leftarrow x + \alpha_1 \odot \mathrm{Attention}((1 + \gamma_1) \odot \mathrm{LN}(x) + \beta_1)",
+        r"x \leftarrow x + \alpha_2 \odot \mathrm{FFN}((1 + \gamma_2) \odot \mathrm{LN}(x) + \beta_2)",
+    )
+
+    D: Size
+    H: Size
+    F: Size = None
+
+    def __post_init__(self) -> None:
+        if self.F is None:
+            object.__setattr__(self, "F", 4 * self.D)
+        assert self.attention, self.feed_forward  # refuse sizes that they do not take
+
+    @property
+    def attention(self) -> Attention:
+        """Over all patches, both ways."""
+        return Attention(D=self.D, H=self.H, causal=False)
+
+    @property
+    def feed_forward(self) -> FeedForward:
+        """With the approximate GELU."""
+        return FeedForward(D=self.D, F=self.F, activation="gelu-tanh")
+
+    @property
+    def takes_source(self) -> bool:
+        return True
+
+    @property
+    def decodes(self) -> bool:
+        return False
+
+    def params(self) -> Bill:
+        own = Bill.of(
+            Kind.PARAMETERS, modulation=(6 * self.D**2, "shifts, scales, gates"), modulation_bias=(6 * self.D, "")
+        )
+        return own + self.attention.params().under("attention") + self.feed_forward.params().under("feed_forward")
+
+    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+        assert source is not None
+        source.depth = None  # the condition is there long before x
+        (B, T, D), H, K = x.shape, self.H, self.attention.K
+        six = t.linear("modulation", source, 6 * D, note="silu(c) [B,1,D] @ W [D,6D]")
+        shift, scale, gate, shift_f, scale_f, gate_f = t.parts(six, *[(B, ONE, D)] * 6)
+
+        y = _modulated(t, "attention", x, shift, scale)
+        q, k, v = (
+            t.view(t.linear(f"attention.project_{name}", y, D), B, H, T, K) for name in ("query", "key", "value")
+        )
+        y = t.view(fused_attention(t, "attention.attend", q, k, v), B, T, D)
+        y = t.linear("attention.project_output", y, D)
+        x = t.add("attention.residual", x, t.multiply("attention.gate", gate, y))
+
+        y = _modulated(t, "feed_forward", x, shift_f, scale_f)
+        y = t.unary("feed_forward.activation", t.linear("feed_forward.up", y, self.F), "gelu-tanh")
+        y = t.linear("feed_forward.down", y, D)
+        return t.add("feed_forward.residual", x, t.multiply("feed_forward.gate", gate_f, y))
+
+    def path_length(self, run: Workload) -> Bill:
+        return self.attention.path_length(run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiTFinal(Program):
+    """A modulated norm, then the features of a patch: its noise and the variance of it."""
+
+    SOURCE: ClassVar[str] = f"{_SOURCE}, section 3.2"
+    EQUATIONS: ClassVar[tuple[str, ...]] = (
+        r"\beta, \gamma = \mathrm{silu}(c)\,W + b,\quad y = W_o((1 + \gamma) \odot \mathrm{LN}(x) + \beta) + b_o",
+    )
+
+    D: Size
+    features: Size
+
+    @property
+    def width_out(self) -> Size:
+        return self.features
+
+    @property
+    def takes_source(self) -> bool:
+        return True
+
+    @property
+    def decodes(self) -> bool:
+        return False
+
+    def params(self) -> Bill:
+        D = self.D
+        return Bill.of(
+            Kind.PARAMETERS,
+            modulation=(2 * D**2, "shift, scale"),
+            modulation_bias=(2 * D, ""),
+            project=(D * self.features, "W_o"),
+            project_bias=(self.features, "b_o"),
+        )
+
+    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+        assert source is not None
+        source.depth = None
+        (B, _, D) = x.shape
+        shift, scale = t.parts(t.linear("modulation", source, 2 * D), *[(B, ONE, D)] * 2)
+        return t.linear("project", _modulated(t, "", x, shift, scale), self.features)
+
+
+def _modulated(t: Tape, name: str, x: Value, shift: Value, scale: Value) -> Value:
+    """(1 + scale) ⊙ LN(x) + shift; the norm has no weights of its own."""
+    n, rows = x.numel, x.shape[0] * x.shape[1]
+
+    def backward(wanted: Sequence[bool]) -> Iterator[Operator]:
+        yield Operator(name=joined(name, "normalise_backward"), pointwise=pointwise.NORM_BACKWARD * n)
+
+    statistics = (x.shape[:2], x.shape[:2])
+    normalised = t.operator(
+        joined(name, "normalise"), [x], x.shape, *statistics, pointwise=pointwise.NORM * n, backward=backward,
+        keeps=[(x, 0)], note="(x − μ)/σ",
+    )  # fmt: skip
+    if normalised.needs_gradient:
+        t.kept[Storage(joined(name, "statistics"), 2 * rows)] = None
+    scaled = t.multiply(joined(name, "scale"), normalised, t.unary(joined(name, "scale_by"), scale, "shift"))
+    return t.add(joined(name, "shift"), scaled, shift)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiT(Component):
+    """Patches [B,T,patch²·channels] (or latents), times [B] and labels [B] → patches [B,T,patch²·outputs].
+
+    D width · L layers · H heads · F feed-forward width (default 4·D) · M patches of the square latent · patch side of a
+    patch · channels of the latent · outputs channels that come out (default 2·channels: noise and variance) · classes.
+    """
+
+    SOURCE: ClassVar[str] = f"{_SOURCE}, section 3.2 and table 1"
+    EQUATIONS: ClassVar[tuple[str, ...]] = (*Condition.EQUATIONS, *DiTBlock.EQUATIONS, *DiTFinal.EQUATIONS)
+
+    D: Size
+    L: Size
+    H: Size
+    F: Size = None
+    M: Size = 256
+    patch: Size = 2
+    channels: Size = 4
+    outputs: Size = None
+    classes: Size = 1000
+    positions: Literal["fixed", "learned"] = "fixed"
+
+    def __post_init__(self) -> None:
+        if self.outputs is None:
+            object.__setattr__(self, "outputs", 2 * self.channels)
+        check_sizes(self, "L", "classes", "outputs")
+        object.__setattr__(self, "F", self.block.F)
+        assert self.chain  # refuses sizes that no part takes
+
+    @property
+    def block(self) -> DiTBlock:
+        """One of the L equal blocks."""
+        return DiTBlock(D=self.D, H=self.H, F=self.F)
+
+    @property
+    def condition(self) -> Condition:
+        """What the blocks' source is made of."""
+        return Condition(D=self.D, classes=self.classes)
+
+    @property
+    def chain(self) -> Chain:
+        """What the patches go through."""
+        patches = PatchEmbedding(
+            D=self.D, M=self.M, patch=self.patch, channels=self.channels, class_token=False, positions=self.positions
+        )
+        final = DiTFinal(D=self.D, features=self.patch**2 * self.outputs)
+        return Chain.of(patches=patches, blocks=Repeat(self.block, self.L), final=final)
+
+    @property
+    def width_in(self) -> Size:
+        return self.chain.width_in
+
+    @property
+    def width_out(self) -> Size:
+        return self.chain.width_out
+
+    @property
+    def decodes(self) -> bool:
+        return False
+
+    @property
+    def keeps_input(self) -> bool:
+        return True
+
+    def params(self) -> Bill:
+        return self.condition.params().under("condition") + self.chain.params()
+
+    def forward(self, run: Workload) -> Iterator[Operator]:
+        yield from under("condition", self.condition.forward(run))
+        # Meanwhile the patches are embedded and normalised; the first block waits for its shift and scale.
+        yield Operator(name="modulation_first", steps=1, note="modulation and 1 + scale, beside the first norm")
+        for operator in self.chain.forward(replace(run, S=1)):
+            yield operator.beside() if operator.name.startswith("patches.") else operator
+
+    def backward(self, run: Workload) -> Iterator[Operator]:
+        yield from self.chain.backward(replace(run, S=1))
+        yield from under("condition", self.condition.backward(run))
+
+    def kept_bytes(self, run: Workload) -> Bill:
+        silu = Bill.of(Kind.SAVED, condition_silu=(run.B * self.D * run.itemsize, "silu(c), read by every block"))
+        return self.condition.kept_bytes(run).under("condition") + silu + self.chain.kept_bytes(replace(run, S=1))
+
+    def path_length(self, run: Workload) -> Bill:
+        return self.chain.path_length(run)

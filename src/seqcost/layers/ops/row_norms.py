@@ -1,0 +1,13 @@
+"""Rows brought to length 1 or to a mean square of 1, in float32 at least."""
+
+from torch import Tensor
+
+
+def l2_norm(x: Tensor, epsilon: float = 1e-6) -> Tensor:
+    """Each row over its length: x / √(Σ x² + ε)."""
+    return x * (x.square().sum(-1, keepdim=True) + epsilon).rsqrt()
+
+
+def rms_norm(x: Tensor, epsilon: float) -> Tensor:
+    """Each row over its root mean square: x / √(mean x² + ε)."""
+    return x * (x.square().mean(-1, keepdim=True) + epsilon).rsqrt()

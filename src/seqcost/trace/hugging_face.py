@@ -1,0 +1,127 @@
+"""Models of the transformers package from a configuration: built from its numbers; nothing is downloaded.
+
+A configuration is data: a dict with a `model_type` that the installed release knows. Code that it names (`auto_map`)
+is not run. Of the classes that fit, the one under `architectures` is taken if the package has it, else the one that a
+user of this type means: a causal language model, a masked one, sequence to sequence, or the bare encoder.
+"""
+
+import importlib.util
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqcost.errors import BadTarget, MissingExtra, UnknownName
+
+
+def model_of(given: Mapping[str, Any], **changes: Any) -> nn.Module:
+    """The model of a configuration, with fresh weights (or none, on fake tensors).
+
+    Raises UnknownName for a model type or a setting that does not exist, BadTarget for values that no model takes.
+    """
+    transformers = _transformers()
+    settings = {name: value for name, value in given.items() if name not in ("auto_map", "transformers_version")}
+    kind = str(settings.pop("model_type"))
+    if kind not in transformers.CONFIG_MAPPING:
+        raise UnknownName.among("model type of transformers", kind, transformers.CONFIG_MAPPING.keys())
+    wanted = settings.pop("architectures", None) or []
+    try:
+        config = transformers.AutoConfig.for_model(kind, **settings)
+    except Exception as error:  # noqa: BLE001 - the package checks a configuration in many ways
+        raise BadTarget(f"the configuration of {kind!r} was refused: {_sentence(error)}") from None
+    for name, value in changes.items():
+        if not hasattr(config, name):
+            raise UnknownName.among(f"setting of {kind}", name, config.to_dict())
+        try:
+            setattr(config, name, value)
+        except Exception as error:  # noqa: BLE001
+            raise BadTarget(f"{name} = {value!r} was refused by {kind}: {_sentence(error)}") from None
+    maker = _class_of(transformers, config, wanted)
+    try:
+        model: nn.Module = maker._from_config(config) if hasattr(maker, "_from_config") else maker.from_config(config)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, AssertionError, ZeroDivisionError) as error:
+        raise BadTarget(f"no {kind} model can be built from this configuration: {_sentence(error)}") from None
+    return model
+
+
+def _class_of(transformers: Any, config: Any, wanted: Any) -> Any:
+    for name in wanted if isinstance(wanted, list) else [wanted]:
+        found = getattr(transformers, name, None) if isinstance(name, str) else None
+        if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel):
+            return found
+    autos = transformers.models.auto.modeling_auto
+    for mapping in _mappings(autos, config):
+        if type(config) in mapping:
+            return mapping[type(config)]
+    raise BadTarget(f"transformers has no model for the configuration {type(config).__name__}; give one that it has.")
+
+
+def _mappings(autos: Any, config: Any) -> list[Any]:
+    causal, masked, pairs, bare = (
+        autos.MODEL_FOR_CAUSAL_LM_MAPPING,
+        autos.MODEL_FOR_MASKED_LM_MAPPING,
+        autos.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+        autos.MODEL_MAPPING,
+    )
+    if getattr(config, "is_encoder_decoder", False):
+        return [pairs, bare]
+    # An encoder has a causal head too, for those who turn it into a decoder.
+    return (
+        [masked, causal, bare]
+        if type(config) in masked and not getattr(config, "is_decoder", False)
+        else [causal, bare]
+    )
+
+
+def is_hugging_face(module: nn.Module) -> bool:
+    """Whether a module is a model of the transformers package (asked without importing it)."""
+    return any(
+        c.__name__ == "PreTrainedModel" and c.__module__.startswith("transformers") for c in type(module).__mro__
+    )
+
+
+def inputs_of(module: Any, B: int, T: int) -> dict[str, Tensor]:
+    """What a model of the package takes: B sequences of T tokens, of T frames, or B images (which have no T)."""
+    config, name = module.config, str(getattr(module, "main_input_name", "input_ids"))
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    device = next(module.parameters()).device
+    words = int(getattr(text, "vocab_size", 0) or 2)
+
+    def ids() -> Tensor:
+        return torch.randint(0, words, (B, T), device=device)
+
+    def features(*shape: int) -> Tensor:
+        return torch.randn(*shape, dtype=next(module.parameters()).dtype, device=device)
+
+    if name == "input_ids":
+        pair = {"decoder_input_ids": ids()} if getattr(config, "is_encoder_decoder", False) else {}
+        return {"input_ids": ids()} | pair
+    if name == "pixel_values":
+        side = getattr(config, "image_size", None) or 224
+        height, width = (side, side) if isinstance(side, int) else (int(side[0]), int(side[1]))
+        return {"pixel_values": features(B, int(getattr(config, "num_channels", 3)), height, width)}
+    if name == "input_features":
+        bins = next(
+            (int(getattr(config, n)) for n in ("num_mel_bins", "feature_size", "input_dim") if hasattr(config, n)), 80
+        )
+        return {"input_features": features(B, T, bins)}
+    if name == "input_values":
+        return {"input_values": features(B, T)}
+    raise BadTarget(
+        f"{type(module).__name__} takes {name}, for which no inputs can be made up; give inputs of your own."
+    )
+
+
+def _transformers() -> Any:
+    if importlib.util.find_spec("transformers") is None:
+        raise MissingExtra("Hugging Face configurations need the transformers package; pip install transformers.")
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    return transformers
+
+
+def _sentence(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:300].rstrip(".")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
