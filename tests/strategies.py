@@ -193,6 +193,8 @@ def _learner(*, hidden: bool = False, free: bool = False, model: bool = False) -
             out |= {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), "F": pick((1, 7, 24))}
         return out
 
+    return sizes
+
 
 def _delta(*, model: bool = False, widths_differ: bool = False) -> Sizes:
     """Chunks shorter than most lengths; widths of 1 would leave out sums over them."""
@@ -205,6 +207,8 @@ def _delta(*, model: bool = False, widths_differ: bool = False) -> Sizes:
         else:
             out["D"] = H * pick((3, 16, 6) if model else (2, 4, 6))  # norms of narrow heads magnify bfloat16's rounding
         return out | ({"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), "F": pick((1, 7, 24))} if model else {})
+
+    return sizes
 
 
 def _conv(*, odd: bool = False, model: bool = False) -> Sizes:

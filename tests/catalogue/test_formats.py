@@ -13,7 +13,7 @@ every_kind = pytest.mark.parametrize("variant", KINDS, ids=attrgetter("id"))
 COMPILED = (
     "attention-rope", "cross-attention", "block-llama", "block-materialised-post", "rnn", "lstm", "gru", "bert-base",
     "transformer", "encoder-decoder-pre", "ttt-mlp-layer", "window-layer-grouped-rope", "bigbird-layer", "etc-layer",
-    "deltanet-layer", "gated-deltanet-layer",
+    "deltanet-layer", "gated-deltanet-layer", "conv-layer-separable", "retro-layer", "vit", "dit",
 )  # fmt: skip
 
 

@@ -51,7 +51,7 @@ def test_leading_term():
 
 
 def test_the_source_of_a_text_is_the_neighbours_of_its_complete_chunks():
-    # Section 2.1: chunks of 64 tokens, 2 neighbours of 128: 2,048 tokens have 32 chunks and 8,192 tokens beside them.
+    # Section 2: chunks of 64 tokens, 2 neighbours of 128: 2,048 tokens have 32 chunks and 8,192 tokens beside them.
     layer = Formula(D=64, H=4, C=64, J=2, R=128)
     assert [layer.source_tokens(T) for T in (63, 64, 127, 2048)] == [0, 256, 256, 8192]
 

@@ -17,7 +17,7 @@ from seqcost.trace import Target, trace
 
 SIZES = {"D": 24, "L": 2, "H": 2, "F": 96, "M": 16, "patch": 2, "channels": 3, "classes": 7}
 
-# Table 1 of the paper at 256²: L, D, H and "Gflops", which are multiply-adds, of each model with patches of 2².
+# Sizes of the paper's table 1: L, D, H; and the "Gflops" of each model at 256² with patches of 2²: multiply-adds.
 PAPER = {"S": (12, 384, 6, 6.06), "B": (12, 768, 12, 23.01), "L": (24, 1024, 16, 80.71), "XL": (28, 1152, 16, 118.64)}
 
 
