@@ -163,6 +163,14 @@ def _recurrent(*, widths_differ: bool = False) -> Sizes:
     return lambda pick: {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), **_cell(widths_differ=widths_differ)(pick)}
 
 
+def _hashing(pick: Pick) -> dict[str, Any]:
+    return {"R": pick((1, 2, 3)), "E": pick((2, 4, 6)), **_heads()(pick)}
+
+
+def _hashing_model(pick: Pick) -> dict[str, Any]:
+    return {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), "F": pick((1, 7, 24)), **_hashing(pick)}
+
+
 def _learner(*, hidden: bool = False, free: bool = False, model: bool = False) -> Sizes:
     """Heads of even width (RoPE), two at least of a width that a norm does not make ±1; C that 4 and 3 tokens fill."""
 
@@ -226,6 +234,34 @@ def _latent(pick: Pick) -> dict[str, Any]:
     return {"D": 4 * H * pick((1, 2)), "L": pick((1, 2, 3)), "H": H, "F": pick((2, 7, 24)), **sizes}
 
 
+def _mamba(*, model: bool = False, free: bool = False) -> Sizes:
+    """Chunks and segments shorter than most lengths; widths of 1 would leave out sums over them."""
+
+    def sizes(pick: Pick) -> dict[str, Any]:
+        out = {"D": pick((2, 6, 17)), "N": pick((2, 3, 5)), "C": pick((1, 4, 16)), "J": pick((1, 2, 3))}
+        if free:
+            out |= {"E": pick((3, 5, 8)), "R": pick((2, 3)), "k": pick((1, 2, 5))}
+        return out | ({"U": pick((2, 11, 40)), "L": pick((1, 2, 3))} if model else {})
+
+    return sizes
+
+
+def _mamba2(*, model: bool = False, free: bool = False) -> Sizes:
+    """Groups of several heads, heads of several features."""
+
+    def sizes(pick: Pick) -> dict[str, Any]:
+        G = pick((1, 2))
+        H = G * pick((2, 3))
+        out = {"G": G, "H": H, "N": pick((2, 3, 5)), "C": pick((2, 4, 16))}
+        if free:
+            out |= {"D": pick((3, 6, 17)), "E": H * pick((2, 3, 5)), "k": pick((1, 2, 5))}
+        else:
+            out["D"] = H * pick((1, 2))
+        return out | ({"U": pick((2, 11, 40)), "L": pick((1, 2, 3))} if model else {})
+
+    return sizes
+
+
 def _width(*letters: str) -> Sizes:
     return lambda pick: {letter: pick(AWKWARD) for letter in letters}
 
@@ -239,6 +275,7 @@ _BLOCK = "transformer-block"
 _IN_BLOCKS = {"W": (3, 4, 7), "C": (2, 3, 5)}
 _ETC = {"W": (3, 4, 7), "N": (2, 3, 5), "R": (2, 1, 3)}
 _LEARNED = ("bert-base", "bert-large", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "gpt3-175b")
+_MAMBA = ("mamba-130m", "mamba-370m", "mamba-790m", "mamba-1.4b", "mamba-2.8b")
 _GROUPED = ("llama-3-8b", "llama-3-70b", "llama-3.1-405b", "mistral-7b")
 
 VARIANTS: tuple[Variant, ...] = (
@@ -269,6 +306,11 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("lstm-layer-widths-differ", "lstm-layer", _cell(widths_differ=True)),
     Variant("gru-layer", "gru-layer", _cell()),
     Variant("gru-layer-widths-differ", "gru-layer", _cell(widths_differ=True)),
+    Variant("lsh-layer", "lsh-layer", _hashing, {"C": 4}),
+    Variant("lsh-layer-wide-values", "lsh-layer", _hashing, {"C": 3, "V": 5}),
+    Variant("lsh-layer-bidirectional", "lsh-layer", _hashing, {"C": 4, "causal": False}),
+    Variant("lsh", "lsh", _hashing_model, {"C": 4}),
+    Variant("reformer", "reformer", _hashing_model, {"C": 4}),
     Variant("ttt-linear-layer", "ttt-linear-layer", _learner()),
     Variant("ttt-linear-gate-free-head-width", "ttt-linear-layer", _learner(free=True), {"gate": True}),
     Variant("ttt-linear", "ttt-linear", _learner(model=True)),
@@ -279,6 +321,8 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("deltanet-layer-widths-differ", "deltanet-layer", _delta(widths_differ=True)),
     Variant("gated-deltanet-layer", "gated-deltanet-layer", _delta()),
     Variant("gated-deltanet-layer-widths-differ", "gated-deltanet-layer", _delta(widths_differ=True)),
+    Variant("rg-lru-layer", "rg-lru-layer", _scanned(), {"C": 4}),
+    Variant("rg-lru", "rg-lru", _scanned(U=(2, 11), L=(1, 2), F=(1, 7)), {"C": 4}),
     *(
         variant
         for name in ("mingru", "minlstm")
@@ -329,6 +373,12 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("conv-layer-separable", "conv-layer", _conv(), {"kind": "separable"}),
     Variant("conv-layer-centred", "conv-layer", _conv(odd=True), {"causal": False}),
     Variant("retro-layer", "retro-layer", _retro()),
+    Variant("mamba-layer", "mamba-layer", _mamba()),
+    Variant("mamba-layer-widths-differ", "mamba-layer", _mamba(free=True)),
+    Variant("mamba-layer-sequential", "mamba-layer", _mamba(), {"form": "sequential"}),
+    Variant("mamba2-layer", "mamba2-layer", _mamba2()),
+    Variant("mamba2-layer-widths-differ", "mamba2-layer", _mamba2(free=True)),
+    Variant("mamba2-layer-sequential", "mamba2-layer", _mamba2(), {"form": "sequential"}),
     Variant("feed-forward-gelu", "feed-forward", _width("D", "F")),
     Variant("feed-forward-gelu-tanh", "feed-forward", _width("D", "F"), {"activation": "gelu-tanh"}),
     Variant("feed-forward-relu-unbiased", "feed-forward", _width("D", "F"), {"activation": "relu", "bias": False}),
@@ -375,6 +425,8 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("encoder-decoder-materialised", "encoder-decoder", _model(), {"implementation": "materialised"}),
     Variant("deltanet", "deltanet", _delta(model=True)),
     Variant("gated-deltanet", "gated-deltanet", _delta(model=True)),
+    Variant("mamba", "mamba", _mamba(model=True)),
+    Variant("mamba2", "mamba2", _mamba2(model=True)),
     Variant("rnn", "rnn", _recurrent()),
     Variant("rnn-untied", "rnn", _recurrent(widths_differ=True), {"tied": False}),
     Variant("lstm", "lstm", _recurrent()),
@@ -390,6 +442,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("dit-xl-2", "dit-xl-2", _latent, {"M": 324}),
     Variant("llama-2-7b", "llama-2-7b", _model()),
     *(Variant(name, name, _model(grouped=True)) for name in _GROUPED),
+    *(Variant(name, name, _mamba(model=True)) for name in _MAMBA),
     Variant("transformer-base", "transformer-base", _model()),
     Variant("transformer-big", "transformer-big", _model()),
 )

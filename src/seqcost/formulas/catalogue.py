@@ -22,11 +22,15 @@ from seqcost.formulas.mixers.gated_deltanet import GatedDeltaNet
 from seqcost.formulas.mixers.gla import Gla
 from seqcost.formulas.mixers.gru import Gru
 from seqcost.formulas.mixers.linear_attention import LinearAttention
+from seqcost.formulas.mixers.lsh import LshAttention
 from seqcost.formulas.mixers.lstm import Lstm
+from seqcost.formulas.mixers.mamba import Mamba
+from seqcost.formulas.mixers.mamba2 import Mamba2
 from seqcost.formulas.mixers.mingru import MinGru
 from seqcost.formulas.mixers.minlstm import MinLstm
 from seqcost.formulas.mixers.retnet import RetNet
 from seqcost.formulas.mixers.retro import ChunkedCrossAttention
+from seqcost.formulas.mixers.rg_lru import RgLru
 from seqcost.formulas.mixers.rnn import Rnn
 from seqcost.formulas.mixers.s4d import S4d
 from seqcost.formulas.mixers.supra import Supra
@@ -110,6 +114,10 @@ MIXERS: dict[str, Mixer] = {
     "rnn": Mixer("Elman's recurrent layer (tanh)", "mixers/rnn", Rnn, "DN", model=None),
     "lstm": Mixer("long short-term memory layer", "mixers/lstm", Lstm, "DN", model=None),
     "gru": Mixer("gated recurrent unit layer", "mixers/gru", Gru, "DN", model=None),
+    "lsh": Mixer(
+        "LSH attention: hashing finds the keys that a query attends to",
+        "mixers/lsh", LshAttention, "DHREC", _HEADS, {"positions": "sinusoidal"},
+    ),
     "ttt-linear": Mixer(
         "test-time training: a linear model per head learns while it reads",
         "mixers/ttt_linear", TttLinear, "DHKC", _HEADS,
@@ -125,9 +133,18 @@ MIXERS: dict[str, Mixer] = {
         "delta rule on a state that decays, output gated", "mixers/gated_deltanet", GatedDeltaNet, "DHC", _HEADS
     ),
     "mingru": Mixer("minimal gated recurrent unit: a gate of the input alone, by a scan", "mixers/mingru", MinGru, "D"),
+    "rg-lru": Mixer("real-gated linear recurrent unit (Griffin), by a scan", "mixers/rg_lru", RgLru, "D"),
     "minlstm": Mixer("minimal LSTM: gates of the input alone, by a scan", "mixers/minlstm", MinLstm, "D"),
     "aaren": Mixer("attention of one learned query, by a scan", "mixers/aaren", Aaren, "DHK", _HEADS),
     "s4d": Mixer("diagonal state space model (S4D), by FFT", "mixers/s4d", S4d, "DN", model={"F": 0}),
+    "mamba": Mixer(
+        "selective state space (S6): every feature has N numbers that decay at rates of their own",
+        "mixers/mamba", Mamba, "DENRC", model={"F": 0},
+    ),
+    "mamba2": Mixer(
+        "selective state space with one decay a head, in matrix products (SSD)",
+        "mixers/mamba2", Mamba2, "DHGNC", {"H": 16}, {"F": 0},
+    ),
     "linear-attention": Mixer(
         "linear attention by feature maps, the Performer's too; causal in three forms, or bidirectional",
         "mixers/linear_attention", LinearAttention, "DHC", _HEADS, {"positions": "sinusoidal"},
@@ -237,6 +254,11 @@ _MODELS: dict[str, Entry] = {
         "classifier of whole sequences: encoder, mean over the tokens, classes",
         "model", "stacks/classifier", Classifier, classifier, "UDLH", inner=(Attention, LanguageModel),
     ),
+    "reformer": Entry(
+        "Reformer: LSH attention in reversible layers",
+        "model", "mixers/lsh", LanguageModel, partial(language_model, "lsh", reversible=True, tied=False),
+        "UDLHREC", "lsh-layer", (LshAttention,),
+    ),
     **{name: _model(name) for name, mixer in MIXERS.items() if mixer.model is not None},
 }  # fmt: skip
 
@@ -253,6 +275,11 @@ _PRESETS: dict[str, Entry] = {
     "llama-3-70b": Entry("Llama 3, 70.6 B", "preset", "stacks/presets", Transformer, presets.llama_3_70b),
     "llama-3.1-405b": Entry("Llama 3.1, 405.9 B", "preset", "stacks/presets", Transformer, presets.llama_3_1_405b),
     "mistral-7b": Entry("Mistral 0.2, 7.2 B", "preset", "stacks/presets", Transformer, presets.mistral_7b),
+    "mamba-130m": Entry("Mamba, 129 M", "preset", "stacks/presets", LanguageModel, presets.mamba_130m, inner=(Mamba,)),
+    "mamba-370m": Entry("Mamba, 372 M", "preset", "stacks/presets", LanguageModel, presets.mamba_370m, inner=(Mamba,)),
+    "mamba-790m": Entry("Mamba, 793 M", "preset", "stacks/presets", LanguageModel, presets.mamba_790m, inner=(Mamba,)),
+    "mamba-1.4b": Entry("Mamba, 1.37 B", "preset", "stacks/presets", LanguageModel, presets.mamba_1_4b, inner=(Mamba,)),
+    "mamba-2.8b": Entry("Mamba, 2.77 B", "preset", "stacks/presets", LanguageModel, presets.mamba_2_8b, inner=(Mamba,)),
     "transformer-base": Entry(
         "Vaswani et al. 2017, base", "preset", "stacks/presets", EncoderDecoder, presets.transformer_base
     ),

@@ -8,8 +8,8 @@ from seqcost.formulas.ops.values import ONE, Value
 ANGLE_BYTES = 4  # float32 whatever the working dtype: bfloat16 cannot tell position 1000 from 1001
 
 
-def rotary_tables(t: Tape, T: Size, K: Size) -> tuple[Value, Value]:
-    """Cosines and sines [T,1,K/2] in the working dtype."""
+def rotary_tables(t: Tape, T: Size, K: Size, *, wide: bool = False) -> tuple[Value, Value]:
+    """Cosines and sines [T,1,K/2] in the working dtype, or in float32 at least where what they turn is `wide`."""
     half = halve(K)
     at = t.constant("rope_positions", T, itemsize=ANGLE_BYTES)
     angle = t.operator(
@@ -19,7 +19,7 @@ def rotary_tables(t: Tape, T: Size, K: Size) -> tuple[Value, Value]:
     tables = []
     for name in ("rope_cosine", "rope_sine"):
         table = t.operator(name, [angle], angle.shape, pointwise=T * half, itemsize=ANGLE_BYTES)
-        if t.run.itemsize != ANGLE_BYTES:
+        if t.run.itemsize != ANGLE_BYTES and not (wide and t.narrow):
             table = t.operator("rope_cast", [table], angle.shape, note="tables in the working dtype")
         tables.append(table)
     return tables[0], tables[1]

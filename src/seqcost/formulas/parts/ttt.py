@@ -19,7 +19,9 @@ from seqcost.algebra import Bill, Kind, Size, ceil_div
 from seqcost.algebra.expr import halve
 from seqcost.errors import BadSize
 from seqcost.formulas.ops import pointwise, ttt
+from seqcost.formulas.ops.chunks import chunked, joined
 from seqcost.formulas.ops.operator import Operator
+from seqcost.formulas.ops.rotary import rotary, rotary_tables
 from seqcost.formulas.ops.tape import Tape
 from seqcost.formulas.ops.values import ONE, Storage, Value, product
 from seqcost.formulas.ops.workload import Workload
@@ -91,8 +93,7 @@ class Ttt(Program):
         y = t.view(_normalised(t, "inner_norm", z, note="LN(f(q))"), B, H, n, C, K)
         y = t.add("answer", t.multiply("answer", y, gain, "q + γ ⊙ … + β"), shift)
         y = t.working("answer", t.add("answer", y, t.view(tokens.q, B, H, n, C, K)))
-        y = t.part(t.view(y, B, n * C, H, K), B, T, H, K)
-        y = t.view(t.moved("join", [y], B, T, H, K, note="heads side by side"), B, T, H * K)
+        y = t.view(joined(t, "join", t.view(y, B * H, n, C, K), B, T, H), B, T, H * K)
         y = _normalised(t, "post_norm", y, t.weight(H * K), t.weight(H * K), note="LayerNorm over all heads")
         if self.gate:
             gate = t.unary("gate_gelu", t.linear("gate", x, H * K, bias=False, note="x W_g"), "gelu-tanh")
@@ -103,16 +104,17 @@ class Ttt(Program):
         """Queries, keys, targets and rates in mini-batches."""
         B, T, _ = x.shape
         H, K = self.H, self.K
-        C, n = (ONE, ONE) if t.run.stepping else (self.C, ceil_div(T, self.C))
+        C = ONE if t.run.stepping else self.C
         q, k, v = (
-            t.float32(name, _in_batches(t, name, t.view(t.linear(name, x, H * K, bias=False), B, T, H, K), n, C))
+            t.float32(name, chunked(t, name, t.view(t.linear(name, x, H * K, bias=False), B, T, H, K), C))
             for name in ("query", "key", "value")
         )
-        tables = _rope_tables(t, C, K)
-        q, k = _turned(t, "query", q, *tables), _turned(t, "key", k, *tables)
+        cos, sin = (t.view(table, C, halve(K)) for table in rotary_tables(t, C, K, wide=True))
+        q, k = rotary(t, "rope_query", q, cos, sin), rotary(t, "rope_key", k, cos, sin)
         rate = t.float32("rate", t.linear("rate", x, H, note="x W_r + b_r: how fast each token is learned"))
         rate = t.unary("rate_scale", t.unary("rate_sigmoid", rate, "sigmoid"), "scale", "η/K σ(…)")
-        rate = _in_batches(t, "rate", t.view(rate, B, T, H, ONE), n, C)
+        rate = chunked(t, "rate", t.view(rate, B, T, H, ONE), C)
+        n = rate.shape[1]
         gain, shift = t.float32("target", gain), t.float32("target", shift)
         error = t.view(t.subtract("target", k, v, "(k − v + β) ⊙ γ"), B, H, n, C, K)
         error = t.add("target", error, t.view(shift, H, ONE, ONE, K))
@@ -168,41 +170,6 @@ class Ttt(Program):
 
     def path_length(self, run: Workload) -> Bill:
         return Bill.of(Kind.PATH, learning=(ceil_div(run.T, self.C), "from mini-batch to mini-batch through W"))
-
-
-def _in_batches(t: Tape, name: str, x: Value, n: Size, C: Size) -> Value:
-    """[B,T,H,K] → [B·H,n,C,K], filled up: the twin of `layers.ops.chunks.chunked`."""
-    B, _, H, K = x.shape
-    filled = t.moved(f"{name}_fill", [x], B, n * C, H, K, note="the last mini-batch filled up")
-    return t.view(t.moved(f"{name}_heads", [filled], B, H, n * C, K, note="heads first"), B * H, n, C, K)
-
-
-def _rope_tables(t: Tape, places: Size, K: Size) -> tuple[Value, Value]:
-    """Cosines and sines [places, K/2], computed in float32."""
-    angle = t.multiply(
-        "rope_angles",
-        t.view(t.constant("rope_positions", places, itemsize=4), places, ONE),
-        t.buffer(halve(K), itemsize=4),
-        "place × frequency",
-    )
-    tables = []
-    for name in ("rope_cosine", "rope_sine"):
-        table = t.operator(name, [angle], angle.shape, pointwise=angle.numel, itemsize=4)
-        if not (t.narrow or t.run.itemsize == 4):
-            table = t.operator("rope_cast", [table], angle.shape, note="tables in the working dtype")
-        tables.append(table)
-    return tables[0], tables[1]
-
-
-def _turned(t: Tape, name: str, x: Value, cos: Value, sin: Value) -> Value:
-    """[x₁ cos − x₂ sin, x₂ cos + x₁ sin]."""
-    *front, K = x.shape
-    half = (*front, halve(K))
-    first, second = t.parts(x, half, half)
-    name = f"{name}_turn"
-    left = t.subtract(name, t.multiply(name, first, cos, "RoPE"), t.multiply(name, second, sin))
-    right = t.add(name, t.multiply(name, second, cos), t.multiply(name, first, sin))
-    return t.moved(name, [left, right], *x.shape)
 
 
 def _normalised(t: Tape, name: str, x: Value, *gains: Value, note: str = "") -> Value:

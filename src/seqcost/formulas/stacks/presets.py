@@ -4,10 +4,13 @@ The parameter counts that these give are tested against the reference implementa
 tables and the released configurations; where a family has versions, the remark says which one this is.
 """
 
+from dataclasses import fields
 from typing import Any
 
+from seqcost.formulas.mixers.mamba import Mamba
 from seqcost.formulas.stacks.dit import DiT
 from seqcost.formulas.stacks.encoder_decoder import EncoderDecoder
+from seqcost.formulas.stacks.language_model import LanguageModel
 from seqcost.formulas.stacks.recurrent import Recurrent
 from seqcost.formulas.stacks.transformer import Transformer
 from seqcost.formulas.stacks.vit import ViT
@@ -121,6 +124,34 @@ def llama_3_1_405b(**sizes: Any) -> Transformer:
 def mistral_7b(**sizes: Any) -> Transformer:
     """Jiang et al. 2023, arXiv 2310.06825, table 1, as version 0.2: full attention; 0.1 has a window of 4,096."""
     return llama_2_7b(**dict[str, Any](G=8, F=14336) | sizes)
+
+
+def mamba_130m(**sizes: Any) -> LanguageModel:
+    """Gu & Dao 2023, arXiv 2312.00752; widths and layers as released, 50,277 ids filled up to a multiple of 8."""
+    given = dict[str, Any](U=50280, D=768, L=24, F=0) | sizes
+    theirs = {field.name for field in fields(Mamba)}
+    mixer = Mamba(**{letter: value for letter, value in given.items() if letter in theirs})
+    return LanguageModel(mixers=(mixer,), **{k: v for k, v in given.items() if k == "D" or k not in theirs})
+
+
+def mamba_370m(**sizes: Any) -> LanguageModel:
+    """Gu & Dao 2023, as released: width 1024, 48 layers."""
+    return mamba_130m(**dict[str, Any](D=1024, L=48) | sizes)
+
+
+def mamba_790m(**sizes: Any) -> LanguageModel:
+    """Gu & Dao 2023, as released: width 1536, 48 layers."""
+    return mamba_130m(**dict[str, Any](D=1536, L=48) | sizes)
+
+
+def mamba_1_4b(**sizes: Any) -> LanguageModel:
+    """Gu & Dao 2023, as released: width 2048, 48 layers."""
+    return mamba_130m(**dict[str, Any](D=2048, L=48) | sizes)
+
+
+def mamba_2_8b(**sizes: Any) -> LanguageModel:
+    """Gu & Dao 2023, as released: width 2560, 64 layers."""
+    return mamba_130m(**dict[str, Any](D=2560, L=64) | sizes)
 
 
 def transformer_base(**sizes: Any) -> EncoderDecoder:

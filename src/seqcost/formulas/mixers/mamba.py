@@ -1,0 +1,115 @@
+"""Mamba: a short convolution, a state-space recurrence whose step, input and output depend on the token, and a gate.
+
+Two forms of the same recurrence:
+
+  chunked     segments of J chunks of C tokens; keeps the starts of the chunks and computes the rest anew in backward
+  sequential  a loop over the tokens; keeps two states a token
+
+A decoding step is one turn of the loop. The recurrence itself, its gates and its state are in float32 at least.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from seqcost.algebra import Bill, Kind, Size, ceil_div, minimum
+from seqcost.formulas.ops.selective_scan import chunked_scan, scan_step, sequential_scan
+from seqcost.formulas.ops.short_conv import short_conv
+from seqcost.formulas.ops.tape import Tape
+from seqcost.formulas.ops.values import Value
+from seqcost.formulas.ops.workload import Workload
+from seqcost.formulas.parts.component import check_sizes
+from seqcost.formulas.parts.program import Program
+
+Form = Literal["chunked", "sequential"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mamba(Program):
+    """The selective state-space layer (S6) of Mamba, without a norm around it.
+
+    D width · E inner width (default 2·D) · N numbers of state a feature · R rank of the step size δ (default ⌈D/16⌉) ·
+    k width of the short convolution · C chunk · J chunks side by side. C and J change the cost, not the result.
+    """
+
+    SOURCE: ClassVar[str] = (
+        "Gu & Dao 2023, arXiv 2312.00752, eqs. 2a–2b, algorithm 2, sections 3.3 and 3.4; as in mamba_ssm, B is "
+        "discretised as δ B (eq. 4 has the zero-order hold)"
+    )
+    EQUATIONS: ClassVar[tuple[str, ...]] = (
+        r"[u, z] = x W_{in},\quad v = \mathrm{SiLU}(\mathrm{conv}_k(u)),\quad [r, B, C] = v W_s",
+        r"\delta_t = \mathrm{softplus}(r_t W_\delta + b_\delta),\quad A = -\exp(a)",
+        r"h_t = \exp(\delta_t A) \odot h_{t-1} + (\delta_t \odot v_t)\, B_t,\quad s_t = C_t h_t + d \odot v_t",
+        r"y_t = (s_t \odot \mathrm{SiLU}(z_t))\, W_{out}",
+    )
+
+    D: Size
+    E: Size = None
+    N: Size = 16
+    R: Size = None
+    k: Size = 4
+    C: Size = 16
+    J: Size = 4
+    form: Form = "chunked"
+
+    def __post_init__(self) -> None:
+        check_sizes(self, "D")
+        if self.E is None:
+            object.__setattr__(self, "E", 2 * self.D)
+        if self.R is None:
+            object.__setattr__(self, "R", ceil_div(self.D, 16))
+        check_sizes(self, "E", "N", "R", "k", "C", "J")
+
+    def params(self) -> Bill:
+        D, E, N, R, k = self.D, self.E, self.N, self.R, self.k
+        return Bill.of(
+            Kind.PARAMETERS,
+            input=(D * 2 * E, "W_in: u and the gate z"),
+            conv=(E * k, "k taps a feature"),
+            conv_bias=(E, "of the convolution"),
+            select=(E * (R + 2 * N), "W_s: r, B, C"),
+            delta=(R * E, "W_δ"),
+            delta_bias=(E, "b_δ"),
+            log_rate=(N * E, "a = log(−A)"),
+            skip=(E, "d"),
+            output=(E * D, "W_out"),
+        )
+
+    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+        B, T, _ = x.shape
+        E, N, R, k = self.E, self.N, self.R, self.k
+        both = t.linear("input", x, 2 * E, bias=False, note="x [B,T,D] @ W_in [D,2·E]")
+        u, z = t.parts(both, (B, T, E), (B, T, E))
+        u, _ = short_conv(t, "conv", u, k, t.state("conv_start", B, k - 1, E))
+        v = t.unary("conv_gate", u, "silu", "SiLU")
+        selected = t.linear("select", v, R + 2 * N, bias=False, note="v [B,T,E] @ W_s [E,R+2·N]")
+        r, write, read = t.parts(selected, (B, T, R), (B, T, N), (B, T, N))
+        raw = t.linear("delta", t.view(r, B * T, R), E, note="r [B·T,R] @ W_δ [R,E] + b_δ")
+        delta = t.unary("softplus", t.float32("delta_wide", t.view(raw, B, T, E)), "softplus")
+        rate = t.unary("rate", t.unary("rate_exp", t.float32("rate_wide", t.weight(N, E)), "exp"), "neg", "A = −exp(a)")
+        wide, write, read = (t.float32(f"{n}_wide", i) for n, i in (("x", v), ("write", write), ("read", read)))
+        y = self._scan(t, wide, delta, rate, write, read)
+        y = t.add("skip", y, t.multiply("skip_scale", wide, t.weight(E), "d ⊙ v"), "+ d ⊙ v")
+        y = t.multiply("gate", t.working("scan_narrow", y), t.unary("gate_silu", z, "silu", "SiLU(z)"), "s ⊙ SiLU(z)")
+        return t.linear("output", y, self.D, bias=False, note="[B,T,E] @ W_out [E,D]")
+
+    def _scan(self, t: Tape, x: Value, delta: Value, rate: Value, write: Value, read: Value) -> Value:
+        B, T, E, N = *x.shape, self.N
+        state = t.state("start", B, N, E, itemsize=t.wide)
+        if t.run.stepping:
+            x, delta, write, read = (t.view(z, B, K) for z, K in ((x, E), (delta, E), (write, N), (read, N)))
+            y, _ = scan_step(t, x, delta, rate, write, read, state)
+            return t.view(y, B, T, E)
+        if self.form == "sequential":
+            return sequential_scan(t, x, delta, rate, write, read, state)[0]
+        return chunked_scan(t, x, delta, rate, write, read, state, C=self.C, J=self.J)[0]
+
+    def state_bytes(self, run: Workload) -> Bill:
+        return Bill.of(
+            Kind.STATE,
+            conv=(run.B * (self.k - 1) * self.E * run.itemsize, "the last k − 1 inputs of the convolution"),
+            scan=(run.B * self.N * self.E * run.state_itemsize, "h, N numbers a feature"),
+        )
+
+    def path_length(self, run: Workload) -> Bill:
+        steps = run.T if self.form == "sequential" else minimum(run.T, 2 * self.C + ceil_div(run.T, self.C))
+        return Bill.of(Kind.PATH, recurrence=(steps, "a step a token, or a chunk, and two chunks of single steps"))

@@ -1,0 +1,137 @@
+"""Mamba-2: Mamba with one decay a head, whose recurrence in chunks is matrix products (state-space duality).
+
+Two forms of the same recurrence:
+
+  chunked     products within chunks of C tokens, a loop over the chunks
+  sequential  a loop over the tokens; keeps two states a token
+
+A decoding step is one turn of the loop. The recurrence, its gates and its state are in float32 at least.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from seqcost.algebra import Bill, Kind, Size, ceil_div
+from seqcost.formulas.ops.row_norms import rms_norm
+from seqcost.formulas.ops.short_conv import short_conv
+from seqcost.formulas.ops.ssd import chunked_ssd, sequential_ssd, ssd_step
+from seqcost.formulas.ops.tape import Tape
+from seqcost.formulas.ops.values import ONE, Value
+from seqcost.formulas.ops.workload import Workload
+from seqcost.formulas.parts.component import check_sizes, exact_div
+from seqcost.formulas.parts.program import Program
+
+Form = Literal["chunked", "sequential"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mamba2(Program):
+    """The state-space layer of Mamba-2, with its own norm before the output and none around it.
+
+    D width · H heads · E inner width (default 2·D) · V = E/H width of a head · G groups of heads that share B and C ·
+    N numbers of state a feature · k width of the short convolution · C chunk, which changes the cost, not the result.
+    """
+
+    SOURCE: ClassVar[str] = (
+        "Dao & Gu 2024, arXiv 2405.21060, eq. 16 (scalar A), section 6 and listing 1 (chunks), section 7 (block)"
+    )
+    EQUATIONS: ClassVar[tuple[str, ...]] = (
+        r"[z, u, r] = x W_{in},\quad [v, B, C] = \mathrm{SiLU}(\mathrm{conv}_k(u)),\quad "
+        r"\delta_t = \mathrm{softplus}(r_t + b_\delta)",
+        r"S_t = \exp(-e^a \delta_t)\, S_{t-1} + \delta_t\, v_t B_t^\top,\quad s_t = S_t C_t + d\, v_t"
+        r"\quad\text{for each head}",
+        r"y_t = \left(\gamma \odot \mathrm{RMSNorm}(s_t \odot \mathrm{SiLU}(z_t))\right) W_{out}",
+    )
+
+    D: Size
+    H: Size
+    E: Size = None
+    G: Size = 1
+    N: Size = 128
+    k: Size = 4
+    C: Size = 64
+    epsilon: float = 1e-5
+    form: Form = "chunked"
+
+    def __post_init__(self) -> None:
+        check_sizes(self, "D", "H")
+        if self.E is None:
+            object.__setattr__(self, "E", 2 * self.D)
+        check_sizes(self, "E", "G", "N", "k", "C")
+        exact_div(self.E, self.H, "inner width E over heads H")
+        exact_div(self.H, self.G, "heads H over groups G")
+
+    @property
+    def V(self) -> Size:
+        """Width of a head."""
+        return exact_div(self.E, self.H, "inner width E over heads H")
+
+    @property
+    def heads(self) -> Size:
+        """Heads of a group."""
+        return exact_div(self.H, self.G, "heads H over groups G")
+
+    @property
+    def channels(self) -> Size:
+        """Features that the convolution reads: v, B and C."""
+        return self.E + 2 * self.G * self.N
+
+    def params(self) -> Bill:
+        D, E, H, k = self.D, self.E, self.H, self.k
+        return Bill.of(
+            Kind.PARAMETERS,
+            input=(D * (E + self.channels + H), "W_in: the gate z, then v, B, C, then δ"),
+            conv=(self.channels * k, "k taps a feature"),
+            conv_bias=(self.channels, "of the convolution"),
+            delta_bias=(H, "b_δ"),
+            log_rate=(H, "a = log(−A)"),
+            skip=(H, "d"),
+            gain=(E, "γ"),
+            output=(E * D, "W_out"),
+        )
+
+    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+        B, T, _ = x.shape
+        E, H, V, G, N, k = self.E, self.H, self.V, self.G, self.N, self.k
+        W = self.channels
+        both = t.linear("input", x, E + W + H, bias=False, note="x [B,T,D] @ W_in [D,2·E+2·G·N+H]")
+        z, u, raw = t.parts(both, (B, T, E), (B, T, W), (B, T, H))
+        u, _ = short_conv(t, "conv", u, k, t.state("conv_start", B, k - 1, W))
+        u = t.float32("signals_wide", t.unary("conv_gate", u, "silu", "SiLU"))
+        v, write, read = t.parts(u, (B, T, E), (B, T, G * N), (B, T, G * N))
+        v, write, read = t.view(v, B, T, H, V), t.view(write, B, T, G, N), t.view(read, B, T, G, N)
+        raw = t.add("delta_shift", t.float32("delta_wide", raw), t.weight(H), "r + b_δ")
+        delta = t.unary("softplus", raw, "softplus")
+        rate = t.unary("rate", t.unary("rate_exp", t.float32("rate_wide", t.weight(H)), "exp"), "neg", "A = −exp(a)")
+        gate = t.multiply("gates", delta, rate, "g = δ A")
+        driven = t.multiply("step_input", v, t.view(delta, B, T, H, ONE), "δ v")
+        y = self._scan(t, driven, gate, write, read)
+        y = t.add("skip", y, t.multiply("skip_scale", v, t.view(t.weight(H), H, ONE), "d · v"), "+ d · v")
+        z = t.unary("gate_silu", t.float32("gate_wide", z), "silu", "SiLU(z)")
+        y = t.multiply("gate", t.view(y, B, T, E), z, "s ⊙ SiLU(z)")
+        y = rms_norm(t, "norm", t.view(y, B, T, G, self.heads * V))
+        y = t.multiply("gain", t.view(y, B, T, E), t.weight(E), "γ")
+        return t.linear("output", t.working("narrow", y), self.D, bias=False, note="[B,T,E] @ W_out [E,D]")
+
+    def _scan(self, t: Tape, x: Value, gate: Value, write: Value, read: Value) -> Value:
+        B, T, H, V = x.shape
+        G, N = self.G, self.N
+        state = t.state("start", B, H, V, N, itemsize=t.wide)
+        if t.run.stepping:
+            token = t.view(x, B, H, V), t.view(gate, B, H), t.view(write, B, G, N), t.view(read, B, G, N)
+            return t.view(ssd_step(t, *token, state, heads=self.heads)[0], B, T, H, V)
+        if self.form == "sequential":
+            return sequential_ssd(t, x, gate, write, read, state, heads=self.heads)[0]
+        return chunked_ssd(t, x, gate, write, read, state, C=self.C, heads=self.heads)[0]
+
+    def state_bytes(self, run: Workload) -> Bill:
+        return Bill.of(
+            Kind.STATE,
+            conv=(run.B * (self.k - 1) * self.channels * run.itemsize, "the last k − 1 inputs of the convolution"),
+            ssd=(run.B * self.E * self.N * run.state_itemsize, "S, V·N numbers a head"),
+        )
+
+    def path_length(self, run: Workload) -> Bill:
+        if self.form == "sequential":
+            return Bill.of(Kind.PATH, recurrence=(run.T, "a step a token"))
+        return Bill.of(Kind.PATH, recurrence=(ceil_div(run.T, self.C), "a step a chunk, in which all tokens meet"))

@@ -1,0 +1,170 @@
+"""The selective scan of Mamba: a recurrence with N numbers a feature, each of which decays at a rate of its own.
+
+    h_t = exp(δ_t A) ⊙ h_{t−1} + (δ_t x_t) B_t        y_t = C_t h_t
+
+`scan_step` is one token, `sequential_scan` a loop of them, `chunked_scan` the form that trains. What the paper calls
+B_t and C_t is `write` and `read` here; the state lies as [B,N,E], its wide axis last. Everything is float32 or float64:
+the caller casts. Letters: see formulas; E inner width, J chunks side by side.
+
+The chunked form never has B·T·E·N numbers in memory. It takes segments of J chunks of C tokens one after another; a
+segment fits into a cache. Within it all chunks are scanned at once from an empty state, which gives each one's end; the
+ends are carried over the chunks, which gives each one's true start; from there all are scanned again. Only the starts
+are kept for backward, which computes the rest anew, as the paper's kernel does (Gu & Dao 2023, section 3.3.2).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from seqcost.layers.ops.chunks import num_chunks
+
+
+def scan_step(
+    x_BE: Tensor, delta_BE: Tensor, rate_NE: Tensor, write_BN: Tensor, read_BN: Tensor, state_BNE: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One token. `rate_NE` is A: negative, so that everything decays."""
+    decay_BNE = (delta_BE.unsqueeze(1) * rate_NE).exp()
+    written_BNE = write_BN.unsqueeze(2) * (delta_BE * x_BE).unsqueeze(1)
+    state_BNE = decay_BNE * state_BNE + written_BNE
+    return torch.bmm(read_BN.unsqueeze(1), state_BNE).squeeze(1), state_BNE
+
+
+def sequential_scan(
+    x_BTE: Tensor, delta_BTE: Tensor, rate_NE: Tensor, write_BTN: Tensor, read_BTN: Tensor, state_BNE: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Token after token, T ≥ 0. Autograd keeps two states of every token."""
+    y = []
+    signals = (z.unbind(1) for z in (x_BTE, delta_BTE, write_BTN, read_BTN))
+    for x_BE, delta_BE, write_BN, read_BN in zip(*signals, strict=True):
+        y_BE, state_BNE = scan_step(x_BE, delta_BE, rate_NE, write_BN, read_BN, state_BNE)
+        y.append(y_BE)
+    return (torch.stack(y, dim=1) if y else x_BTE), state_BNE
+
+
+def chunked_scan(
+    x_BTE: Tensor,
+    delta_BTE: Tensor,
+    rate_NE: Tensor,
+    write_BTN: Tensor,
+    read_BTN: Tensor,
+    state_BNE: Tensor,
+    *,
+    C: int,
+    J: int,
+) -> tuple[Tensor, Tensor]:
+    """Chunks of C tokens, J side by side, T ≥ 0; differentiable once, in everything, the state included."""
+    if x_BTE.shape[1] == 0:
+        return x_BTE, state_BNE
+    return _ChunkedScan.apply(x_BTE, delta_BTE, rate_NE, write_BTN, read_BTN, state_BNE, C, J)
+
+
+class _ChunkedScan(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x_BTE: Tensor, delta_BTE: Tensor, rate_NE: Tensor, write_BTN: Tensor, read_BTN: Tensor,
+        state_BNE: Tensor, C: int, J: int,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        y, starts = [], []
+        for x_CBJE, delta_CBJE, write_CBJN, read_CBJN in _segments(C, J, x_BTE, delta_BTE, write_BTN, read_BTN):
+            decay = _decay(delta_CBJE, rate_NE).unbind(0)
+            written = _outer(write_CBJN, x_CBJE * delta_CBJE).unbind(0)
+            end_BJNE = _states(written[0], written[1:], decay[1:])[-1]
+            before, state_BNE = _carried(end_BJNE.unbind(1), _through(delta_CBJE, rate_NE).unbind(1), state_BNE)
+            start_BJNE = torch.stack(before, dim=1)
+            states_CBJNE = torch.stack(_states(start_BJNE, written, decay)[1:])
+            y.append(_sum_n(read_CBJN, states_CBJNE))
+            starts.append(start_BJNE)
+        ctx.save_for_backward(x_BTE, delta_BTE, rate_NE, write_BTN, read_BTN, *starts)
+        ctx.sizes = C, J
+        return _whole(y, x_BTE.shape[1]), state_BNE
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy_BTE: Tensor, dstate_BNE: Tensor) -> tuple[Tensor | None, ...]:
+        x_BTE, delta_BTE, rate_NE, write_BTN, read_BTN, *starts = ctx.saved_tensors
+        segments = zip(_segments(*ctx.sizes, x_BTE, delta_BTE, write_BTN, read_BTN, dy_BTE), starts, strict=True)
+        drate_NE, found = torch.zeros_like(rate_NE), []
+        for (x_CBJE, delta_CBJE, write_CBJN, read_CBJN, dy_CBJE), start_BJNE in reversed(list(segments)):
+            u_CBJE, decay_CBJNE = x_CBJE * delta_CBJE, _decay(delta_CBJE, rate_NE)
+            decay, written = decay_CBJNE.unbind(0), _outer(write_CBJN, u_CBJE).unbind(0)
+            states_CBJNE = torch.stack(_states(start_BJNE, written, decay))
+            # The same two scans from the other end: a state has the gradient that its own y gives it, and that of the
+            # next state, decayed.
+            given, later = _outer(read_CBJN, dy_CBJE).unbind(0), decay[:0:-1]
+            front_BJNE = decay[0] * _states(given[-1], given[-2::-1], later)[-1]
+            through = _through(delta_CBJE, rate_NE).unbind(1)
+            after, dstate_BNE = _carried(front_BJNE.unbind(1)[::-1], through[::-1], dstate_BNE)
+            last_BJNE = given[-1] + torch.stack(after[::-1], dim=1)
+            dh_CBJNE = torch.stack(_states(last_BJNE, given[-2::-1], later)[::-1])
+            du_CBJE = _sum_n(write_CBJN, dh_CBJNE)
+            dwrite_CBJN = _sum_e(dh_CBJNE, u_CBJE)
+            dread_CBJN = _sum_e(states_CBJNE[1:], dy_CBJE)
+            dlog_CBJNE = dh_CBJNE.mul_(decay_CBJNE).mul_(states_CBJNE[:-1])  # of log decay = δ_t A
+            drate_NE = drate_NE + (dlog_CBJNE * delta_CBJE.unsqueeze(3)).sum((0, 1, 2))
+            ddelta_CBJE = (dlog_CBJNE * rate_NE).sum(3) + du_CBJE * x_CBJE
+            found.append((du_CBJE * delta_CBJE, ddelta_CBJE, dwrite_CBJN, dread_CBJN))
+        dx, ddelta, dwrite, dread = (_whole(pieces[::-1], x_BTE.shape[1]) for pieces in zip(*found, strict=True))
+        return dx, ddelta, drate_NE, dwrite, dread, dstate_BNE, None, None
+
+
+def _segments(C: int, J: int, *sequences: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Each [B,T,K] cut into segments [C,B,J,K], the last one filled up with zeros: δ = 0 neither decays nor writes."""
+    B, T = sequences[0].shape[:2]
+    n = num_chunks(T, C * J)
+    filled = (F.pad(z, (0, 0, 0, n * C * J - T)).view(B, n, J, C, z.shape[2]) for z in sequences)
+    turned = (z.permute(1, 3, 0, 2, 4).clone(memory_format=torch.contiguous_format) for z in filled)
+    return zip(*(z.unbind(0) for z in turned), strict=True)
+
+
+def _whole(pieces: Sequence[Tensor], T: int) -> Tensor:
+    """Segments [C,B,J,K] joined to [B,T,K] without what was filled up."""
+    C, B, J, K = pieces[0].shape
+    turned = torch.stack(tuple(pieces)).permute(2, 0, 3, 1, 4).clone(memory_format=torch.contiguous_format)
+    return turned.view(B, len(pieces) * J * C, K)[:, :T]
+
+
+def _decay(delta_CBJE: Tensor, rate_NE: Tensor) -> Tensor:
+    """exp(δ_t A) of every token: [C,B,J,N,E]."""
+    return (delta_CBJE.unsqueeze(3) * rate_NE).exp_()
+
+
+def _through(delta_CBJE: Tensor, rate_NE: Tensor) -> Tensor:
+    """The decay over a whole chunk: [B,J,N,E]."""
+    return (delta_CBJE.sum(0).unsqueeze(2) * rate_NE).exp_()
+
+
+def _outer(n_CBJN: Tensor, e_CBJE: Tensor) -> Tensor:
+    return n_CBJN.unsqueeze(4) * e_CBJE.unsqueeze(3)
+
+
+def _states(start: Tensor, added: Sequence[Tensor], decay: Sequence[Tensor]) -> list[Tensor]:
+    """The start, and the state after each token."""
+    states = [start]
+    for a, d in zip(added, decay, strict=True):
+        states.append(torch.addcmul(a, d, states[-1]))
+    return states
+
+
+def _carried(ends: Sequence[Tensor], through: Sequence[Tensor], state_BNE: Tensor) -> tuple[list[Tensor], Tensor]:
+    """The state before each chunk, and the one after the last."""
+    before = []
+    for end_BNE, through_BNE in zip(ends, through, strict=True):
+        before.append(state_BNE)
+        state_BNE = torch.addcmul(end_BNE, through_BNE, state_BNE)
+    return before, state_BNE
+
+
+def _sum_n(weights_CBJN: Tensor, states_CBJNE: Tensor) -> Tensor:
+    """Σ_n w_n h_n: [C,B,J,E]."""
+    C, B, J, N, E = states_CBJNE.shape
+    return torch.bmm(weights_CBJN.view(-1, 1, N), states_CBJNE.view(-1, N, E)).view(C, B, J, E)
+
+
+def _sum_e(states_CBJNE: Tensor, weights_CBJE: Tensor) -> Tensor:
+    """Σ_e h_e w_e: [C,B,J,N]."""
+    C, B, J, N, E = states_CBJNE.shape
+    return torch.bmm(states_CBJNE.view(-1, N, E), weights_CBJE.view(-1, E, 1)).view(C, B, J, N)
