@@ -5,6 +5,8 @@ tracing. The answer is a `Count`: see cost.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from seqcost.algebra import Polynomial, Samples, lift
@@ -17,7 +19,9 @@ from seqcost.questions.phases import PHASES, by_formula
 from seqcost.questions.targets import formula_of
 
 ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
-LIFTED_AT = (1, 2, 3, 5, 8, 13, 21)
+# From one token to beyond every window and chunk: what is a polynomial among short texts only is none.
+LIFTED_AT = (1, 2, 3, 5, 8, 13, 21, 55, 144, 377, 987, 2584, 6765, 17711)
+_WHOLE_CHUNKS = (1, 2, 3, 5, 8, 13, 21, 55)
 
 
 def count(
@@ -128,12 +132,21 @@ def count_formula(
 
 
 def _polynomials(config: Component, run: Any, phase: str) -> dict[str, Polynomial | Samples]:
-    """Every total as a polynomial in T (a source, if any, as long as the target unless it is fixed)."""
-    seen = {T: by_formula(config, run(T), phase)[0] for T in LIFTED_AT}
+    """Every total as a polynomial in T (a source, if any, as long as belongs to T unless it is fixed).
+
+    Costs that go up in steps, a chunk or a block of C tokens at a time, are one where T is a whole number of them.
+    """
+    bills = cache(lambda T: by_formula(config, run(T), phase)[0])
     out: dict[str, Polynomial | Samples] = {}
     for name, total in TOTALS.items():
-        if total(seen[LIFTED_AT[-1]]) is not None:
-            out[name] = lift(lambda T, total=total: total(seen[T]), LIFTED_AT)  # type: ignore[misc]
+        if total(bills(1)) is None:
+            continue
+        out[name] = lift(lambda T, total=total: total(bills(T)), LIFTED_AT)  # type: ignore[misc]
+        C = config.sizes().get("C")
+        if isinstance(out[name], Samples) and isinstance(C, int):
+            whole_chunks = [C * n for n in _WHOLE_CHUNKS]
+            stepped = lift(lambda T, total=total: total(bills(T)), whole_chunks)  # type: ignore[misc]
+            out[name] = replace(stepped, every=C) if isinstance(stepped, Polynomial) else out[name]
     return out
 
 

@@ -2,8 +2,10 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from functools import lru_cache
 
 from seqcost.algebra import Bill, Kind, Line
+from seqcost.algebra.expr import is_array
 from seqcost.formulas.ops.operator import Operator
 from seqcost.formulas.ops.reading import AMOUNTS, Reading, longest_chain, through
 from seqcost.formulas.ops.tape import FAR, TURNS, Tape
@@ -21,6 +23,11 @@ class Program(Component):
 
     def reading(self, run: Workload) -> Reading:
         """The rows for a run, its loops drawn out to their true number of turns."""
+        if any(is_array(size) for size in (*vars(run).values(), *vars(self).values())):
+            return self._drawn_out(run)  # a sweep cannot be looked up
+        return _remembered(self, run)
+
+    def _drawn_out(self, run: Workload) -> Reading:
         read = self._read(run, None)
         n = read.trips
         if n is None or (isinstance(n, int) and n <= TURNS[-1]):
@@ -79,3 +86,9 @@ class Program(Component):
     @property
     def keeps_source(self) -> bool:
         return self._keeps("source")
+
+
+@lru_cache(maxsize=256)
+def _remembered(program: Program, run: Workload) -> Reading:
+    """Readings made of late: FLOPs, traffic, depth and what is kept are asked for one after the other."""
+    return program._drawn_out(run)
