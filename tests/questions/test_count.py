@@ -3,7 +3,7 @@ import json
 import pytest
 
 import seqcost
-from seqcost.algebra import Kind, Polynomial, Samples
+from seqcost.algebra import Kind
 from seqcost.errors import BadSize, BadTarget, UnknownName
 
 KEYS = [
@@ -153,20 +153,3 @@ def test_sizes_of_a_live_module_are_refused():
 
     with pytest.raises(BadTarget, match="sizes were given for a live module"):
         seqcost.count(torch.nn.Linear(2, 2), sizes={"D": 2})
-
-
-def test_a_cost_in_steps_is_a_polynomial_of_whole_chunks_only():
-    found = seqcost.count("retro-layer", length=2048, sizes={"D": 64, "H": 4})
-    for name, curve in found.polynomials.items():
-        assert isinstance(curve, Polynomial), name
-    flops = found.polynomials["flops"]
-    assert flops.every == 64
-    assert flops(2048) == found.flops
-    assert flops(2048 + 64) == seqcost.count("retro-layer", length=2048 + 64, sizes={"D": 64, "H": 4}).flops
-    assert flops(2000) != seqcost.count("retro-layer", length=2000, sizes={"D": 64, "H": 4}).flops
-
-
-def test_a_window_longer_than_short_texts_is_not_taken_for_a_square():
-    found = seqcost.count("window-layer", length=4096, sizes={"D": 64, "H": 4, "W": 200})
-    curve = found.polynomials["flops"]
-    assert isinstance(curve, Samples) or curve(4096) == found.flops

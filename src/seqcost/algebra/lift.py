@@ -16,13 +16,12 @@ SPARE_POINTS = 2
 
 @dataclass(frozen=True)
 class Polynomial:
-    """An exact polynomial in one letter, from `valid_from` on and for multiples of `every`; coefficients ascending."""
+    """An exact polynomial in one letter; coefficients ascending."""
 
     variable: str
     coefficients: tuple[Fraction, ...]
     valid_from: int = 1
     exact: bool = True
-    every: int = 1
 
     def __call__(self, value: int) -> Fraction:
         """Value of the polynomial at a size."""
@@ -40,7 +39,7 @@ class Polynomial:
             "coefficients": [str(c) for c in self.coefficients],
             "valid_from": self.valid_from,
             "exact": self.exact,
-        } | ({} if self.every == 1 else {"every": self.every})
+        }
 
     def __str__(self) -> str:
         terms = [

@@ -76,12 +76,14 @@ class Entry:
     symbols: str = ""  # letters left open on its formula page
     layer: str = ""  # the entry that its formula page begins with: the layer inside the model
     inner: tuple[type[Component], ...] = ()  # whose sizes may be set too
+    several: bool = False  # its mixers are named in a setting
 
     @property
     def fields(self) -> "dict[str, dataclasses.Field[Any]]":
         """What may be set, by name."""
         found = {f.name: f for config in (*self.inner, self.config) for f in dataclasses.fields(config)}  # type: ignore[arg-type]
-        return {name: f for name, f in found.items() if name not in ("mixers", "body")}
+        hidden = ("body",) if self.several else ("body", "mixers")
+        return {name: f for name, f in found.items() if name not in hidden}
 
 
 def _layer(config: type[Component], **defaults: Any) -> Callable[..., Component]:
@@ -194,12 +196,20 @@ def language_model(mixers: str, **sizes: Any) -> LanguageModel:
     given = dict[str, Any](U=presets.BYTES, **_WIDTH, L=len(names) * -(-6 // len(names)))
     given |= (MIXERS[names[0]].model or {}) | sizes
     own = {f.name for f in dataclasses.fields(LanguageModel)}
-    inner = []
+    inner, known = [], set(own)
     for name in names:
         theirs = {f.name for f in dataclasses.fields(MIXERS[name].config)}  # type: ignore[arg-type]
         taken = {letter: value for letter, value in sizes.items() if letter in theirs}
+        known |= theirs
         inner.append(MIXERS[name].config(**MIXERS[name].sizes | {"D": given["D"]} | taken))
+    if unknown := set(sizes) - known:
+        raise UnknownName.among(f"size of a model of {' and '.join(dict.fromkeys(names))}", min(unknown), known)
     return LanguageModel(mixers=tuple(inner), **{letter: value for letter, value in given.items() if letter in own})
+
+
+def hybrid(mixers: str = "mamba mamba mamba attention", **sizes: Any) -> LanguageModel:
+    """Layers that take turns: attention in every fourth layer of a Mamba, where nothing else is said."""
+    return language_model(mixers, **sizes)
 
 
 def classifier(mixers: str = "attention", **sizes: Any) -> Classifier:
@@ -258,6 +268,11 @@ _MODELS: dict[str, Entry] = {
         "Reformer: LSH attention in reversible layers",
         "model", "mixers/lsh", LanguageModel, partial(language_model, "lsh", reversible=True, tied=False),
         "UDLHREC", "lsh-layer", (LshAttention,),
+    ),
+    "hybrid": Entry(
+        "language model whose layers take turns: mixers='mamba mamba mamba attention'",
+        "model", "stacks/language_model", LanguageModel, hybrid, "UD",
+        inner=tuple(mixer.config for mixer in MIXERS.values()), several=True,
     ),
     **{name: _model(name) for name, mixer in MIXERS.items() if mixer.model is not None},
 }  # fmt: skip

@@ -47,10 +47,7 @@ def _curve(curve: Mapping[str, Any] | None) -> str:
         letter = "" if power == 0 else "T" if power == 1 else f"T{'²³⁴'[power - 2]}"
         terms.append(letter if coefficient == "1" and letter else f"{coefficient}{'·' if letter else ''}{letter}")
     text = " + ".join(terms).replace("+ -", "− ")
-    every, start = curve.get("every", 1), curve["valid_from"]
-    if every != 1:
-        text += f", T a multiple of {every}"
-    return text if start in (1, every) else f"{text}, T ≥ {start}"
+    return text if curve["valid_from"] == 1 else f"{text}, T ≥ {curve['valid_from']}"
 
 
 def lines_table(count: Mapping[str, Any], *, most: int = 16) -> Table:

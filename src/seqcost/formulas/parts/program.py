@@ -5,13 +5,17 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from seqcost.algebra import Bill, Kind, Line
-from seqcost.algebra.expr import is_array
 from seqcost.formulas.ops.operator import Operator
 from seqcost.formulas.ops.reading import AMOUNTS, Reading, longest_chain, through
 from seqcost.formulas.ops.tape import FAR, TURNS, Tape
 from seqcost.formulas.ops.values import Value
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
+
+
+@lru_cache(maxsize=256)
+def _recalled(program: "Program", run: Workload) -> Reading:
+    return program._drawn_out(run)
 
 
 class Program(Component):
@@ -23,9 +27,10 @@ class Program(Component):
 
     def reading(self, run: Workload) -> Reading:
         """The rows for a run, its loops drawn out to their true number of turns."""
-        if any(is_array(size) for size in (*vars(run).values(), *vars(self).values())):
-            return self._drawn_out(run)  # a sweep cannot be looked up
-        return _remembered(self, run)
+        try:
+            return _recalled(self, run)  # the eight questions about one run read the same tape
+        except TypeError:  # a sweep cannot be a key
+            return self._drawn_out(run)
 
     def _drawn_out(self, run: Workload) -> Reading:
         read = self._read(run, None)
@@ -86,9 +91,3 @@ class Program(Component):
     @property
     def keeps_source(self) -> bool:
         return self._keeps("source")
-
-
-@lru_cache(maxsize=256)
-def _remembered(program: Program, run: Workload) -> Reading:
-    """Readings made of late: FLOPs, traffic, depth and what is kept are asked for one after the other."""
-    return program._drawn_out(run)
