@@ -14,7 +14,10 @@ class Keeper:
     """Books each tensor that autograd packs."""
 
     def __init__(
-        self, paths: Paths, weights: Iterable[torch.Tensor], on_tensor: Callable[[torch.Tensor], None] | None = None
+        self,
+        paths: Paths,
+        weights: Iterable[torch.Tensor],
+        on_tensor: Callable[[torch.Tensor, str], None] | None = None,
     ) -> None:
         self.saved: dict[str, int] = {}
         self._paths = paths
@@ -32,7 +35,7 @@ class Keeper:
 
     def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
         if self._on_tensor:
-            self._on_tensor(tensor)
+            self._on_tensor(tensor, self._paths.now()[0])
         storage = tensor.untyped_storage()
         if storage._cdata not in self._known:
             self._known.add(storage._cdata)
