@@ -9,6 +9,7 @@ from seqcost.errors import BadSize, BadTarget, UnknownName
 KEYS = [
     "target", "sizes", "phase", "dtype", "conventions", "rung", "flops", "pointwise", "params", "bytes_moved",
     "saved_bytes", "state_bytes", "peak_bytes", "depth", "lines", "uncounted", "polynomials",
+    "memory", "optimizer", "accumulate",
 ]  # fmt: skip
 
 

@@ -51,7 +51,7 @@ def draw_timeline(count: Mapping[str, Any]) -> "Figure":
 
 
 def _stack(axes: "Axes", timeline: Mapping[str, Any]) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
     from seqcost.algebra.rendering import scaled
 
@@ -74,6 +74,7 @@ def _stack(axes: "Axes", timeline: Mapping[str, Any]) -> None:
     axes.set_xlabel("operator of the step", fontsize=8.5)
     axes.set_title("bytes alive", loc="left", fontsize=10)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_locator(MultipleLocator(2 ** max(live[worst].bit_length() - 3, 0)))  # 256 MiB, 512 MiB …
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: scaled(int(y), "B")))
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)

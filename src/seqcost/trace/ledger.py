@@ -76,8 +76,24 @@ class Ledger(TorchDispatchMode):
         # A number that autograd wraps was made by no operator: its memory is first seen when it is kept.
         keeper = Keeper(self._paths, weights, self.memory.keep)
         self.saved = keeper.saved
-        with keeper.keeping(), self:
+        with keeper.keeping(), self._holding_random_states(), self:
             yield
+
+    @contextmanager
+    def _holding_random_states(self) -> Iterator[None]:
+        """Count the states of the random numbers that checkpoints keep (5 kB each): no operator makes them."""
+        plain = torch.get_rng_state
+
+        def held() -> torch.Tensor:
+            state = plain()
+            self.memory.keep(state, self._paths.now()[0])
+            return state
+
+        torch.get_rng_state = torch.random.get_rng_state = held
+        try:
+            yield
+        finally:
+            torch.get_rng_state = torch.random.get_rng_state = plain
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:

@@ -90,17 +90,20 @@ def _train(program: Program, ledger: Ledger, paths: Paths) -> None:
     memory, history = ledger.memory, ledger.memory.history
     receivers = [p for p in (*program.module.parameters(), *program.differentiable_inputs()) if p.requires_grad]
     hooks = [t.register_post_accumulate_grad_hook(lambda t: memory.accumulated(t.grad)) for t in receivers]
+    kept: dict[str, int] = {}
     try:
         for stage in program.stages():
             start = 0 if history is None else len(history.moments)
             ledger.times = stage.times
             with paths.stepping() if stage.name == OPTIMIZER else nullcontext():
                 stage.run()
+            kept = kept or dict(ledger.saved)  # of one pass: the next keeps as much again, when this is gone
             if history is not None and stage.times > 1:
                 history.repeats.append(Repeat(start, len(history.moments), stage.times))
     finally:
         for hook in hooks:
             hook.remove()
+        ledger.saved = kept
         program.drop_gradients()
 
 
