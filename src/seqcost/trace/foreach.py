@@ -4,6 +4,7 @@
 tensor.) So `_foreach_mul_` is booked as so many `mul_`; what it makes lives until the list does.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ _OTHER_NAMES = {"norm": "linalg_vector_norm"}
 _SCALED, _NUM_SCALED = ("addcmul", "addcdiv"), 4  # of four arguments the plain operator takes the last by name
 
 
+@cache
 def is_foreach(operator: Any) -> bool:
     """Whether the operator works on lists."""
     return str(operator._schema.name).startswith(PREFIX)

@@ -78,7 +78,7 @@ def trace(
             fake_rung(target, phase=phase, B=B, dtype=dtype),
             real_rung(target, phase=phase, B=B, dtype=dtype, longest=_LONGEST_REAL),
         ):
-            rung.optimizer, rung.accumulate = optimizer, accumulate
+            rung.optimizer, rung.accumulate, rung.asked = optimizer, accumulate, T
             try:
                 return _climb(rung, T, lengths, tuple(failures))
             except SeqcostError as error:

@@ -42,6 +42,7 @@ class Rung:
     longest: int | None = None  # lengths beyond are not run
     optimizer: str | None = None
     accumulate: int = 1
+    asked: int | None = None  # the length that was asked for: what its memory is for is remembered
     _built: Built | None = None
 
     def look(self, T: int) -> Sighting:
@@ -61,7 +62,7 @@ class Rung:
             )
             paths = Paths(built.module)
             with paths.following_ways_in(built.module):
-                return see(program, paths)
+                return see(program, paths, remember=self.asked in (None, T))
 
     @property
     def one_length(self) -> bool:

@@ -34,7 +34,7 @@ class Sighting:
     peak_bytes: int | None
     state_bytes: int | None
     params: int
-    history: History | None = None  # None where the run was derived from others
+    history: History | None = None  # None where it was not asked for, or the run was derived from others
 
     @property
     def num_calls(self) -> int:
@@ -51,9 +51,9 @@ class Sighting:
         return sum(getattr(entry, column) for entry in self.entries.values())
 
 
-def see(program: Program, paths: Paths) -> Sighting:
-    """Run a program once under the ledger."""
-    history = History()
+def see(program: Program, paths: Paths, *, remember: bool = True) -> Sighting:
+    """Run a program once under the ledger; `remember` what every block of memory was for."""
+    history = History() if remember else None
     memory = Memory(history=history)
     for category, tensors in program.resident_by_category().items():
         for tensor in tensors:
