@@ -42,8 +42,8 @@ class Rung:
     longest: int | None = None  # lengths beyond are not run
     _built: Built | None = None
 
-    def look(self, T: int) -> Sighting:
-        """One run at length T."""
+    def look(self, T: int, *, keeping: bool = True) -> Sighting:
+        """One run at length T; without `keeping` in half the time, a forward pass then says nothing of saved bytes."""
         with self.inside():
             if self._built is None or self.target.takes_sizes:
                 self._built = self.build(T)
@@ -52,7 +52,7 @@ class Rung:
             program = prepare(built.module, inputs, phase=self.phase, own_mode=self.target.own_mode)
             paths = Paths(built.module)
             with paths.following_ways_in(built.module):
-                return see(program, paths)
+                return see(program, paths, keeping=keeping)
 
     @property
     def one_length(self) -> bool:

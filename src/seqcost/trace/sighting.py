@@ -48,8 +48,8 @@ class Sighting:
         return sum(getattr(entry, column) for entry in self.entries.values())
 
 
-def see(program: Program, paths: Paths) -> Sighting:
-    """Run a program once under the ledger."""
+def see(program: Program, paths: Paths, *, keeping: bool = True) -> Sighting:
+    """Run a program once under the ledger; without `keeping`, what a forward pass would keep is not asked."""
     memory = Memory()
     ledger = Ledger(paths, memory, program.resident_tensors(), program.inputs())
     state_bytes = None
@@ -64,7 +64,7 @@ def see(program: Program, paths: Paths) -> Sighting:
     saved: Mapping[str, int] | None = ledger.saved
     if program.phase == "forward":
         num_calls = sum(entry.calls for entry in ledger.entries.values())
-        saved = kept_by(program, paths) if num_calls <= MOST_OPERATORS_TWICE else None
+        saved = kept_by(program, paths) if keeping and num_calls <= MOST_OPERATORS_TWICE else None
     return Sighting(
         entries=ledger.entries,
         saved=saved,
