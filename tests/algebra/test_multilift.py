@@ -60,7 +60,7 @@ def test_gpt2_as_written():
         lambda n: n["L"] * (24 * n["D"] ** 2 * n["T"] + 4 * n["D"] * n["T"] ** 2) + 2 * n["D"] * n["U"] * n["T"]
     )
     assert str(found) == "4·L·D·T² + 24·L·D²·T + 2·D·U·T"
-    L, D, U, T = symbols("L", "D", "U", "T")
+    L, D, U, T = symbols("LDUT").values()
     assert sympy.expand(found.to_sympy() - (4 * L * D * T**2 + 24 * L * D**2 * T + 2 * D * U * T)) == 0
     assert [found.degree(letter) for letter in "LDUT"] == [1, 2, 1, 2]
     data = json.loads(json.dumps(found.to_dict()))
