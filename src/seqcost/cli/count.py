@@ -1,6 +1,6 @@
 """`seqcost count TARGET`: the cost of one target."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,7 +43,7 @@ def count_command(
     """FLOPs, memory, traffic and depth of TARGET, by line, with the formula in T."""
     lengths = parse_lengths(length or ["1024"])
     most = parse_whole(lines, "--lines")
-    asked = {
+    asked: dict[str, Any] = {
         "batch": parse_whole(batch, "--batch"),
         "source": None if source is None else parse_whole(source, "--source"),
         "phase": phase,
@@ -70,7 +70,7 @@ def count_command(
         return rows_to_csv([flat_row(row) for row in data])
 
     def tables() -> list[object]:
-        from seqcost.report.counts import letters_table, lengths_table, lines_table, totals_table, uncounted_notes
+        from seqcost.report.counts import lengths_table, letters_table, lines_table, totals_table, uncounted_notes
 
         shown = [totals_table(data[0]), lines_table(data[0], most=most)] if len(data) == 1 else [lengths_table(data)]
         if "letters" in data[0]:

@@ -78,7 +78,7 @@ def choose(
             try:
                 costs(current | {letter: size})
             except SeqcostError as error:
-                refusal = refusal or str(error).rstrip(".")
+                refusal = refusal or str(error).partition("; choose")[0].rstrip(".")
                 continue
             taken.append(size)
             if len(taken) == wanted:

@@ -149,8 +149,8 @@ def _totals(answer: Count) -> dict[str, int]:
 class _Model(Protocol):
     """A target that can be had at other sizes."""
 
-    settings: Mapping[str, Any]
-
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
     @property
     def uncounted(self) -> set[str]: ...
     def proper(self, name: str) -> str: ...
@@ -207,7 +207,7 @@ class _Catalogue:
             from seqcost.trace.letters import Sampler
 
             def target_at(at: Mapping[str, int]) -> Target:
-                return Target.of_spec(spec_of(name, self._given | at, source=source))
+                return Target.of_spec(spec_of(name, self._given | dict(at), source=source))
 
             self._sampler = Sampler(target_at, phase=phase, B=batch, dtype=dtype)
 

@@ -8,6 +8,7 @@ operators    which formula belongs to which operator    contractions, elementwis
 memory       what is alive, and the peak                temporaries, cpu_kernels: what the CPU does besides
 paths        which module an operator belongs to        fakes, shapes, trees: tensors without memory
 watch        the same ledger around any code            hugging_face models from a configuration
+letters      costs at other sizes than the target's own
 """
 
 from seqcost.trace.ladder import trace as trace

@@ -39,7 +39,7 @@ class Sampler:
                 continue
             self._kind = kind
             return seen
-        at = ", ".join(f"{name} = {size}" for name, size in (sizes | {"T": T}).items())
+        at = ", ".join(f"{name} = {size}" for name, size in {**sizes, "T": T}.items())
         raise BadTarget(f"no cost could be traced at {at} ({failures[0]}); choose other sizes.")
 
     def _look(self, kind: Callable[[Target], Rung], sizes: Mapping[str, int], T: int) -> dict[str, int]:
