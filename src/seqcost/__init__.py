@@ -4,6 +4,7 @@
     seqcost.count("gpt2", length=1024).flops           # from the formulas, no PyTorch
     seqcost.count(my_module, inputs=(x,), phase="train")  # traced, not run
     seqcost.explain("lstm")                            # the formula page
+    seqcost.letters("hf:gpt2").flops                   # 4·L·D·T² + 24·L·D²·T + 2·D·U·T, found by tracing
 
 Importing this imports no PyTorch; what needs it imports it when called.
 """
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from seqcost.questions.compare import compare as compare
     from seqcost.questions.count import count as count
     from seqcost.questions.explain import explain as explain
+    from seqcost.questions.letters import letters as letters
     from seqcost.trace import register_operator as register_operator
     from seqcost.trace import watch as watch
 
@@ -36,13 +38,14 @@ __all__ = [
     "configure",
     "count",
     "explain",
+    "letters",
     "register_operator",
     "sweep",
     "watch",
 ]
 
 _TRACE = ("register_operator", "watch")
-_QUESTIONS = ("check", "compare", "count", "explain")
+_QUESTIONS = ("check", "compare", "count", "explain", "letters")
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,8 @@
 
 expr          int, NumPy and SymPy read alike          bill       named lines that add, scale, group, rank
 asymptotics   leading terms                            lift       exact polynomials from samples
-rendering     text, LaTeX, HTML, dict
+rendering     text, LaTeX, HTML, dict                    multilift  the same in several letters
+multinomial   a polynomial in several letters
 """
 
 from seqcost.algebra.asymptotics import leading_term as leading_term

@@ -7,6 +7,7 @@ import typer
 
 from seqcost.cli import options
 from seqcost.errors import BadSize, BadTarget
+from seqcost.errors import BadSize
 from seqcost.questions.count import count
 from seqcost.questions.lengths import parse_lengths, parse_whole
 
@@ -40,6 +41,11 @@ def count_command(
     timeline: Annotated[
         Path | None,
         typer.Option("--timeline", metavar="FILE.png", help="plot the live bytes over the operators; traces"),
+    letters: Annotated[
+        str | None,
+        typer.Option(
+            "--letters", metavar="auto|D=SETTING,…", help="formulas in T and these sizes: auto, or D=n_embd,L=n_layer"
+        ),
     ] = None,
     lines: Annotated[str, typer.Option("--lines", help="how many lines to show")] = "16",
     as_json: options.Json = False,
@@ -71,6 +77,25 @@ def count_command(
         from seqcost.report.timelines import timeline_png
 
         write_bytes(timeline, timeline_png(data[0]))
+    asked: dict[str, Any] = {
+        "batch": parse_whole(batch, "--batch"),
+        "source": None if source is None else parse_whole(source, "--source"),
+        "phase": phase,
+        "dtype": dtype,
+        "sizes": options.sizes_from(assignments, width, layers, heads, vocab),
+        "trace": trace,
+    }
+    if letters is not None and as_csv:
+        raise BadSize("--letters was given with --csv, whose rows have no place for formulas; give --json.")
+    if letters is not None and causal != "full":
+        raise BadSize("--letters was given with --causal half; letters count the whole rectangle: leave --causal out.")
+    answers = count(target, length=lengths, causal=causal, **asked)
+    data = [answer.to_dict() for answer in answers]
+    if letters is not None:
+        from seqcost.questions.letters import letters as in_letters
+
+        found = in_letters(target, letters, counted=answers, **asked).to_dict()
+        data = [row | {"letters": found} for row in data]
 
     def csv() -> str:
         from seqcost.report.counts import flat_row
@@ -81,6 +106,7 @@ def count_command(
     def tables() -> list[object]:
         from seqcost.report.counts import lengths_table, lines_table, totals_table, uncounted_notes
         from seqcost.report.memory import memory_tables
+        from seqcost.report.counts import lengths_table, letters_table, lines_table, totals_table, uncounted_notes
 
         shown: list[object]
         shown = [totals_table(data[0]), lines_table(data[0], most=most)] if len(data) == 1 else [lengths_table(data)]
@@ -88,6 +114,8 @@ def count_command(
             shown += [table for row in data for table in memory_tables(row, most=most)]
         if timeline is not None:
             shown.append(f"wrote {timeline}")
+        if "letters" in data[0]:
+            shown.insert(1, letters_table(data[0]["letters"]))
         return [*shown, *(f"[dim]not counted — {note}[/dim]" for note in uncounted_notes(data[0]))]
 
     options.show(as_json=as_json, as_csv=as_csv, data=lambda: data[0] if len(data) == 1 else data, csv=csv, rich=tables)

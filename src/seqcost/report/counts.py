@@ -58,6 +58,25 @@ def _curve(curve: Mapping[str, Any] | None) -> str:
     return text if curve["valid_from"] == 1 else f"{text}, T ≥ {curve['valid_from']}"
 
 
+def letters_table(found: Mapping[str, Any]) -> Table:
+    """Formulas in several letters, or the letters that are not polynomial; what each letter stands for."""
+    labels = {key: label for key, label, _ in QUANTITIES}
+    rows = [
+        (labels[name], curve.get("formula") or f"not a polynomial in {' and '.join(curve['not_polynomial_in'])}")
+        for name, curve in found["quantities"].items()
+    ]
+    meanings = ", ".join(f"{letter} = {it['setting']} ({it['own']:,})" for letter, it in found["settings"].items())
+    reasons = [f"{labels[n]}: {c['reason']}" for n, c in found["quantities"].items() if "reason" in c]
+    # What no formula counted is missing from these ones as well; the count lists it with its bytes.
+    reasons += [f"not counted: {', '.join(found['uncounted'])}"] if found["uncounted"] else []
+    note = "; ".join(
+        [f"{found['num_points']} points agree, the target's own sizes among them"] * (not reasons) + reasons
+    )
+    return Table.of(
+        f"in letters · {meanings} · B = {found['batch']}", ("<", "<as a function of all letters"), rows, note
+    )
+
+
 def lines_table(count: Mapping[str, Any], *, most: int = 16) -> Table:
     """The lines of one count, by falling FLOPs: contractions, pointwise, traffic and kept bytes side by side."""
     kinds = ("contraction", "pointwise", "traffic", "saved")

@@ -10,6 +10,7 @@ history      every block as it comes and goes           composition  the peak by
 training     the optimizer of a step, by name           foreach      its operators on lists
 paths        which module an operator belongs to        fakes, shapes, trees: tensors without memory
 watch        the same ledger around any code            hugging_face models from a configuration
+letters      costs at other sizes than the target's own
 """
 
 from seqcost.trace.ladder import trace as trace

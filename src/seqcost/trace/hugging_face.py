@@ -20,6 +20,21 @@ def model_of(given: Mapping[str, Any], **changes: Any) -> nn.Module:
 
     Raises UnknownName for a model type or a setting that does not exist, BadTarget for values that no model takes.
     """
+    config, wanted = configuration_of(given, **changes)
+    maker = _class_of(_transformers(), config, wanted)
+    kind = config.model_type
+    try:
+        model: nn.Module = maker._from_config(config) if hasattr(maker, "_from_config") else maker.from_config(config)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, AssertionError, ZeroDivisionError) as error:
+        raise BadTarget(f"no {kind} model can be built from this configuration: {_sentence(error)}") from None
+    return model
+
+
+def configuration_of(given: Mapping[str, Any], **changes: Any) -> tuple[Any, Any]:
+    """The package's own configuration, its defaults filled in, and the names of the classes that were asked for.
+
+    `changes` are set afterwards: what the package derives from other settings is derived from `given` alone.
+    """
     transformers = _transformers()
     settings = {name: value for name, value in given.items() if name not in ("auto_map", "transformers_version")}
     kind = str(settings.pop("model_type"))
@@ -37,12 +52,7 @@ def model_of(given: Mapping[str, Any], **changes: Any) -> nn.Module:
             setattr(config, name, value)
         except Exception as error:  # noqa: BLE001
             raise BadTarget(f"{name} = {value!r} was refused by {kind}: {_sentence(error)}") from None
-    maker = _class_of(transformers, config, wanted)
-    try:
-        model: nn.Module = maker._from_config(config) if hasattr(maker, "_from_config") else maker.from_config(config)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, AssertionError, ZeroDivisionError) as error:
-        raise BadTarget(f"no {kind} model can be built from this configuration: {_sentence(error)}") from None
-    return model
+    return config, wanted
 
 
 def _class_of(transformers: Any, config: Any, wanted: Any) -> Any:

@@ -32,7 +32,7 @@ _SHORT_LENGTHS = (11, 24, 40)  # for a model that refuses long ones
 _LOOP_LENGTHS = (11, 24, 33)
 _FURTHER_LOOP_LENGTHS = (14, 29, 40)
 _LONGEST_LOOP = 160  # steps of a loop over time that are still followed one by one
-_LONGEST_REAL = 160
+LONGEST_REAL = 160
 
 
 def trace(
@@ -76,7 +76,7 @@ def trace(
     with untouched_random_state():
         for rung in (
             fake_rung(target, phase=phase, B=B, dtype=dtype),
-            real_rung(target, phase=phase, B=B, dtype=dtype, longest=_LONGEST_REAL),
+            real_rung(target, phase=phase, B=B, dtype=dtype, longest=LONGEST_REAL),
         ):
             rung.optimizer, rung.accumulate, rung.asked = optimizer, accumulate, T
             try:

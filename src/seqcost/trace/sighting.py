@@ -59,6 +59,12 @@ def see(program: Program, paths: Paths, *, remember: bool = True) -> Sighting:
         for tensor in tensors:
             memory.hold(tensor, category)
     ledger = Ledger(paths, memory, [], program.inputs())
+
+
+def see(program: Program, paths: Paths, *, keeping: bool = True) -> Sighting:
+    """Run a program once under the ledger; without `keeping`, what a forward pass would keep is not asked."""
+    memory = Memory()
+    ledger = Ledger(paths, memory, program.resident_tensors(), program.inputs())
     state_bytes = None
     with ledger.booking([*program.module.parameters(), *program.module.buffers()]):
         if program.phase in ("prefill", "decode"):
@@ -73,7 +79,7 @@ def see(program: Program, paths: Paths, *, remember: bool = True) -> Sighting:
     saved: Mapping[str, int] | None = ledger.saved
     if program.phase == "forward":
         num_calls = sum(entry.calls for entry in ledger.entries.values())
-        saved = kept_by(program, paths) if num_calls <= MOST_OPERATORS_TWICE else None
+        saved = kept_by(program, paths) if keeping and num_calls <= MOST_OPERATORS_TWICE else None
     return Sighting(
         entries=ledger.entries,
         saved=saved,
