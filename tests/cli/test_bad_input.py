@@ -30,6 +30,7 @@ WRONG = [
     (["count", "users:raises"], "ValueError"),
     (["count", "users:number"], "a torch.nn.Module"),
     (["count", "users:missing"], "has no missing"),
+    (["count", "users:Odd", "--strict"], "1 operator of users:Odd has no formula (users::odd in the module itself: 1"),
     (["count", "nomodule:x"], "could not be imported"),
 ]
 
@@ -42,6 +43,17 @@ class Boom(torch.nn.Module):
         self.linear = torch.nn.Linear(4, 4)
     def forward(self, x):
         raise RuntimeError("kaboom")
+
+LIBRARY = torch.library.Library("users", "DEF")
+LIBRARY.define("odd(Tensor x) -> Tensor")
+LIBRARY.impl("odd", lambda x: x.cumsum(-1), "CompositeExplicitAutograd")
+torch.library.register_fake("users::odd", torch.empty_like, lib=LIBRARY)
+
+class Odd(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(4, 4)
+    def forward(self, x):
+        return torch.ops.users.odd(x)
 
 boom = Boom
 def raises(): raise ValueError("cannot build")

@@ -29,6 +29,7 @@ def count_command(
     trace: Annotated[
         bool, typer.Option("--trace", help="trace the working layer: peak memory, depth of training")
     ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="refuse to answer while operators are uncounted")] = False,
     lines: Annotated[str, typer.Option("--lines", help="how many lines to show")] = "16",
     as_json: options.Json = False,
     as_csv: options.Csv = False,
@@ -46,6 +47,7 @@ def count_command(
         causal=causal,
         sizes=options.sizes_from(assignments, width, layers, heads, vocab),
         trace=trace,
+        strict=strict,
     )
     data = [answer.to_dict() for answer in answers]
 
