@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from seqcost.questions.check import check as check
     from seqcost.questions.compare import compare as compare
     from seqcost.questions.count import count as count
+    from seqcost.questions.diff import diff as diff
     from seqcost.questions.explain import explain as explain
     from seqcost.trace import register_operator as register_operator
     from seqcost.trace import watch as watch
@@ -35,6 +36,7 @@ __all__ = [
     "compare",
     "configure",
     "count",
+    "diff",
     "explain",
     "register_operator",
     "sweep",
@@ -42,7 +44,7 @@ __all__ = [
 ]
 
 _TRACE = ("register_operator", "watch")
-_QUESTIONS = ("check", "compare", "count", "explain")
+_QUESTIONS = ("check", "compare", "count", "diff", "explain")
 
 
 def __getattr__(name: str) -> Any:
