@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seqcost.questions.check import check as check
     from seqcost.questions.compare import compare as compare
     from seqcost.questions.count import count as count
+    from seqcost.questions.diff import diff as diff
     from seqcost.questions.explain import explain as explain
     from seqcost.questions.letters import letters as letters
     from seqcost.trace import register_operator as register_operator
@@ -37,6 +38,7 @@ __all__ = [
     "compare",
     "configure",
     "count",
+    "diff",
     "explain",
     "letters",
     "register_operator",
@@ -46,6 +48,7 @@ __all__ = [
 
 _TRACE = ("register_operator", "watch")
 _QUESTIONS = ("check", "compare", "count", "explain", "letters")
+_QUESTIONS = ("check", "compare", "count", "diff", "explain")
 
 
 def __getattr__(name: str) -> Any:

@@ -31,6 +31,10 @@ WRONG = [
     (["count", "gpt2", "--nosuch"], "No such option: --nosuch"),
     (["count"], "Missing argument"),
     (["nosuch"], "No such command"),
+    (["diff", "gpt2"], "Missing argument"),
+    (["diff", "gpt2", "gtp2"], "did you mean gpt2"),
+    (["diff", "gpt2", "gpt2", "--set-b", "H"], "--set-b 'H' was given; LETTER=VALUE"),
+    (["diff", "gpt2", "gpt2", "--length", "64,128"], "--length '64,128' was given; a whole number"),
     (["explain", "nosuch"], "unknown architecture or preset"),
     (["compare", "lstm", "--text", "book.txt"], "add --measure"),
     (["compare", "lstm", "--measure", "--text", "nofile.txt"], "cannot be read (No such file or directory)"),
@@ -44,6 +48,7 @@ WRONG = [
     (["count", "users:raises"], "ValueError"),
     (["count", "users:number"], "a torch.nn.Module"),
     (["count", "users:missing"], "has no missing"),
+    (["count", "users:Odd", "--strict"], "1 operator of users:Odd has no formula (users::odd in the module itself: 1"),
     (["count", "nomodule:x"], "could not be imported"),
 ]
 
@@ -56,6 +61,17 @@ class Boom(torch.nn.Module):
         self.linear = torch.nn.Linear(4, 4)
     def forward(self, x):
         raise RuntimeError("kaboom")
+
+LIBRARY = torch.library.Library("users", "DEF")
+LIBRARY.define("odd(Tensor x) -> Tensor")
+LIBRARY.impl("odd", lambda x: x.cumsum(-1), "CompositeExplicitAutograd")
+torch.library.register_fake("users::odd", torch.empty_like, lib=LIBRARY)
+
+class Odd(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(4, 4)
+    def forward(self, x):
+        return torch.ops.users.odd(x)
 
 boom = Boom
 def raises(): raise ValueError("cannot build")

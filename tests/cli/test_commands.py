@@ -103,3 +103,16 @@ def test_help_names_every_command(seqcost):
     ended = seqcost("--help")
     assert ended.code == 0
     assert all(command in ended.out for command in ("list", "explain", "count", "compare", "results"))
+
+
+def test_diff_shows_what_a_change_cost(seqcost):
+    words = ("diff", "gpt2", "gpt2", "--set", "L=2", "--set-b", "norm=rms")
+    ended = seqcost(*words)
+    assert ended.code == 0, ended.err
+    assert "norm: layer → rms" in ended.out
+    assert "vanishes" in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 80
+    data = seqcost(*words, "--json").json
+    rows = list(csv.DictReader(io.StringIO(seqcost(*words, "--csv").out)))
+    assert [row["name"] for row in rows if row["kind"] == "total"] == [row["quantity"] for row in data["quantities"]]
+    assert len(rows) == len(data["quantities"]) + len(data["lines"])

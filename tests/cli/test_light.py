@@ -28,6 +28,7 @@ COMMANDS = [
     "explain lstm",
     "explain gpt2 --latex",
     "count gpt2",
+    "diff gpt2 llama-3-8b",
     "count llama-3.1-405b --length 1M --json",
 ]
 

@@ -168,3 +168,43 @@ def test_a_polynomial_is_never_wrong(name):
             continue
         for length, found in given.items():
             assert length < curve.valid_from or curve(length) == TOTALS[quantity](found.bills), quantity
+
+
+@pytest.fixture
+def unknown_operator():
+    import torch
+
+    library = torch.library.Library("seqcost_strict", "DEF")
+    for name in ("a", "b", "c", "d"):
+        library.define(f"{name}(Tensor x) -> Tensor")
+        library.impl(name, lambda x: x.cumsum(-1), "CompositeExplicitAutograd")
+        torch.library.register_fake(f"seqcost_strict::{name}", torch.empty_like, lib=library)
+    yield torch.ops.seqcost_strict
+    library._destroy()
+
+
+def test_strict_refuses_what_is_uncounted(unknown_operator):
+    import torch
+
+    class Odd(torch.nn.Module):
+        def forward(self, x):
+            for name in ("a", "b", "b", "c", "d"):
+                x = getattr(unknown_operator, name)(x)
+            return x
+
+    module, x = torch.nn.Sequential(torch.nn.Linear(8, 8), Odd()), torch.randn(2, 16, 8)
+    assert seqcost.count(module, inputs=(x,)).uncounted
+    with pytest.raises(BadTarget) as caught:
+        seqcost.count(module, inputs=(x,), strict=True)
+    said = str(caught.value)
+    assert "4 operators of Sequential have no formula (seqcost_strict::b in 1: 2 calls, 4,096 bytes; " in said
+    assert "seqcost_strict::c in 1: 1 calls, 2,048 bytes; and 1 more)" in said
+    assert "\n" not in said
+
+
+def test_strict_lets_through_what_is_counted():
+    import torch
+
+    linear = torch.nn.Linear(8, 8)
+    assert seqcost.count(linear, length=4, strict=True).flops == seqcost.count(linear, length=4).flops
+    assert seqcost.count("gpt2", strict=True).to_dict() == seqcost.count("gpt2").to_dict()

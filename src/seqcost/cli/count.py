@@ -47,6 +47,7 @@ def count_command(
             "--letters", metavar="auto|D=SETTING,…", help="formulas in T and these sizes: auto, or D=n_embd,L=n_layer"
         ),
     ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="refuse to answer while operators are uncounted")] = False,
     lines: Annotated[str, typer.Option("--lines", help="how many lines to show")] = "16",
     as_json: options.Json = False,
     as_csv: options.Csv = False,
@@ -70,6 +71,8 @@ def count_command(
         trace=trace or memory or timeline is not None,
         optimizer=optimizer,
         accumulate=parse_whole(accumulate, "--accumulate"),
+        trace=trace,
+        strict=strict,
     )
     data: list[dict[str, Any]] = [answer.to_dict(timeline=timeline is not None) for answer in answers]
     if timeline is not None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from seqcost.cli import check, compare, count, explain, listing, results
+from seqcost.cli import check, compare, count, diff, explain, listing, results
 from seqcost.errors import SeqcostError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 app.command("list")(listing.list_command)
 app.command("explain")(explain.explain_command)
 app.command("count")(count.count_command)
+app.command("diff")(diff.diff_command)
 app.command("check")(check.check_command)
 app.command("compare")(compare.compare_command)
 app.command("results")(results.results_command)

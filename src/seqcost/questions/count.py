@@ -11,7 +11,7 @@ from typing import Any
 
 from seqcost.algebra import Polynomial, lift
 from seqcost.algebra.quasi import QuasiPolynomial, lengths_for, lift_blocks
-from seqcost.errors import BadSize, UnknownName
+from seqcost.errors import BadSize, BadTarget, UnknownName
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
 from seqcost.questions.cost import CONVENTIONS, TOTALS, Bills, Count, Curve
@@ -24,6 +24,7 @@ ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 LIFTED_AT = (1, 2, 3, 5, 8, 13, 21, 1021, 2050, 4099, 10007, 65537, 1000003)
 LARGEST_BLOCK = 4096
 NO_BLOCKS = frozenset("UDLFHGKVNAMEk")  # letters of what no length is rounded up to
+NAMED = 3  # uncounted operators that a refusal names
 
 
 def count(
@@ -40,6 +41,7 @@ def count(
     trace: bool = False,
     optimizer: str | None = None,
     accumulate: int = 1,
+    strict: bool = False,
 ) -> Any:
     """Cost of a target: an architecture or preset name, `package.module:callable`, or a live `torch.nn.Module`.
 
@@ -68,6 +70,8 @@ def count(
         "sgd:momentum=0.9". Formulas stop at the gradients, so this is traced.
     accumulate
         Passes forward and backward, over `batch` sequences each, before the step; more than one is traced.
+    strict
+        Refuse an answer in which operators are uncounted (BadTarget), instead of listing them.
 
     Returns
     -------
@@ -108,7 +112,29 @@ def count(
             count_formula(name, config, T=T, B=batch, S=source, phase=phase, dtype=dtype, causal=causal)
             for T in lengths
         ]
+    if strict:
+        refuse_uncounted(answers)
     return answers if isinstance(length, list | tuple | range) else answers[0]
+
+
+def refuse_uncounted(answers: Sequence[Count]) -> None:
+    """Raise BadTarget where operators have no formula: the first few by bytes, with module, calls and bytes."""
+    for answer in answers:
+        missing = [item for item in answer.uncounted if "operator" in item]
+        if not missing:
+            continue
+        ranked = sorted(missing, key=lambda item: (-item["bytes"], -item["calls"], item["operator"], item["path"]))
+        named = "; ".join(
+            f"{item['operator']} in {item['path'] or 'the module itself'}: {item['calls']:,} calls, "
+            f"{item['bytes']:,} bytes"
+            for item in ranked[:NAMED]
+        )
+        rest = f"; and {len(ranked) - NAMED} more" if len(ranked) > NAMED else ""
+        raise BadTarget(
+            f"strict was asked and {len(ranked)} {'operator of' if len(ranked) == 1 else 'operators of'} "
+            f"{answer.target} {'has' if len(ranked) == 1 else 'have'} no formula ({named}{rest}); give a formula with "
+            "seqcost.register_operator, or ask without strict."
+        )
 
 
 def count_formula(

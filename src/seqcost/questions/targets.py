@@ -20,11 +20,11 @@ LARGEST_CONFIG_BYTES = 4 * 2**20
 FRIENDLY = {"width": "D", "layers": "L", "heads": "H", "vocab": "U"}
 
 
-def parse_assignment(text: str) -> tuple[str, Any]:
+def parse_assignment(text: str, option: str = "--set") -> tuple[str, Any]:
     """`D=512`, `norm=rms`, `bias=false` → name and value."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip() or not value.strip():
-        raise BadSize(f"--set {text!r} was given; LETTER=VALUE is allowed, such as D=512 or norm=rms.")
+        raise BadSize(f"{option} {text!r} was given; LETTER=VALUE is allowed, such as D=512 or norm=rms.")
     return name.strip(), parse_value(value.strip())
 
 

@@ -28,14 +28,15 @@ def totals_table(count: Mapping[str, Any]) -> Table:
         if value is None:
             rows.append((label, "—", "", "see below" if key in reasons else ""))
         else:
-            rows.append((label, f"{value:,}", scaled(Fraction(value), unit), _curve(count["polynomials"].get(key))))
+            rows.append((label, f"{value:,}", scaled(Fraction(value), unit), curve_text(count["polynomials"].get(key))))
     sizes = count["sizes"]
     at = ", ".join(f"{letter} = {sizes[letter]:,}" for letter in ("B", "T", "S") if letter in sizes)
     title = f"{count['target']} · {count['phase']} · {count['dtype']} · {at} · by {count['rung']}"
     return Table.of(title, ("<", "exact", "", "<as a function of T"), rows)
 
 
-def _curve(curve: Mapping[str, Any] | None) -> str:
+def curve_text(curve: Mapping[str, Any] | None) -> str:
+    """A function of T as a count gives it; empty where there is none."""
     if curve is None:
         return ""
     if not curve["exact"]:

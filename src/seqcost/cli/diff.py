@@ -1,0 +1,77 @@
+"""`seqcost diff A B`: what a change cost."""
+
+from typing import Annotated
+
+import typer
+
+from seqcost.cli import options
+from seqcost.questions.diff import diff
+from seqcost.questions.lengths import parse_whole
+from seqcost.questions.targets import parse_assignment
+
+SetA = Annotated[
+    list[str] | None, typer.Option("--set-a", metavar="LETTER=VALUE", help="override a size or choice of A alone")
+]
+SetB = Annotated[
+    list[str] | None, typer.Option("--set-b", metavar="LETTER=VALUE", help="override a size or choice of B alone")
+]
+
+
+def diff_command(
+    a: Annotated[str, typer.Argument(metavar="A", help="what it was: as TARGET of count")],
+    b: Annotated[str, typer.Argument(metavar="B", help="what it became: as TARGET of count")],
+    length: Annotated[str, typer.Option("--length", "-n", metavar="N", help="tokens T")] = "1024",
+    batch: options.Batch = "1",
+    source: Annotated[
+        str | None, typer.Option("--source", help="tokens S of the source [default: as --length asks for]")
+    ] = None,
+    phase: options.Phase = "forward",
+    dtype: options.DType = "float32",
+    causal: Annotated[str, typer.Option("--causal", help="pairs of causal attention: full or half")] = "full",
+    assignments: options.SetOption = None,
+    set_a: SetA = None,
+    set_b: SetB = None,
+    width: options.Width = None,
+    layers: options.Layers = None,
+    heads: options.Heads = None,
+    vocab: options.Vocab = None,
+    trace: Annotated[bool, typer.Option("--trace", help="trace both working layers")] = False,
+    lines: Annotated[str, typer.Option("--lines", help="how many lines to show")] = "16",
+    as_json: options.Json = False,
+    as_csv: options.Csv = False,
+) -> None:
+    """What B costs beside A: every quantity, the lines that appear, vanish or change, both functions of T."""
+    most = parse_whole(lines, "--lines")
+    answer = diff(
+        a,
+        b,
+        length=parse_whole(length, "--length"),
+        batch=parse_whole(batch, "--batch"),
+        source=None if source is None else parse_whole(source, "--source"),
+        phase=phase,
+        dtype=dtype,
+        causal=causal,
+        sizes=options.sizes_from(assignments, width, layers, heads, vocab),
+        sizes_a=dict(parse_assignment(text, "--set-a") for text in set_a or ()),
+        sizes_b=dict(parse_assignment(text, "--set-b") for text in set_b or ()),
+        trace=trace,
+    ).to_dict()
+
+    def csv() -> str:
+        from seqcost.report.diffs import flat_rows
+        from seqcost.report.table import rows_to_csv
+
+        return rows_to_csv(flat_rows(answer))
+
+    def tables() -> list[object]:
+        from seqcost.report.diffs import curves_table, lines_table, notes, quantities_table
+
+        shown = [quantities_table(answer)]
+        if answer["lines"]:
+            shown.append(lines_table(answer, most=most))
+        curves = curves_table(answer)
+        if curves.rows:
+            shown.append(curves)
+        return [*shown, *(f"[dim]not counted — {note}[/dim]" for note in notes(answer))]
+
+    options.show(as_json=as_json, as_csv=as_csv, data=lambda: answer, csv=csv, rich=tables)

@@ -1,0 +1,254 @@
+"""What did this change cost? Two counts side by side: every quantity, every line that differs, both polynomials.
+
+Both sides are answered in one way. Where one of them has no formula both are traced, since the lines of a formula and
+those of a trace bear different names.
+"""
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from seqcost.algebra import Polynomial
+from seqcost.algebra.rendering import plain
+from seqcost.errors import BadSize, BadTarget
+from seqcost.questions.cost import Count
+from seqcost.questions.count import count
+from seqcost.questions.targets import FRIENDLY, formula_of
+
+QUANTITIES = ("flops", "pointwise", "params", "bytes_moved", "saved_bytes", "state_bytes", "peak_bytes", "depth")
+# The bill behind the lines of a kind; lines of a bill that one side cannot give are not compared.
+_BILLS = {
+    "contraction": "flops",
+    "pointwise": "flops",
+    "parameters": "params",
+    "traffic": "moved",
+    "saved": "saved",
+    "state": "state",
+}
+_ABOUT = ("target", "sizes", "phase", "dtype", "rung", "conventions", "uncounted")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One number on both sides; None where a side cannot tell, and then there is no difference either."""
+
+    name: str
+    a: Fraction | None
+    b: Fraction | None
+
+    @property
+    def difference(self) -> Fraction | None:
+        """What B costs more than A; negative where it costs less."""
+        return None if self.a is None or self.b is None else self.b - self.a
+
+    @property
+    def ratio(self) -> float | None:
+        """B over A; None where A is 0, where a side is unknown, or beyond all floats."""
+        if self.b is None or not self.a:
+            return None
+        try:
+            return float(self.b / self.a)
+        except OverflowError:
+            return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "a": _plain(self.a),
+            "b": _plain(self.b),
+            "difference": _plain(self.difference),
+            "ratio": self.ratio,
+        }
+
+
+@dataclass(frozen=True)
+class LineDifference(Difference):
+    """A line of a bill that is not the same on both sides; `kind` as in the lines of a count.
+
+    Lines of one name and kind are taken together. The side that lacks a line has None, the difference counts it as 0.
+    """
+
+    kind: str
+
+    @property
+    def change(self) -> str:
+        """`appears` (only in B), `vanishes` (only in A) or `changes`."""
+        return "appears" if self.a is None else "vanishes" if self.b is None else "changes"
+
+    @property
+    def difference(self) -> Fraction:
+        """What B's line has more than A's."""
+        return (self.b or Fraction(0)) - (self.a or Fraction(0))
+
+
+@dataclass(frozen=True)
+class Diff:
+    """Two counts and what lies between them."""
+
+    a: Count
+    b: Count
+
+    @property
+    def quantities(self) -> tuple[Difference, ...]:
+        """Every quantity of a count."""
+        left, right = self.a.to_dict(), self.b.to_dict()
+        return tuple(Difference(name, _exact(left[name]), _exact(right[name])) for name in QUANTITIES)
+
+    @property
+    def lines(self) -> tuple[LineDifference, ...]:
+        """Lines that appear, vanish or change; kinds in the order of a count, in each the largest change first."""
+        left, right = self._amounts()
+        kinds = list(_BILLS)
+        found = [
+            LineDifference(name, left.get((kind, name)), right.get((kind, name)), kind)
+            for kind, name in dict.fromkeys((*left, *right))
+        ]
+        changed = [line for line in found if line.a != line.b]
+        return tuple(sorted(changed, key=lambda line: (kinds.index(line.kind), -abs(line.difference), line.name)))
+
+    @property
+    def unchanged(self) -> int:
+        """How many lines are the same on both sides."""
+        left, right = self._amounts()
+        return sum(right.get(key) == amount for key, amount in left.items())
+
+    def _amounts(self) -> tuple[dict[tuple[str, str], Fraction], dict[tuple[str, str], Fraction]]:
+        known = {
+            kind
+            for kind, bill in _BILLS.items()
+            if all(getattr(side.bills, bill) is not None for side in (self.a, self.b))
+        }
+        return _amounts(self.a, known), _amounts(self.b, known)
+
+    @property
+    def polynomials(self) -> dict[str, dict[str, Any]]:
+        """By quantity, both sides' functions of T and, where both are polynomials, their difference; plain data."""
+        out = {}
+        for name in QUANTITIES:
+            a, b = self.a.polynomials.get(name), self.b.polynomials.get(name)
+            if a is None and b is None:
+                continue
+            between = _between(a, b) if isinstance(a, Polynomial) and isinstance(b, Polynomial) else None
+            curves = {"a": a, "b": b, "difference": between}
+            out[name] = {side: None if curve is None else curve.to_dict() for side, curve in curves.items()}
+        return out
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: `a` and `b` (what was counted and what was not), quantities, lines, unchanged, polynomials."""
+        return {
+            **{side: {key: found.to_dict()[key] for key in _ABOUT} for side, found in (("a", self.a), ("b", self.b))},
+            "quantities": [{"quantity": found.name, **found.to_dict()} for found in self.quantities],
+            "lines": [
+                {"name": line.name, "kind": line.kind, "change": line.change, **line.to_dict()} for line in self.lines
+            ],
+            "unchanged": self.unchanged,
+            "polynomials": self.polynomials,
+        }
+
+
+def diff(
+    a: Any,
+    b: Any,
+    *,
+    length: int | str = 1024,
+    batch: int = 1,
+    source: int | None = None,
+    phase: str = "forward",
+    dtype: str = "float32",
+    causal: str = "full",
+    sizes: Mapping[str, Any] | None = None,
+    sizes_a: Mapping[str, Any] | None = None,
+    sizes_b: Mapping[str, Any] | None = None,
+    inputs: Any = None,
+    inputs_a: Any = None,
+    inputs_b: Any = None,
+    trace: bool = False,
+) -> Diff:
+    """What B costs beside A, by quantity and by line.
+
+    Parameters
+    ----------
+    a, b
+        Each an architecture or preset name, a Hugging Face configuration, `package.module:callable`, or a live module.
+    length, batch, source, phase, dtype, causal, trace
+        Of both sides, as in `count`; one length.
+    sizes, sizes_a, sizes_b
+        Letters or friendly words to override: in both sides, in A, in B. A side's own go before those of both.
+    inputs, inputs_a, inputs_b
+        Example inputs of the live modules among them: of both, of A, of B.
+
+    Raises
+    ------
+    SeqcostError
+        As `count` does for either side; BadSize for several lengths.
+
+    """
+    if not isinstance(length, int | str):
+        raise BadSize(f"length = {length!r} was given; a difference is taken at one whole number of at least 1.")
+    common = dict(sizes or {})
+    own = [_overridden(common, dict(sizes_a or {})), _overridden(common, dict(sizes_b or {}))]
+    targets = (a, b)
+    formulas = [
+        isinstance(target, str) and formula_of(target, letters) is not None
+        for target, letters in zip(targets, own, strict=True)
+    ]
+    live = [not isinstance(target, str) for target in targets]
+    given = [inputs_a, inputs_b]
+    named = [
+        name
+        for name, own_inputs, alive in zip(targets, given, live, strict=True)
+        if own_inputs is not None and not alive
+    ]
+    if named or (inputs is not None and not any(live)):
+        raise BadTarget(f"inputs were given for {(named or targets)[0]!r}; only a live module takes them.")
+    sides = [
+        count(
+            targets[i],
+            length=length,
+            batch=batch,
+            source=source,
+            phase=phase,
+            dtype=dtype,
+            causal=causal,
+            sizes=own[i],
+            inputs=given[i] if given[i] is not None else inputs if live[i] else None,
+            trace=trace or not all(formulas),
+        )
+        for i in (0, 1)
+    ]
+    return Diff(*sides)
+
+
+def _overridden(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Sizes of one side; `D` of its own replaces `width` of both."""
+    letters = {FRIENDLY.get(word, word) for word in own}
+    return {word: value for word, value in common.items() if FRIENDLY.get(word, word) not in letters} | dict(own)
+
+
+def _amounts(found: Count, kinds: Container[str]) -> dict[tuple[str, str], Fraction]:
+    """Amount by kind and name; lines of one name together."""
+    out: dict[tuple[str, str], Fraction] = {}
+    for line in found.lines:
+        if line["kind"] not in kinds:
+            continue
+        key = (str(line["kind"]), str(line["name"]))
+        out[key] = out.get(key, Fraction(0)) + Fraction(line["amount"])
+    return out
+
+
+def _between(a: Polynomial, b: Polynomial) -> Polynomial:
+    most = max(len(a.coefficients), len(b.coefficients))
+    left, right = ([*p.coefficients, *[Fraction(0)] * (most - len(p.coefficients))] for p in (a, b))
+    coefficients = [y - x for x, y in zip(left, right, strict=True)]
+    while len(coefficients) > 1 and coefficients[-1] == 0:
+        coefficients.pop()
+    return Polynomial(a.variable, tuple(coefficients), max(a.valid_from, b.valid_from), a.exact and b.exact)
+
+
+def _exact(value: Any) -> Fraction | None:
+    return None if value is None else Fraction(value)
+
+
+def _plain(value: Fraction | None) -> Any:
+    return None if value is None else plain(value)
