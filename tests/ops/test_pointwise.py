@@ -14,5 +14,6 @@ def test_a_fused_score_is_a_softmax_and_a_scale():
 
 
 def test_each_forward_operator_has_a_backward():
-    forward = {name for name in TABLE if not name.endswith("_BACKWARD")}
-    assert {f"{name}_BACKWARD" for name in forward} == set(TABLE) - forward
+    backward = {name for name in TABLE if name.endswith("_BACKWARD")}
+    own = {name for name in TABLE if name.startswith("COMPLEX_")}  # whose gradients are made of the same operators
+    assert {f"{name}_BACKWARD" for name in set(TABLE) - backward - own} == backward
