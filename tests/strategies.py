@@ -163,6 +163,14 @@ def _recurrent(*, widths_differ: bool = False) -> Sizes:
     return lambda pick: {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), **_cell(widths_differ=widths_differ)(pick)}
 
 
+def _hashing(pick: Pick) -> dict[str, Any]:
+    return {"R": pick((1, 2, 3)), "E": pick((2, 4, 6)), **_heads()(pick)}
+
+
+def _hashing_model(pick: Pick) -> dict[str, Any]:
+    return {"U": pick((2, 11, 40)), "L": pick((1, 2, 3)), "F": pick((1, 7, 24)), **_hashing(pick)}
+
+
 def _learner(*, hidden: bool = False, free: bool = False, model: bool = False) -> Sizes:
     """Heads of even width (RoPE), two at least of a width that a norm does not make ±1; C that 4 and 3 tokens fill."""
 
@@ -298,6 +306,11 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("lstm-layer-widths-differ", "lstm-layer", _cell(widths_differ=True)),
     Variant("gru-layer", "gru-layer", _cell()),
     Variant("gru-layer-widths-differ", "gru-layer", _cell(widths_differ=True)),
+    Variant("lsh-layer", "lsh-layer", _hashing, {"C": 4}),
+    Variant("lsh-layer-wide-values", "lsh-layer", _hashing, {"C": 3, "V": 5}),
+    Variant("lsh-layer-bidirectional", "lsh-layer", _hashing, {"C": 4, "causal": False}),
+    Variant("lsh", "lsh", _hashing_model, {"C": 4}),
+    Variant("reformer", "reformer", _hashing_model, {"C": 4}),
     Variant("ttt-linear-layer", "ttt-linear-layer", _learner()),
     Variant("ttt-linear-gate-free-head-width", "ttt-linear-layer", _learner(free=True), {"gate": True}),
     Variant("ttt-linear", "ttt-linear", _learner(model=True)),
@@ -308,6 +321,8 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("deltanet-layer-widths-differ", "deltanet-layer", _delta(widths_differ=True)),
     Variant("gated-deltanet-layer", "gated-deltanet-layer", _delta()),
     Variant("gated-deltanet-layer-widths-differ", "gated-deltanet-layer", _delta(widths_differ=True)),
+    Variant("rg-lru-layer", "rg-lru-layer", _scanned(), {"C": 4}),
+    Variant("rg-lru", "rg-lru", _scanned(U=(2, 11), L=(1, 2), F=(1, 7)), {"C": 4}),
     *(
         variant
         for name in ("mingru", "minlstm")

@@ -7,14 +7,18 @@ import torch
 from oracles import relative_error
 from strategies import KINDS, VARIANTS, typical
 
+from seqcost.layers import LshAttention
+
 every_variant = pytest.mark.parametrize("variant", VARIANTS, ids=attrgetter("id"))
 every_kind = pytest.mark.parametrize("variant", KINDS, ids=attrgetter("id"))
 # One variant for each piece of code that a compiler sees.
 COMPILED = (
     "attention-rope", "cross-attention", "block-llama", "block-materialised-post", "rnn", "lstm", "gru", "bert-base",
     "transformer", "encoder-decoder-pre", "ttt-mlp-layer", "window-layer-grouped-rope", "bigbird-layer", "etc-layer",
+    "deltanet-layer", "gated-deltanet-layer", "conv-layer-separable", "retro-layer", "vit", "dit", "mamba-layer",
+    "mamba2-layer", "lsh-layer", "reformer",
     "deltanet-layer", "gated-deltanet-layer", "conv-layer-separable", "retro-layer", "vit", "dit",
-    "mamba-layer", "mamba2-layer",
+    "mamba-layer", "mamba2-layer", "lsh-layer", "reformer",
 )  # fmt: skip
 
 
@@ -34,7 +38,10 @@ def test_every_way_keeps_the_number_format(variant, dtype, bench):
         token, state = layer.step(x[:, 0], state)
         assert y.dtype == token.dtype == dtype
         # A state that many tokens add to may be wider, so that bfloat16 does not lose them.
-        assert {t.dtype for t in state.tensors()} <= {dtype, torch.promote_types(dtype, torch.float32)}
+        assert {t.dtype for t in state.tensors() if t.is_floating_point()} <= {
+            dtype,
+            torch.promote_types(dtype, torch.float32),
+        }
 
 
 @every_kind
@@ -43,6 +50,8 @@ def test_bfloat16_is_float32_but_for_rounding(variant, bench):
     config = typical(variant)
     T = min(300, config.sizes()["M"]) if "M" in config.sizes() and config.sizes()["positions"] == "learned" else 300
     short = bench.layer(config, torch.bfloat16)
+    if any(isinstance(module, LshAttention) for module in short.modules()):
+        pytest.skip("rounding puts tokens into other buckets; tests/mixers/test_lsh.py compares them in the same ones")
     long = bench.layer(config)
     long.load_state_dict({name: weight.float() for name, weight in short.state_dict().items()})
     inputs = bench.inputs(short, 2, T, 17, torch.bfloat16)

@@ -17,8 +17,9 @@ EXPORTS = {
     ),
     "seqcost.formulas": "Component Workload",
     "seqcost.layers": (
-        "ClassHead Classifier Embedding FeedForward Head LanguageModel Layer LearnedPositions Norm SinusoidalPositions "
-        "State build " + " ".join(twin.__name__ for twin in TWINS.values() if ".mixers." in twin.__module__)
+        "ClassHead Classifier Embedding FeedForward Head LanguageModel Layer LearnedPositions Norm Reversible "
+        "SinusoidalPositions State build "
+        + " ".join(twin.__name__ for twin in TWINS.values() if ".mixers." in twin.__module__)
     ),
     "seqcost.measure": "Limits measure sweep",
     "seqcost.records": (

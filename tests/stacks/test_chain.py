@@ -6,6 +6,7 @@ from seqcost.algebra import symbols
 from seqcost.formulas import Workload
 from seqcost.formulas.mixers.attention import Attention
 from seqcost.formulas.mixers.rnn import Rnn
+from seqcost.formulas.mixers.s4d import S4d
 from seqcost.formulas.parts.feed_forward import FeedForward
 from seqcost.formulas.parts.norm import Norm
 from seqcost.formulas.stacks.chain import Chain, Repeat, Residual
@@ -78,3 +79,10 @@ def test_the_layer_of_a_chain_runs_its_links_in_order():
     x = torch.randn(2, 5, 16)
     first, second = layer.get_submodule("cell").links
     assert torch.equal(layer(x), second(first(layer.get_submodule("norm")(x))))
+
+
+def test_behind_other_operators_the_longest_chain_starts_at_the_tokens():
+    # Alone, S4D's longest chain of a step starts at the state it is given, two operators before the token comes in.
+    mixer, step = S4d(D=16, N=4), RUN.step()
+    behind = Chain.of(norm=NORM, mixer=mixer).depth(step).select("mixer").total()
+    assert behind == mixer.depth(step).total() - 2

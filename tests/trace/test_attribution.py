@@ -10,14 +10,14 @@ from seqcost.trace import Target, trace
 
 
 class Block(nn.Module):
-    def __init__(self, recompute=False):
+    def __init__(self, recompute=False, *, reentrant=False):
         super().__init__()
         self.up, self.down = nn.Linear(16, 32), nn.Linear(32, 16)
-        self.recompute = recompute
+        self.recompute, self.reentrant = recompute, reentrant
 
     def forward(self, x):
         if self.recompute:
-            return x + checkpoint(self.inner, x, use_reentrant=False)
+            return x + checkpoint(self.inner, x, use_reentrant=self.reentrant)
         return x + self.inner(x)
 
     def inner(self, x):
@@ -49,6 +49,13 @@ def test_recomputation_is_booked_in_the_backward_pass():
     product = 2 * 2 * 10 * 16 * 32
     assert amounts["forward.0.up.addmm"] == product
     assert amounts["backward.0.up.addmm"] == product  # the activation is computed again
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_what_recomputation_keeps_meanwhile_is_not_what_the_forward_pass_kept(reentrant):
+    result = train(nn.Sequential(Block(recompute=True, reentrant=reentrant)), B=3, T=7)
+    assert {line.name: line.amount for line in result.saved if line.amount} == {"0": 3 * 7 * 16 * 4}  # the input
+    assert not result.uncounted  # reading where the random numbers stand is no operator of the model
 
 
 def test_saved_bytes_are_the_distinct_storages_that_autograd_keeps():

@@ -22,6 +22,7 @@ from seqcost.formulas.mixers.gated_deltanet import GatedDeltaNet
 from seqcost.formulas.mixers.gla import Gla
 from seqcost.formulas.mixers.gru import Gru
 from seqcost.formulas.mixers.linear_attention import LinearAttention
+from seqcost.formulas.mixers.lsh import LshAttention
 from seqcost.formulas.mixers.lstm import Lstm
 from seqcost.formulas.mixers.mamba import Mamba
 from seqcost.formulas.mixers.mamba2 import Mamba2
@@ -29,6 +30,7 @@ from seqcost.formulas.mixers.mingru import MinGru
 from seqcost.formulas.mixers.minlstm import MinLstm
 from seqcost.formulas.mixers.retnet import RetNet
 from seqcost.formulas.mixers.retro import ChunkedCrossAttention
+from seqcost.formulas.mixers.rg_lru import RgLru
 from seqcost.formulas.mixers.rnn import Rnn
 from seqcost.formulas.mixers.s4d import S4d
 from seqcost.formulas.mixers.supra import Supra
@@ -74,12 +76,14 @@ class Entry:
     symbols: str = ""  # letters left open on its formula page
     layer: str = ""  # the entry that its formula page begins with: the layer inside the model
     inner: tuple[type[Component], ...] = ()  # whose sizes may be set too
+    several: bool = False  # its mixers are named in a setting
 
     @property
     def fields(self) -> "dict[str, dataclasses.Field[Any]]":
         """What may be set, by name."""
         found = {f.name: f for config in (*self.inner, self.config) for f in dataclasses.fields(config)}  # type: ignore[arg-type]
-        return {name: f for name, f in found.items() if name not in ("mixers", "body")}
+        hidden = ("body",) if self.several else ("body", "mixers")
+        return {name: f for name, f in found.items() if name not in hidden}
 
 
 def _layer(config: type[Component], **defaults: Any) -> Callable[..., Component]:
@@ -112,6 +116,10 @@ MIXERS: dict[str, Mixer] = {
     "rnn": Mixer("Elman's recurrent layer (tanh)", "mixers/rnn", Rnn, "DN", model=None),
     "lstm": Mixer("long short-term memory layer", "mixers/lstm", Lstm, "DN", model=None),
     "gru": Mixer("gated recurrent unit layer", "mixers/gru", Gru, "DN", model=None),
+    "lsh": Mixer(
+        "LSH attention: hashing finds the keys that a query attends to",
+        "mixers/lsh", LshAttention, "DHREC", _HEADS, {"positions": "sinusoidal"},
+    ),
     "ttt-linear": Mixer(
         "test-time training: a linear model per head learns while it reads",
         "mixers/ttt_linear", TttLinear, "DHKC", _HEADS,
@@ -127,6 +135,7 @@ MIXERS: dict[str, Mixer] = {
         "delta rule on a state that decays, output gated", "mixers/gated_deltanet", GatedDeltaNet, "DHC", _HEADS
     ),
     "mingru": Mixer("minimal gated recurrent unit: a gate of the input alone, by a scan", "mixers/mingru", MinGru, "D"),
+    "rg-lru": Mixer("real-gated linear recurrent unit (Griffin), by a scan", "mixers/rg_lru", RgLru, "D"),
     "minlstm": Mixer("minimal LSTM: gates of the input alone, by a scan", "mixers/minlstm", MinLstm, "D"),
     "aaren": Mixer("attention of one learned query, by a scan", "mixers/aaren", Aaren, "DHK", _HEADS),
     "s4d": Mixer("diagonal state space model (S4D), by FFT", "mixers/s4d", S4d, "DN", model={"F": 0}),
@@ -187,12 +196,20 @@ def language_model(mixers: str, **sizes: Any) -> LanguageModel:
     given = dict[str, Any](U=presets.BYTES, **_WIDTH, L=len(names) * -(-6 // len(names)))
     given |= (MIXERS[names[0]].model or {}) | sizes
     own = {f.name for f in dataclasses.fields(LanguageModel)}
-    inner = []
+    inner, known = [], set(own)
     for name in names:
         theirs = {f.name for f in dataclasses.fields(MIXERS[name].config)}  # type: ignore[arg-type]
         taken = {letter: value for letter, value in sizes.items() if letter in theirs}
+        known |= theirs
         inner.append(MIXERS[name].config(**MIXERS[name].sizes | {"D": given["D"]} | taken))
+    if unknown := set(sizes) - known:
+        raise UnknownName.among(f"size of a model of {' and '.join(dict.fromkeys(names))}", min(unknown), known)
     return LanguageModel(mixers=tuple(inner), **{letter: value for letter, value in given.items() if letter in own})
+
+
+def hybrid(mixers: str = "mamba mamba mamba attention", **sizes: Any) -> LanguageModel:
+    """Layers that take turns: attention in every fourth layer of a Mamba, where nothing else is said."""
+    return language_model(mixers, **sizes)
 
 
 def classifier(mixers: str = "attention", **sizes: Any) -> Classifier:
@@ -246,6 +263,16 @@ _MODELS: dict[str, Entry] = {
     "classifier": Entry(
         "classifier of whole sequences: encoder, mean over the tokens, classes",
         "model", "stacks/classifier", Classifier, classifier, "UDLH", inner=(Attention, LanguageModel),
+    ),
+    "reformer": Entry(
+        "Reformer: LSH attention in reversible layers",
+        "model", "mixers/lsh", LanguageModel, partial(language_model, "lsh", reversible=True, tied=False),
+        "UDLHREC", "lsh-layer", (LshAttention,),
+    ),
+    "hybrid": Entry(
+        "language model whose layers take turns: mixers='mamba mamba mamba attention'",
+        "model", "stacks/language_model", LanguageModel, hybrid, "UD",
+        inner=tuple(mixer.config for mixer in MIXERS.values()), several=True,
     ),
     **{name: _model(name) for name, mixer in MIXERS.items() if mixer.model is not None},
 }  # fmt: skip

@@ -21,6 +21,7 @@ from seqcost.layers.mixers.gated_deltanet import GatedDeltaNet as GatedDeltaNet
 from seqcost.layers.mixers.gla import Gla as Gla
 from seqcost.layers.mixers.gru import Gru as Gru
 from seqcost.layers.mixers.linear_attention import LinearAttention as LinearAttention
+from seqcost.layers.mixers.lsh import LshAttention as LshAttention
 from seqcost.layers.mixers.lstm import Lstm as Lstm
 from seqcost.layers.mixers.mamba import Mamba as Mamba
 from seqcost.layers.mixers.mamba2 import Mamba2 as Mamba2
@@ -28,6 +29,7 @@ from seqcost.layers.mixers.mingru import MinGru as MinGru
 from seqcost.layers.mixers.minlstm import MinLstm as MinLstm
 from seqcost.layers.mixers.retnet import RetNet as RetNet
 from seqcost.layers.mixers.retro import ChunkedCrossAttention as ChunkedCrossAttention
+from seqcost.layers.mixers.rg_lru import RgLru as RgLru
 from seqcost.layers.mixers.rnn import Rnn as Rnn
 from seqcost.layers.mixers.s4d import S4d as S4d
 from seqcost.layers.mixers.supra import Supra as Supra
@@ -43,6 +45,7 @@ from seqcost.layers.parts.norm import Norm as Norm
 from seqcost.layers.parts.positions import LearnedPositions as LearnedPositions
 from seqcost.layers.parts.positions import SinusoidalPositions as SinusoidalPositions
 from seqcost.layers.parts.state import State as State
+from seqcost.layers.stacks.reversible import Reversible as Reversible
 
 __all__ = [
     "Aaren",
@@ -64,6 +67,7 @@ __all__ = [
     "Layer",
     "LearnedPositions",
     "LinearAttention",
+    "LshAttention",
     "Lstm",
     "Mamba",
     "Mamba2",
@@ -71,6 +75,8 @@ __all__ = [
     "MinLstm",
     "Norm",
     "RetNet",
+    "Reversible",
+    "RgLru",
     "Rnn",
     "S4d",
     "SinusoidalPositions",

@@ -14,6 +14,7 @@ from seqcost.formulas.mixers import (
     gla,
     gru,
     linear_attention,
+    lsh,
     lstm,
     mamba,
     mamba2,
@@ -21,6 +22,7 @@ from seqcost.formulas.mixers import (
     minlstm,
     retnet,
     retro,
+    rg_lru,
     rnn,
     s4d,
     supra,
@@ -30,7 +32,7 @@ from seqcost.formulas.mixers import (
 )
 from seqcost.formulas.parts import classify, embedding, feed_forward, head, norm, patches, positions
 from seqcost.formulas.parts.component import Component
-from seqcost.formulas.stacks import chain, dit, encoder_decoder, vit
+from seqcost.formulas.stacks import chain, dit, encoder_decoder, reversible, vit
 from seqcost.formulas.stacks import classifier as classifiers
 from seqcost.formulas.stacks import language_model as models
 from seqcost.layers.mixers.aaren import Aaren
@@ -43,6 +45,7 @@ from seqcost.layers.mixers.gated_deltanet import GatedDeltaNet
 from seqcost.layers.mixers.gla import Gla
 from seqcost.layers.mixers.gru import Gru
 from seqcost.layers.mixers.linear_attention import LinearAttention
+from seqcost.layers.mixers.lsh import LshAttention
 from seqcost.layers.mixers.lstm import Lstm
 from seqcost.layers.mixers.mamba import Mamba
 from seqcost.layers.mixers.mamba2 import Mamba2
@@ -50,6 +53,7 @@ from seqcost.layers.mixers.mingru import MinGru
 from seqcost.layers.mixers.minlstm import MinLstm
 from seqcost.layers.mixers.retnet import RetNet
 from seqcost.layers.mixers.retro import ChunkedCrossAttention
+from seqcost.layers.mixers.rg_lru import RgLru
 from seqcost.layers.mixers.rnn import Rnn
 from seqcost.layers.mixers.s4d import S4d
 from seqcost.layers.mixers.supra import Supra
@@ -67,6 +71,7 @@ from seqcost.layers.parts.positions import LearnedPositions, SinusoidalPositions
 from seqcost.layers.stacks.chain import Chain, Residual
 from seqcost.layers.stacks.dit import DiT
 from seqcost.layers.stacks.encoder_decoder import EncoderDecoder
+from seqcost.layers.stacks.reversible import Reversible
 from seqcost.layers.stacks.vit import ViT
 
 TWINS: dict[type[Component], type[Any]] = {
@@ -76,6 +81,7 @@ TWINS: dict[type[Component], type[Any]] = {
     rnn.Rnn: Rnn,
     lstm.Lstm: Lstm,
     gru.Gru: Gru,
+    lsh.LshAttention: LshAttention,
     ttt_linear.TttLinear: TttLinear,
     ttt_mlp.TttMlp: TttMlp,
     window.WindowAttention: WindowAttention,
@@ -84,6 +90,7 @@ TWINS: dict[type[Component], type[Any]] = {
     deltanet.DeltaNet: DeltaNet,
     gated_deltanet.GatedDeltaNet: GatedDeltaNet,
     mingru.MinGru: MinGru,
+    rg_lru.RgLru: RgLru,
     minlstm.MinLstm: MinLstm,
     aaren.Aaren: Aaren,
     s4d.S4d: S4d,
@@ -125,6 +132,8 @@ def build(config: Component) -> Layer:
         return _chain(config)
     if isinstance(config, chain.Residual):
         return Residual(config, build(config.inner))
+    if isinstance(config, reversible.Reversible):
+        return Reversible(config, [(build(b.mixer), build(b.feed_forward)) for b in config.blocks * config.times])
     return TWINS[type(config)](config)
 
 

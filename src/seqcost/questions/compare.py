@@ -17,6 +17,7 @@ from typing import Any
 from seqcost.algebra import Kind, Polynomial, Size, leading_term, symbol, symbols
 from seqcost.algebra.crossings import FARTHEST, crossings
 from seqcost.algebra.expr import is_symbolic
+from seqcost.algebra.quasi import QuasiPolynomial
 from seqcost.algebra.rendering import formula_to_text
 from seqcost.errors import BadSize, BadTarget, UnknownName
 from seqcost.formulas.catalogue import configure, entry
@@ -318,7 +319,7 @@ def _solved(points: Sequence[Point]) -> tuple[list[Crossover], list[Dominance]]:
     none: list[Dominance] = []
     for quantity in SOLVED:
         curves = {name: c.polynomials.get(quantity) for name, c in first_of.items()}
-        exact = {name: curve for name, curve in curves.items() if isinstance(curve, Polynomial)}
+        exact = {name: curve for name, curve in curves.items() if isinstance(curve, Polynomial | QuasiPolynomial)}
         for a, b in itertools.combinations(exact.items(), 2):
             crossed = crossings(a, b)
             found += [Crossover(quantity, c.rising, c.other, c.length, "solved") for c in crossed]

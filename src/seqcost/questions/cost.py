@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqcost.algebra import Bill, Kind, Polynomial, Samples
+from seqcost.algebra.quasi import QuasiPolynomial
 from seqcost.algebra.rendering import plain
+
+Curve = Polynomial | QuasiPolynomial | Samples
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Count:
     bills: Bills
     peak_bytes: int | None
     uncounted: tuple[Mapping[str, Any], ...]
-    polynomials: Mapping[str, Polynomial | Samples]
+    polynomials: Mapping[str, Curve]
     conventions: Mapping[str, str]
 
     @property

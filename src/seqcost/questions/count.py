@@ -7,17 +7,20 @@ tracing. The answer is a `Count`: see cost.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from seqcost.algebra import Polynomial, Samples, lift
+from seqcost.algebra import Polynomial, lift
+from seqcost.algebra.quasi import lengths_for, lift_blocks
 from seqcost.errors import BadSize, UnknownName
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
-from seqcost.questions.cost import CONVENTIONS, TOTALS, Count
+from seqcost.questions.cost import CONVENTIONS, TOTALS, Count, Curve
 from seqcost.questions.lengths import parse_length
 from seqcost.questions.phases import PHASES, by_formula
 from seqcost.questions.targets import formula_of
 
 ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
-LIFTED_AT = (1, 2, 3, 5, 8, 13, 21)
+# Short lengths and far ones: a window longer than the text, or a chunk that is not full, shows itself.
+LIFTED_AT = (1, 2, 3, 5, 8, 13, 21, 1021, 2050, 4099, 10007, 65537, 1000003)
+LARGEST_BLOCK = 4096
 
 
 def count(
@@ -127,14 +130,29 @@ def count_formula(
     )
 
 
-def _polynomials(config: Component, run: Any, phase: str) -> dict[str, Polynomial | Samples]:
-    """Every total as a polynomial in T (a source, if any, as long as the target unless it is fixed)."""
+def _polynomials(config: Component, run: Any, phase: str) -> dict[str, Curve]:
+    """Every total as a polynomial in T, or in T and ⌈T/c⌉ (a source, if any, as long as the target unless fixed)."""
     seen = {T: by_formula(config, run(T), phase)[0] for T in LIFTED_AT}
-    out: dict[str, Polynomial | Samples] = {}
+    out: dict[str, Curve] = {}
     for name, total in TOTALS.items():
-        if total(seen[LIFTED_AT[-1]]) is not None:
-            out[name] = lift(lambda T, total=total: total(seen[T]), LIFTED_AT)  # type: ignore[misc]
+        if total(seen[LIFTED_AT[-1]]) is None:
+            continue
+        found = lift(lambda T, total=total: total(seen[T]), LIFTED_AT)  # type: ignore[misc]
+        if isinstance(found, Polynomial):
+            out[name] = found
+            continue
+        blocks = _whole_numbers(config)
+        lengths = [*lengths_for(blocks), *LIFTED_AT[-3:]]
+        seen |= {T: by_formula(config, run(T), phase)[0] for T in lengths if T not in seen}
+        out[name] = lift_blocks(lambda T, total=total: total(seen[T]), lengths, blocks) or found  # type: ignore[misc]
     return out
+
+
+def _whole_numbers(config: Any) -> list[int]:
+    """Sizes of a config and of the mixers in it that a length may be rounded up to."""
+    inner = [*getattr(config, "mixers", ()), *([config.body] if hasattr(config, "body") else [])]
+    own = [v for v in config.sizes().values() if type(v) is int and 1 < v <= LARGEST_BLOCK]
+    return sorted({*own, *(v for part in inner for v in _whole_numbers(part))})
 
 
 def _lengths(length: Any) -> list[int]:

@@ -1,4 +1,8 @@
-"""What autograd keeps for backward: distinct storages, parameters and buffers excepted, by module."""
+"""What autograd keeps for backward: distinct storages, parameters and buffers excepted, by module.
+
+What a backward pass keeps meanwhile, where it runs a part of the forward pass again, counts for the peak of memory
+only.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -33,10 +37,10 @@ class Keeper:
     def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
         if self._on_tensor:
             self._on_tensor(tensor)
+        path, in_backward = self._paths.now()
         storage = tensor.untyped_storage()
-        if storage._cdata not in self._known:
+        if not in_backward and storage._cdata not in self._known:
             self._known.add(storage._cdata)
             self._seen.append(StorageWeakRef(storage))
-            path, _ = self._paths.now()
             self.saved[path] = self.saved.get(path, 0) + storage.nbytes()
         return tensor

@@ -29,6 +29,7 @@ from seqcost.trace.temporaries import temporary_bytes
 from seqcost.trace.traffic import UNINITIALISED, moved_bytes
 
 _DEVICE = torch.ops.prim.device.default
+_DETACH = torch.ops.aten.detach.default
 _FUSED_RECURRENCES = ("aten::mkldnn_rnn_layer", "aten::mkldnn_rnn_layer_backward")
 
 
@@ -110,8 +111,8 @@ class Ledger(TorchDispatchMode):
         for tensor in results:
             self.memory.hold(tensor)
         changed = list(tensors_among([args[i] if isinstance(i, int) else kwargs.get(i) for i in _written(func)]))
-        if (not results and not changed) or torch.Tag.inplace_view in func.tags:
-            return  # a view, or a question about a shape
+        if (not results and not changed) or torch.Tag.inplace_view in func.tags or func is _DETACH:
+            return  # a view (`detach` of a generator's state shows memory that no operator made), or a question
         alive_bytes = self.memory.mark_peak(temporary_bytes(func, args, kwargs, out))
         self._follow_depth(func, args, operands, [*results, *changed])
         path, backward = self._paths.now()

@@ -34,11 +34,17 @@ def ssm_extend(t: Tape, u: Value, system: Diagonal, s: Value, C: Size) -> Value:
     powers, left, right = _factors(t, system, n, C)
     state = _halves(t, s, D, B, M)
 
-    once = product(t, "state_once", _viewed(t, exponential(t, "decay", system.rate, system.angle), D, ONE, M), state)
-    gain_re, minus_gain_im = _halves(t, left, D, ONE, n, M)
+    gain_re, minus_gain_im = _halves(t, left, D, n, M)
     gain = (gain_re, t.unary("gain_sign", minus_gain_im, "neg"))
-    re, im = product(t, "state_gain", gain, _viewed(t, once, D, B, ONE, M))
-    rows = t.moved("state_rows", [re, t.unary("state_sign", im, "neg")], D, B, n, N, note="side by side")
+    decay = _viewed(t, exponential(t, "decay", system.rate, system.angle), D, ONE, M)
+    re, im = _viewed(t, product(t, "gain_once", decay, gain), D, ONE, n, M)
+    s_re, s_im = _viewed(t, state, D, B, ONE, M)
+
+    def difference(a: Value, b: Value) -> Value:
+        return t.subtract("state_gain_sums", t.multiply("state_gain", a, s_re), t.multiply("state_gain", b, s_im))
+
+    parts = [difference(re, im), difference(t.unary("gain_sign", im, "neg"), re)]
+    rows = t.moved("state_rows", parts, D, B, n, N, note="side by side")
     added = t.matmul("state_read", t.view(rows, D, B * n, N), right, "what the state adds to each token")
     y = _convolved(t, u, left, right)
     y = t.add("state_sum", y, t.part(t.view(added, D, B, n * C), D, B, T))
@@ -53,8 +59,8 @@ def ssm_extend(t: Tape, u: Value, system: Diagonal, s: Value, C: Size) -> Value:
     re, im = product(t, "to_end", later, _halves(t, sums, D, B, n, M))
     whole = exponential(t, "whole", *(t.unary("whole_exponents", x, "scale") for x in (system.rate, system.angle)))
     kept = product(t, "state_kept", _viewed(t, whole, D, ONE, M), state)
-    parts = [t.add("state_new", t.sum("chunks_sum", x, 2), k) for x, k in zip((re, im), kept, strict=True)]
-    after = t.moved("state_joined", parts, D, B, N)
+    new = [t.add("state_new", t.sum("chunks_sum", x, 2), k) for x, k in zip((re, im), kept, strict=True)]
+    after = t.moved("state_joined", new, D, B, N)
     t.moved("state_copy", [after], B, D, N)
     return y
 

@@ -82,7 +82,7 @@ class Tape:
         if not self.run.started:
             return self.constant(name, *shape, itemsize=itemsize)
         storage = Storage(name, product(shape), itemsize, belongs="input")
-        return Value(shape, storage, storage.elements, False, depth=0)
+        return Value(shape, storage, storage.elements, False, depth=None if self.run.later else 0)
 
     # --- any operator -----------------------------------------------------------------------------------------------
 

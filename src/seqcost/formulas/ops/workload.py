@@ -18,7 +18,8 @@ class Workload:
     implementation executes and most published numbers use; "half", the pairs that are not masked,
     T(T+1)/2 + T·P. `started` says that a state is handed in, so none is made; `encoded` that it holds the source's keys
     and values, so the source is not read again; `stepping` that the one token goes through `step`, which may be another
-    form than that of a whole sequence.
+    form than that of a whole sequence; `later` that the tokens come out of other operators, so that the longest chain
+    is one from them and not one from the state.
     """
 
     B: Size = 1
@@ -30,6 +31,7 @@ class Workload:
     started: bool = False
     encoded: bool = False
     stepping: bool = False
+    later: bool = False
 
     def __post_init__(self) -> None:
         for letter, least in (("B", 1), ("T", 0), ("P", 0), ("S", 0), ("itemsize", 1)):

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from functools import lru_cache
 
 from seqcost.algebra import Bill, Kind, Line
 from seqcost.formulas.ops.operator import Operator
@@ -10,6 +11,11 @@ from seqcost.formulas.ops.tape import FAR, TURNS, Tape
 from seqcost.formulas.ops.values import Value
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
+
+
+@lru_cache(maxsize=256)
+def _recalled(program: "Program", run: Workload) -> Reading:
+    return program._drawn_out(run)
 
 
 class Program(Component):
@@ -21,6 +27,12 @@ class Program(Component):
 
     def reading(self, run: Workload) -> Reading:
         """The rows for a run, its loops drawn out to their true number of turns."""
+        try:
+            return _recalled(self, run)  # the eight questions about one run read the same tape
+        except TypeError:  # a sweep cannot be a key
+            return self._drawn_out(run)
+
+    def _drawn_out(self, run: Workload) -> Reading:
         read = self._read(run, None)
         n = read.trips
         if n is None or (isinstance(n, int) and n <= TURNS[-1]):

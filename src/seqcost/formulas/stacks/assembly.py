@@ -1,6 +1,7 @@
 """How sublayers make a block, and blocks make a model: the same for every mixer."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 from seqcost.algebra import Size
@@ -28,7 +29,7 @@ def block_chain(sublayers: Mapping[str, Component], norm: Norm, order: Order) ->
 
 
 def model_chain(
-    blocks: Repeat,
+    blocks: Component | Repeat,
     *,
     U: Size,
     D: Size,
@@ -41,8 +42,12 @@ def model_chain(
     head: Ending,
     head_bias: bool,
     tied: bool,
+    streams: int = 1,
 ) -> Chain:
-    """Embedding, positions and token types where there are any, the blocks, the last norm of pre-norm, the ending."""
+    """Embedding, positions and token types where there are any, the blocks, the last norm of pre-norm, the ending.
+
+    `streams` is how many vectors of width D the blocks give a token: 2 where they are reversible.
+    """
     links: dict[str, Component | Repeat] = {"embedding": Embedding(U=U, D=D)}
     if positions == "learned":
         links["positions"] = LearnedPositions(M=M, D=D)
@@ -54,9 +59,9 @@ def model_chain(
         links["embedding_norm"] = norm
     links["blocks"] = blocks
     if order == "pre":
-        links["norm"] = norm
+        links["norm"] = replace(norm, D=streams * D)
     if head == "logits":
-        links["head"] = Head(D=D, U=U, bias=head_bias, tied=tied)
+        links["head"] = Head(D=streams * D, U=U, bias=head_bias, tied=tied)
     elif head == "pooler":
-        links["pooler"] = Pooler(D=D)
+        links["pooler"] = Pooler(D=streams * D)
     return Chain.of(**links)

@@ -34,7 +34,7 @@ class Classifier(Assembled):
 
     @property
     def chain(self) -> Chain:
-        head = ClassHead(D=self.body.D, classes=self.classes, pool=self.pool)
+        head = ClassHead(D=self.body.width_out, classes=self.classes, pool=self.pool)
         return Chain((*self.body.chain.links, ("head", head)))
 
     def sizes(self) -> dict[str, Any]:

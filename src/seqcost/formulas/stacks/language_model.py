@@ -2,7 +2,7 @@
 
 A layer is a mixer and a feed-forward network, each around a residual connection. Mamba and its kin stand alone: F = 0
 leaves the feed-forward out. A hybrid names several mixers, and the layers take them in turn: attention in every fourth
-layer, say.
+layer, say. Reversible layers keep nothing for the backward pass but their result.
 """
 
 from dataclasses import dataclass, fields
@@ -15,6 +15,7 @@ from seqcost.formulas.parts.feed_forward import Activation, FeedForward
 from seqcost.formulas.parts.norm import Norm
 from seqcost.formulas.stacks.assembly import Ending, Order, block_chain, model_chain
 from seqcost.formulas.stacks.chain import Assembled, Chain, Repeat
+from seqcost.formulas.stacks.reversible import Reversible, ReversibleBlock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +50,30 @@ class MixerBlock(Assembled):
                 )
 
     @property
-    def chain(self) -> Chain:
-        norm = Norm(D=self.D, kind=self.norm, bias=self.norm == "layer", epsilon=self.epsilon)
+    def _norm(self) -> Norm:
+        return Norm(D=self.D, kind=self.norm, bias=self.norm == "layer", epsilon=self.epsilon)
+
+    @property
+    def _sublayers(self) -> dict[str, Component]:
         sublayers: dict[str, Component] = {"mixer": self.mixer}
         if not (isinstance(self.F, int) and self.F == 0):
             sublayers["feed_forward"] = FeedForward(D=self.D, F=self.F, activation=self.activation, bias=self.bias)
-        return block_chain(sublayers, norm, self.order)
+        return sublayers
+
+    @property
+    def chain(self) -> Chain:
+        return block_chain(self._sublayers, self._norm, self.order)
+
+    @property
+    def reversible(self) -> ReversibleBlock:
+        """The same sublayers on two streams."""
+        if self.order == "post" or len(self._sublayers) < 2:
+            raise BadSize(
+                f"reversible layers with order={self.order!r} and F = {self.F} were asked for; they take a norm before "
+                "each sublayer and a feed-forward network: set order='pre' and F of at least 1."
+            )
+        normed = {name: Chain((("norm", self._norm), ("", part))) for name, part in self._sublayers.items()}
+        return ReversibleBlock(**normed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +82,7 @@ class LanguageModel(Assembled):
 
     U vocabulary · D width · L layers, a whole number of turns of the mixers · F feed-forward width (default 4·D, 0:
     none) · M positions that a learned table holds · A token types (0: none) · head "logits", "pooler" or "none".
+    `reversible` layers give two streams of width D, so what stands behind them has the width 2·D.
     """
 
     SOURCE: ClassVar[str] = MixerBlock.SOURCE
@@ -85,9 +105,15 @@ class LanguageModel(Assembled):
     head: Ending = "logits"
     head_bias: bool = False
     tied: bool = True
+    reversible: bool = False
 
     def __post_init__(self) -> None:
         check_sizes(self, "U", "L", "M")
+        if self.reversible and self.tied and self.head == "logits":
+            raise BadSize(
+                "tied weights: the head reads both streams of reversible layers, 2·D wide, the embedding has D; "
+                "set tied=false."
+            )
         if not self.mixers:
             raise BadSize("a language model of no mixer was given; name at least one.")
         exact_div(self.L, len(self.mixers), "layers L over the mixers that take turns")
@@ -114,9 +140,16 @@ class LanguageModel(Assembled):
     @property
     def chain(self) -> Chain:
         turn = self.blocks
-        one: Component = turn[0] if len(turn) == 1 else Chain(tuple((f"{i}", block) for i, block in enumerate(turn)))
+        times = exact_div(self.L, len(turn), "layers L over the mixers that take turns")
+        blocks: Component | Repeat
+        if self.reversible:
+            blocks = Reversible(blocks=tuple(block.reversible for block in turn), times=times)
+        elif len(turn) == 1:
+            blocks = Repeat(turn[0], times)
+        else:
+            blocks = Repeat(Chain(tuple((f"{i}", block) for i, block in enumerate(turn))), times)
         return model_chain(
-            Repeat(one, exact_div(self.L, len(turn), "layers L over the mixers that take turns")),
+            blocks,
             U=self.U,
             D=self.D,
             M=self.M,
@@ -128,6 +161,7 @@ class LanguageModel(Assembled):
             head=self.head,
             head_bias=self.head_bias,
             tied=self.tied,
+            streams=2 if self.reversible else 1,
         )
 
     def sizes(self) -> dict[str, Any]:

@@ -46,11 +46,12 @@ def ssm_extend(u_BTD: Tensor, system: Diagonal, s_BDN: Tensor, C: int) -> tuple[
     powers_DnM, left_DnN, right_DNC = _factors(system, n, C)
     s_DBM = _halves(s_BDN.transpose(0, 1))
 
-    # What the state adds to each token. `left` holds the gain's imaginary part with its sign changed already.
-    once_DBM = product(_beside(system.decay_DM), s_DBM)
-    gain_re, minus_gain_im = _beside(_halves(left_DnN))
-    re, im = product((gain_re, -minus_gain_im), (once_DBM[0].unsqueeze(2), once_DBM[1].unsqueeze(2)))
-    added_DZC = torch.bmm(torch.cat([re, -im], dim=-1).flatten(1, 2), right_DNC)
+    # What the state adds to each token: rows (Re, −Im) of gain e^{λ(kC + 1)} s_0, as `left` has them of the gain alone.
+    gain_re, minus_gain_im = _halves(left_DnN)
+    re, im = _beside(product(_beside(system.decay_DM), (gain_re, -minus_gain_im)))
+    s_re, s_im = s_DBM[0].unsqueeze(2), s_DBM[1].unsqueeze(2)
+    rows_DBnN = torch.cat([re * s_re - im * s_im, -im * s_re - re * s_im], dim=-1)
+    added_DZC = torch.bmm(rows_DBnN.flatten(1, 2), right_DNC)
     y_DBT = _convolved(u_BTD, left_DnN, right_DNC) + added_DZC.view(D, B, n * C)[..., :T]
 
     # Each chunk's sum Σ e^{λ(C−1−c)} u_c, the last token at the end of the last chunk; then from all chunks to the end.
