@@ -141,10 +141,7 @@ def test_products_as_hugging_face_executes_them():
 
 
 def scan_flops(form, **sizes):
-    """FLOPs of the recurrence alone, of both kinds."""
-    lines = ("log_decay", "decay", "step_input", "write", "fade", "state", "ends", "through", "carry", "states", "read")
-    bill = Formula(D=64, form=form, **sizes).flops(Workload(B=2, T=1024))
-    return sum(line.amount for line in bill if line.name in lines)
+    return Formula(D=64, form=form, **sizes).recurrence_flops(Workload(B=2, T=1024)).total()
 
 
 def test_flops_of_the_scan():

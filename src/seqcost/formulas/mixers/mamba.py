@@ -22,6 +22,11 @@ from seqcost.formulas.parts.program import Program
 
 Form = Literal["chunked", "sequential"]
 
+# Lines of the recurrence alone, in either form.
+RECURRENCE = (
+    "log_decay", "decay", "step_input", "write", "fade", "state", "ends", "through", "carry", "states", "read",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mamba(Program):
@@ -102,6 +107,10 @@ class Mamba(Program):
         if self.form == "sequential":
             return sequential_scan(t, x, delta, rate, write, read, state)[0]
         return chunked_scan(t, x, delta, rate, write, read, state, C=self.C, J=self.J)[0]
+
+    def recurrence_flops(self, run: Workload) -> Bill:
+        """What the scan alone executes, of both kinds: the part of the count on which conventions differ."""
+        return Bill(line for line in self.flops(run) if line.name in RECURRENCE)
 
     def state_bytes(self, run: Workload) -> Bill:
         return Bill.of(
