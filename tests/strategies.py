@@ -139,6 +139,22 @@ def _gated_heads(pick: Pick) -> dict[str, Any]:
     return {"H": H, "D": 2 * H * K, "R": pick((2, 3))}
 
 
+def _rectified_heads(*, grouped: bool = False, wide_values: bool = False) -> Sizes:
+    """Heads wide enough that ReLU leaves something of every query and key."""
+
+    def sizes(pick: Pick) -> dict[str, Any]:
+        K = pick((10, 16, 12))
+        G = pick((1, 2))
+        H = G * pick((2, 3)) if grouped else pick((1, 2, 3))
+        return {"H": H, "D": H * K} | ({"G": G} if grouped else {}) | ({"V": K + 3} if wide_values else {})
+
+    return sizes
+
+
+def _rectified_model(pick: Pick) -> dict[str, Any]:
+    return {**_model()(pick), **_rectified_heads(grouped=True)(pick)}
+
+
 def _random_features(pick: Pick) -> dict[str, Any]:
     return {"R": pick((2, 3, 9)), **_heads()(pick)}
 
@@ -360,10 +376,10 @@ VARIANTS: tuple[Variant, ...] = (
     ),
     Variant("linear-attention-favor", "linear-attention-layer", _random_features, {"C": 4, "feature": "favor"}),
     Variant("linear-attention", "linear-attention", _model(), {"C": 4}),
-    Variant("supra-layer", "supra-layer", _heads(), {"C": 4}),
-    Variant("supra-grouped", "supra-layer", _heads(grouped=True), {"C": 4, "decay": "retnet"}),
-    Variant("supra-undecayed", "supra-layer", _heads(wide_values=True), {"C": 4, "decay": "none"}),
-    Variant("supra", "supra", _model(grouped=True), {"C": 4}),
+    Variant("supra-layer", "supra-layer", _rectified_heads(), {"C": 4}),
+    Variant("supra-grouped", "supra-layer", _rectified_heads(grouped=True), {"C": 4, "decay": "retnet"}),
+    Variant("supra-undecayed", "supra-layer", _rectified_heads(wide_values=True), {"C": 4, "decay": "none"}),
+    Variant("supra", "supra", _rectified_model, {"C": 4}),
     Variant("retnet-layer", "retnet-layer", _heads(), {"C": 4}),
     Variant("retnet", "retnet", _model(), {"C": 4}),
     Variant("gla-layer", "gla-layer", _gated_heads, {"C": 4, "J": 2}),

@@ -56,10 +56,11 @@ def test_bfloat16_is_float32_but_for_rounding(variant, bench):
     long.load_state_dict({name: weight.float() for name, weight in short.state_dict().items()})
     inputs = bench.inputs(short, 2, T, 17, torch.bfloat16)
     with torch.no_grad():
-        error = relative_error(
-            short(*inputs).float(), long(*(x.float() if x.is_floating_point() else x for x in inputs))
-        )
-    assert error < 0.05
+        rounded = short(*inputs).float()
+        exact = long(*(x.float() if x.is_floating_point() else x for x in inputs))
+    # The root mean square: a norm over few features divides a token by next to nothing now and then. Positions that are
+    # rounded to bfloat16 give 0.04 and more.
+    assert (rounded - exact).norm() < 0.03 * exact.norm()
 
 
 @every_variant

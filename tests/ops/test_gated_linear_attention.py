@@ -187,6 +187,50 @@ def test_against_retention():
     assert relative_error(ours, theirs.transpose(1, 2)) < 1e-5
 
 
+# --- Hugging Face's lightning attention -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lightning():
+    """MiniMax's layer, and the same from our engine: its projections, our mixing, its norm and gate."""
+    module = pytest.importorskip("transformers.models.minimax.modeling_minimax", reason="transformers is not installed")
+    torch.manual_seed(0)
+    config = module.MiniMaxConfig(
+        hidden_size=24, num_attention_heads=3, head_dim=8, num_hidden_layers=2, block_size=16,
+        layer_types=["linear_attention", "full_attention"],
+    )  # fmt: skip
+    theirs = module.MiniMaxLightningAttention(config, layer_idx=0)
+
+    def ours(x, state):
+        q, k, v = theirs.act_fn(theirs.qkv_proj(x)).unflatten(-1, (3, 24)).split(8, dim=-1)
+        y, state = gated_linear_attention(q, k, v, state, C=8, gate=-theirs.slope_rate.flatten())
+        return theirs.out_proj(theirs.output_gate(x).sigmoid() * theirs.norm(y.flatten(2))), state
+
+    return theirs, ours
+
+
+@pytest.mark.parametrize("T", [1, 16, 75])
+def test_against_lightning_attention(lightning, T):
+    theirs, ours = lightning
+    x = torch.randn(2, T, 24, requires_grad=True)
+    (y, state), (their_y, their_state) = ours(x, torch.zeros(2, 3, 8, 8)), theirs(x, None, None)
+    assert relative_error(y, their_y) < 1e-5
+    assert relative_error(state, their_state) < 1e-5
+    wanted = [x, *theirs.parameters()]
+    for a, b in zip(gradients([y], wanted), gradients([their_y], wanted), strict=True):
+        assert relative_error(a, b) < 1e-5
+
+
+def test_pieces_equal_the_whole_of_lightning_attention(lightning):
+    theirs, ours = lightning
+    x = torch.randn(2, 50, 24)
+    state, pieces = torch.zeros(2, 3, 8, 8), []
+    for piece in x.split([0, 7, 1, 42], dim=1):
+        y, state = ours(piece, state)
+        pieces.append(y)
+    assert relative_error(torch.cat(pieces, 1), theirs(x, None, None)[0]) < 1e-5
+
+
 # --- the count --------------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,8 @@ import pytest
 import seqcost
 from seqcost.algebra import Kind
 from seqcost.errors import BadSize, BadTarget, UnknownName
+from seqcost.formulas.catalogue import MIXERS
+from seqcost.questions.cost import TOTALS
 
 KEYS = [
     "target", "sizes", "phase", "dtype", "conventions", "rung", "flops", "pointwise", "params", "bytes_moved",
@@ -153,3 +155,15 @@ def test_sizes_of_a_live_module_are_refused():
 
     with pytest.raises(BadTarget, match="sizes were given for a live module"):
         seqcost.count(torch.nn.Linear(2, 2), sizes={"D": 2})
+
+
+@pytest.mark.parametrize("name", sorted(MIXERS))
+def test_a_polynomial_is_never_wrong(name):
+    given = {length: seqcost.count(f"{name}-layer", length=length) for length in (1000, 4096 + 37)}
+    curves = given[1000].polynomials
+    for quantity in ("flops", "pointwise", "bytes_moved", "state_bytes", "depth"):
+        curve = curves.get(quantity)
+        if curve is None or not curve.to_dict()["exact"]:
+            continue
+        for length, found in given.items():
+            assert length < curve.valid_from or curve(length) == TOTALS[quantity](found.bills), quantity

@@ -1,7 +1,7 @@
 """Costs that round up to whole blocks: polynomials in T and in ⌈T/c⌉, exact, with spare points.
 
-A layer that works in chunks of c tokens fills the last one up, so its cost is no polynomial in T but one in T and in the
-number of chunks. The blocks that may be meant are given; which of them explain the cost is found out, smallest
+A layer that works in chunks of c tokens fills the last one up, so its cost is no polynomial in T but one in T and in
+the number of chunks. The blocks that may be meant are given; which of them explain the cost is found out, smallest
 explanation first.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from seqcost.algebra.lift import SPARE_POINTS
 
-MOST_BLOCKS = 3  # different ones in one formula
+MOST_BLOCKS = 2  # different ones in one formula
 Monomial = tuple[int, ...]  # power of T, then of ⌈T/c⌉ for each block c
 
 

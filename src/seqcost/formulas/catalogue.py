@@ -151,7 +151,7 @@ MIXERS: dict[str, Mixer] = {
         "linear attention by feature maps, the Performer's too; causal in three forms, or bidirectional",
         "mixers/linear_attention", LinearAttention, "DHC", _HEADS, {"positions": "sinusoidal"},
     ),
-    "supra": Mixer("attention linearised after pretraining (SUPRA)", "mixers/supra", Supra, "DHGC", _HEADS),
+    "supra": Mixer("attention linearised after pretraining (SUPRA)", "mixers/supra", Supra, "DHC", _HEADS),
     "retnet": Mixer("retention with fixed decays", "mixers/retnet", RetNet, "DHC", {"H": 2}),
     "gla": Mixer("gated linear attention, a gate a key feature", "mixers/gla", Gla, "DHCJ", {"H": 4}),
     "retro": Mixer(

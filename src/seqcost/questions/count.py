@@ -4,15 +4,17 @@ An architecture or preset is answered from its formulas, without PyTorch; code, 
 tracing. The answer is a `Count`: see cost.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from seqcost.algebra import Polynomial, lift
-from seqcost.algebra.quasi import lengths_for, lift_blocks
+from seqcost.algebra.quasi import QuasiPolynomial, lengths_for, lift_blocks
 from seqcost.errors import BadSize, UnknownName
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
-from seqcost.questions.cost import CONVENTIONS, TOTALS, Count, Curve
+from seqcost.questions.cost import CONVENTIONS, TOTALS, Bills, Count, Curve
 from seqcost.questions.lengths import parse_length
 from seqcost.questions.phases import PHASES, by_formula
 from seqcost.questions.targets import formula_of
@@ -21,6 +23,7 @@ ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 # Short lengths and far ones: a window longer than the text, or a chunk that is not full, shows itself.
 LIFTED_AT = (1, 2, 3, 5, 8, 13, 21, 1021, 2050, 4099, 10007, 65537, 1000003)
 LARGEST_BLOCK = 4096
+NO_BLOCKS = frozenset("UDLFHGKVNAMEk")  # letters of what no length is rounded up to
 
 
 def count(
@@ -132,27 +135,41 @@ def count_formula(
 
 def _polynomials(config: Component, run: Any, phase: str) -> dict[str, Curve]:
     """Every total as a polynomial in T, or in T and ⌈T/c⌉ (a source, if any, as long as the target unless fixed)."""
-    seen = {T: by_formula(config, run(T), phase)[0] for T in LIFTED_AT}
+    seen: dict[int, Bills] = {}
+
+    def value(name: str, T: int) -> Any:
+        if T not in seen:
+            seen[T] = by_formula(config, run(T), phase)[0]
+        return TOTALS[name](seen[T])
+
     out: dict[str, Curve] = {}
-    for name, total in TOTALS.items():
-        if total(seen[LIFTED_AT[-1]]) is None:
+    blocks = _blocks(config)
+    for name in TOTALS:
+        if value(name, LIFTED_AT[-1]) is None:
             continue
-        found = lift(lambda T, total=total: total(seen[T]), LIFTED_AT)  # type: ignore[misc]
-        if isinstance(found, Polynomial):
-            out[name] = found
-            continue
-        blocks = _whole_numbers(config)
-        lengths = [*lengths_for(blocks), *LIFTED_AT[-3:]]
-        seen |= {T: by_formula(config, run(T), phase)[0] for T in lengths if T not in seen}
-        out[name] = lift_blocks(lambda T, total=total: total(seen[T]), lengths, blocks) or found  # type: ignore[misc]
+        found: Curve = lift(partial(value, name), LIFTED_AT)
+        if not isinstance(found, Polynomial) and blocks:
+            found = _in_blocks(partial(value, name), blocks) or found
+        out[name] = found
     return out
 
 
-def _whole_numbers(config: Any) -> list[int]:
-    """Sizes of a config and of the mixers in it that a length may be rounded up to."""
+def _in_blocks(cost: Callable[[int], Any], blocks: list[int]) -> QuasiPolynomial | None:
+    lengths = [*lengths_for(blocks), *LIFTED_AT[-3:]]
+    for least in (1, 4 * max(blocks)):  # below, a pattern of blocks may not be complete
+        if (found := lift_blocks(cost, [n for n in lengths if n >= least], blocks)) is not None:
+            return found
+    return None
+
+
+def _blocks(config: Any) -> list[int]:
+    """Sizes of a config, and of the mixers in it, that a length may be rounded up to: chunks, blocks, windows."""
     inner = [*getattr(config, "mixers", ()), *([config.body] if hasattr(config, "body") else [])]
-    own = [v for v in config.sizes().values() if type(v) is int and 1 < v <= LARGEST_BLOCK]
-    return sorted({*own, *(v for part in inner for v in _whole_numbers(part))})
+    sizes = config.sizes().items()
+    own = [v for letter, v in sizes if letter not in NO_BLOCKS and type(v) is int and v > 1]
+    products = [a * b for a, b in itertools.combinations(own, 2)]  # chunks of chunks
+    found = {*own, *products, *(v for part in inner for v in _blocks(part))}
+    return sorted(v for v in found if v <= LARGEST_BLOCK)
 
 
 def _lengths(length: Any) -> list[int]:

@@ -38,14 +38,22 @@ def totals_table(count: Mapping[str, Any]) -> Table:
 def _curve(curve: Mapping[str, Any] | None) -> str:
     if curve is None:
         return ""
-    if "coefficients" not in curve:
+    if not curve["exact"]:
         return "not a polynomial"
+    if "terms" in curve:
+        names = ["T", *(f"⌈T/{block}⌉" for block in curve["blocks"])]
+        parts = [
+            (t["coefficient"], list(zip(names, (t["power"], *t["block_powers"]), strict=True))) for t in curve["terms"]
+        ]
+        parts.sort(key=lambda part: [-sum(p for _, p in part[1]), *(-p for _, p in part[1])])
+    else:
+        parts = [(c, [("T", power)]) for power, c in reversed(list(enumerate(curve["coefficients"])))]
     terms = []
-    for power, coefficient in reversed(list(enumerate(curve["coefficients"]))):
-        if coefficient == "0" and len(curve["coefficients"]) > 1:
+    for coefficient, powers in parts:
+        if coefficient == "0" and len(parts) > 1:
             continue
-        letter = "" if power == 0 else "T" if power == 1 else f"T{'²³⁴'[power - 2]}"
-        terms.append(letter if coefficient == "1" and letter else f"{coefficient}{'·' if letter else ''}{letter}")
+        letters = "·".join(f"{name}{'²³⁴'[p - 2] if p > 1 else ''}" for name, p in powers if p)
+        terms.append(letters if coefficient == "1" and letters else f"{coefficient}{'·' if letters else ''}{letters}")
     text = " + ".join(terms).replace("+ -", "− ")
     return text if curve["valid_from"] == 1 else f"{text}, T ≥ {curve['valid_from']}"
 

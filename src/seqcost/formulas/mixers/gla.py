@@ -10,8 +10,8 @@ from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div
 from seqcost.formulas.ops.gated_linear_attention import gated_linear_attention, gated_linear_attention_step
-from seqcost.formulas.ops.head_norm import rms_norm
 from seqcost.formulas.ops.operator import Operator
+from seqcost.formulas.ops.row_norms import rms_norm
 from seqcost.formulas.ops.tape import Tape
 from seqcost.formulas.ops.values import Storage, Value
 from seqcost.formulas.ops.workload import Workload

@@ -11,9 +11,9 @@ from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div
 from seqcost.formulas.ops.gated_linear_attention import gated_linear_attention, gated_linear_attention_step
-from seqcost.formulas.ops.head_norm import group_norm
 from seqcost.formulas.ops.operator import Operator
 from seqcost.formulas.ops.rotary import rotary, rotary_tables
+from seqcost.formulas.ops.row_norms import group_norm
 from seqcost.formulas.ops.tape import Tape
 from seqcost.formulas.ops.values import ONE, Value, product
 from seqcost.formulas.ops.workload import Workload

@@ -8,6 +8,7 @@ exponentials more a token and feature, and 2·J·(K + V) FLOPs for the pairs wit
 from dataclasses import dataclass
 
 from seqcost.algebra import Size, ceil_div
+from seqcost.formulas.ops.chunks import chunked, joined
 from seqcost.formulas.ops.tape import Tape
 from seqcost.formulas.ops.values import ONE, Value, product
 
@@ -39,15 +40,6 @@ class _Mixed:
     q: Value
     k: Value
     keep: list[Value] | None
-
-
-def chunked(t: Tape, name: str, x: Value, C: Size) -> Value:
-    """[B,T,H,K] → [B·H,n,C,K]: filled up with zeros, then heads first; two copies."""
-    B, T, H, K = x.shape
-    n = ceil_div(T, C)
-    filled = t.moved(f"{name}_fill", [x], B, n * C, H, K, note="the last chunk filled up with zeros")
-    moved = t.moved(f"{name}_heads", [t.view(filled, B, H, n * C, K)], B, H, n * C, K, note="heads first")
-    return t.view(moved, B * H, n, C, K)
 
 
 def heads_first(t: Tape, name: str, x: Value) -> Value:
@@ -101,8 +93,7 @@ def gated_linear_attention(
     y = t.add_matmul(
         "read", mixed.y, t.view(mixed.q, Z * n, C, K), t.view(carried, Z * n, K, V), "+ q [C,K] @ S [K,V]"
     )  # fmt: skip
-    y = t.part(t.view(t.view(y, Z, n, C, V), B, n * C, H, V), B, T, H, V)
-    return t.moved("join", [y], B, T, H, V, note="tokens first"), state
+    return joined(t, "join", t.view(y, Z, n, C, V), B, T, H), state
 
 
 def gated_linear_attention_step(

@@ -1,10 +1,13 @@
-"""Rows brought to length 1 or to a mean square of 1, on a tape: twins of `seqcost.layers.ops.row_norms`.
+"""Rows brought to length 1, to a mean square of 1 or to a deviation of 1, on a tape.
 
-Five small operators, as a CPU executes them: PyTorch has no fused kernel for either there.
+Twins of `seqcost.layers.ops.row_norms`. The first two are five small operators, as a CPU executes them: PyTorch has no
+fused kernel for either there. The third is one kernel, which keeps its input and two numbers a row.
 """
 
+from seqcost.formulas.ops import pointwise
+from seqcost.formulas.ops.operator import Operator
 from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Value
+from seqcost.formulas.ops.values import Storage, Value, product
 
 
 def l2_norm(t: Tape, name: str, x: Value) -> Value:
@@ -17,6 +20,20 @@ def rms_norm(t: Tape, name: str, x: Value) -> Value:
     """Each row over its root mean square: x / √(mean x² + ε)."""
     squares = t.unary(f"{name}_square", x, "square", note="x²")
     return _divided(t, name, x, t.mean(f"{name}_mean", squares, -1, keep=True, note="mean of x² of a row"))
+
+
+def group_norm(t: Tape, name: str, x: Value) -> Value:
+    """GroupNorm with a group a row and no weights: (x − μ)/σ."""
+    rows = x.shape[:-1]
+    size = x.storage.itemsize
+    out = t.operator(
+        name, [x], x.shape, rows, rows, pointwise=pointwise.NORM * x.numel, keeps=[(x, None)], itemsize=size,
+        backward=lambda _: [Operator(name=f"{name}_backward", pointwise=pointwise.NORM_BACKWARD * x.numel)],
+        note="(x − μ)/σ of each row",
+    )  # fmt: skip
+    if x.needs_gradient:
+        t.kept[Storage(f"{name}_statistics", 2 * product(rows), size)] = None  # mean and 1/σ
+    return out
 
 
 def _divided(t: Tape, name: str, x: Value, size: Value) -> Value:

@@ -13,7 +13,7 @@ from seqcost.layers.ops.gated_linear_attention import (
     gated_linear_attention_step,
     start_state,
 )
-from seqcost.layers.ops.head_norm import rms_norm
+from seqcost.layers.ops.row_norms import rms_norm
 from seqcost.layers.parts.layer import Layer, check_features
 from seqcost.layers.parts.state import State
 

@@ -16,7 +16,7 @@ from seqcost.layers.ops.gated_linear_attention import (
     gated_linear_attention_step,
     start_state,
 )
-from seqcost.layers.ops.head_norm import group_norm
+from seqcost.layers.ops.row_norms import group_norm
 from seqcost.layers.parts.layer import Layer, check_features
 from seqcost.layers.parts.rope import keep_float32, rope_frequency, rope_tables, rope_turn
 from seqcost.layers.parts.state import State

@@ -1,5 +1,6 @@
-"""Rows brought to length 1 or to a mean square of 1, in float32 at least."""
+"""Rows brought to length 1, to a mean square of 1 or to a deviation of 1, in float32 at least."""
 
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -11,3 +12,8 @@ def l2_norm(x: Tensor, epsilon: float = 1e-6) -> Tensor:
 def rms_norm(x: Tensor, epsilon: float) -> Tensor:
     """Each row over its root mean square: x / √(mean x² + ε)."""
     return x * (x.square().mean(-1, keepdim=True) + epsilon).rsqrt()
+
+
+def group_norm(x: Tensor, epsilon: float) -> Tensor:
+    """GroupNorm with a group a row and no weights, for no row at all too: (x − μ)/√(σ² + ε)."""
+    return F.layer_norm(x, x.shape[-1:], eps=epsilon)
