@@ -7,6 +7,7 @@ import command_blocks as command
 import demo
 import formula_blocks as formula
 import house_blocks as house
+import scan_blocks as scans
 import zoo_blocks as of_all
 
 BLOCKS: dict[str, Callable[..., str]] = {
@@ -36,6 +37,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "contracts": house.contracts,
     "benchmark": house.table_of,
     "checks-of-others": checks.others,
+    "scan-flops": scans.flops,
     "zoo": of_all.zoo,
     "tay": of_all.tay,
 }

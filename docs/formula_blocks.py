@@ -169,4 +169,8 @@ def preset_sources() -> str:
 
 def _cache_a_token(count: Any) -> str:
     curve = count.polynomials.get("state_bytes")
-    return "none" if curve is None else f"{int(curve.coefficients[1]):,}"
+    if curve is None:
+        return "none"
+    if len(curve.coefficients) == 1:
+        return f"0; {int(curve.coefficients[0]):,} in all"
+    return f"{int(curve.coefficients[1]):,}"

@@ -11,6 +11,7 @@ from seqcost.report.formulas import equation_to_text, page_html
         (r"h_t = \tanh(W x_t + b + U h_{t-1} + b')", "hₜ = tanh(W xₜ + b + U hₜ₋₁ + b')"),
         (r"y = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta", "y = (x - μ) / (√(σ^2 + ϵ)) + β"),
         (r"c_t = f_t \odot c_{t-1}", "cₜ = fₜ ⊙ cₜ₋₁"),
+        (r"h_t = \exp(\delta_t A) h_{t-1}", "hₜ = exp(δₜ A) hₜ₋₁"),
     ],
 )
 def test_equations_read_as_text(latex, text):

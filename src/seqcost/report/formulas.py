@@ -16,7 +16,8 @@ def equation_to_text(latex: str) -> str:
     from pylatexenc.latex2text import LatexNodes2Text, MacroTextSpec, get_default_latex_context_db
 
     def subscript(found: re.Match[str]) -> str:
-        return _SUBSCRIPTS.get(found[1], found[0])
+        # The empty group ends the name of a macro before it: α_t is no macro named "alphaₜ".
+        return f"{{}}{_SUBSCRIPTS[found[1]]}" if found[1] in _SUBSCRIPTS else found[0]
 
     context = get_default_latex_context_db()
     context.add_context_category("ours", prepend=True, macros=[MacroTextSpec("frac", "(%s) / (%s)")])

@@ -22,6 +22,11 @@ from seqcost.formulas.parts.program import Program
 
 Form = Literal["chunked", "sequential"]
 
+# Lines of the recurrence alone, in either form.
+RECURRENCE = (
+    "log_decay", "decay", "step_input", "write", "fade", "state", "ends", "through", "carry", "states", "read",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mamba(Program):
@@ -77,7 +82,7 @@ class Mamba(Program):
     def program(self, t: Tape, x: Value, source: Value | None) -> Value:
         B, T, _ = x.shape
         E, N, R, k = self.E, self.N, self.R, self.k
-        both = t.linear("input", x, 2 * E, bias=False, note="x [B,T,D] @ W_in [D,2·E]")
+        both = t.linear("project_input", x, 2 * E, bias=False, note="x [B,T,D] @ W_in [D,2·E]")
         u, z = t.parts(both, (B, T, E), (B, T, E))
         u, _ = short_conv(t, "conv", u, k, t.state("conv_start", B, k - 1, E))
         v = t.unary("conv_gate", u, "silu", "SiLU")
@@ -90,7 +95,7 @@ class Mamba(Program):
         y = self._scan(t, wide, delta, rate, write, read)
         y = t.add("skip", y, t.multiply("skip_scale", wide, t.weight(E), "d ⊙ v"), "+ d ⊙ v")
         y = t.multiply("gate", t.working("scan_narrow", y), t.unary("gate_silu", z, "silu", "SiLU(z)"), "s ⊙ SiLU(z)")
-        return t.linear("output", y, self.D, bias=False, note="[B,T,E] @ W_out [E,D]")
+        return t.linear("project_output", y, self.D, bias=False, note="[B,T,E] @ W_out [E,D]")
 
     def _scan(self, t: Tape, x: Value, delta: Value, rate: Value, write: Value, read: Value) -> Value:
         B, T, E, N = *x.shape, self.N
@@ -102,6 +107,10 @@ class Mamba(Program):
         if self.form == "sequential":
             return sequential_scan(t, x, delta, rate, write, read, state)[0]
         return chunked_scan(t, x, delta, rate, write, read, state, C=self.C, J=self.J)[0]
+
+    def recurrence_flops(self, run: Workload) -> Bill:
+        """What the scan alone executes, of both kinds: the part of the count on which conventions differ."""
+        return Bill(line for line in self.flops(run) if line.name in RECURRENCE)
 
     def state_bytes(self, run: Workload) -> Bill:
         return Bill.of(

@@ -33,7 +33,7 @@ class Mamba2(Program):
     """
 
     SOURCE: ClassVar[str] = (
-        "Dao & Gu 2024, arXiv 2405.21060, eq. 16 (scalar A), section 6 and listing 1 (chunks), section 7 (block)"
+        "Dao & Gu 2024, arXiv 2405.21060, sections 5 (duality) and 7 (block), section 6 with listing 1 (chunks)"
     )
     EQUATIONS: ClassVar[tuple[str, ...]] = (
         r"[z, u, r] = x W_{in},\quad [v, B, C] = \mathrm{SiLU}(\mathrm{conv}_k(u)),\quad "
@@ -94,7 +94,7 @@ class Mamba2(Program):
         B, T, _ = x.shape
         E, H, V, G, N, k = self.E, self.H, self.V, self.G, self.N, self.k
         W = self.channels
-        both = t.linear("input", x, E + W + H, bias=False, note="x [B,T,D] @ W_in [D,2·E+2·G·N+H]")
+        both = t.linear("project_input", x, E + W + H, bias=False, note="x [B,T,D] @ W_in [D,2·E+2·G·N+H]")
         z, u, raw = t.parts(both, (B, T, E), (B, T, W), (B, T, H))
         u, _ = short_conv(t, "conv", u, k, t.state("conv_start", B, k - 1, W))
         u = t.float32("signals_wide", t.unary("conv_gate", u, "silu", "SiLU"))
@@ -111,7 +111,7 @@ class Mamba2(Program):
         y = t.multiply("gate", t.view(y, B, T, E), z, "s ⊙ SiLU(z)")
         y = rms_norm(t, "norm", t.view(y, B, T, G, self.heads * V))
         y = t.multiply("gain", t.view(y, B, T, E), t.weight(E), "γ")
-        return t.linear("output", t.working("narrow", y), self.D, bias=False, note="[B,T,E] @ W_out [E,D]")
+        return t.linear("project_output", t.working("narrow", y), self.D, bias=False, note="[B,T,E] @ W_out [E,D]")
 
     def _scan(self, t: Tape, x: Value, gate: Value, write: Value, read: Value) -> Value:
         B, T, H, V = x.shape
