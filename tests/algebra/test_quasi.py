@@ -44,7 +44,9 @@ def test_two_blocks():
     }
 
 
-@pytest.mark.parametrize("cost", [lambda T: T**3, lambda T: T * T.bit_length(), lambda T: ceil_div(T, 48)])
+@pytest.mark.parametrize(
+    "cost", [lambda T: T**3, lambda T: T * T.bit_length(), lambda T: ceil_div(T, 48)], ids=["cube", "log", "other"]
+)
 def test_what_is_no_such_formula_is_refused(cost):
     assert lift_blocks(cost, lengths_for([16, 64]), [16, 64]) is None
 
