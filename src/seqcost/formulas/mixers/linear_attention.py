@@ -114,7 +114,10 @@ class LinearAttention(Program):
 
     def program(self, t: Tape, x: Value, source: Value | None) -> Value:
         B, T, H, K, V = t.run.B, t.run.T, self.H, self.K, self.V
-        front = (B, H) if t.run.stepping else (B, T, H)
+        by_token = self.causal and self.form == "recurrent" and not t.run.stepping
+        front = (B, H) if t.run.stepping else (T, B, H) if by_token else (B, T, H)
+        if by_token:
+            x = t.moved("time_first", [t.view(x, T, B, self.D)], T, B, self.D, note="[B,T,D] to [T,B,D]")
 
         def heads(name: str, width: Size) -> Value:
             return t.view(
@@ -196,11 +199,7 @@ class LinearAttention(Program):
 
     def _steps(self, t: Tape, q: Value, k: Value, v: Value, S: Value, z: Value | None) -> Value:
         T = t.run.T
-        pieces = []
-        for name, x in (("query", q), ("key", k), ("value", v)):
-            B, _, H, width = x.shape
-            first = t.moved(f"{name}_time_first", [t.view(x, T, B, H, width)], T, B, H, width, note="[T,B,H,·]")
-            pieces.append(t.every(first, T, B, H, width))
+        pieces = [t.every(x, T, *x.shape[1:]) for x in (q, k, v)]
         out = []
         for i in t.loop(T):
             y, S, z = self._token(t, pieces[0][i], pieces[1][i], pieces[2][i], S, z)

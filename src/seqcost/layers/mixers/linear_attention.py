@@ -95,12 +95,12 @@ class LinearAttention(Layer):
     def extend(self, x_BTD: Tensor, state: Sums) -> tuple[Tensor, Sums]:
         m = self.config
         check_features(self, x_BTD)
+        if m.form == "recurrent" and x_BTD.shape[1]:
+            y, state = self._steps(x_BTD, state)
+            return self._joined(y, x_BTD), state
         q, k, v = self._features(x_BTD)
         if x_BTD.shape[1] == 0:
             return self._joined(v, x_BTD), state
-        if m.form == "recurrent":
-            y, state = self._steps(q, k, v, state)
-            return self._joined(y, x_BTD), state
         S: Tensor | None
         if m.form == "parallel":
             y, S = masked_attention(q, k, v, state.S_BHKV)
@@ -146,10 +146,10 @@ class LinearAttention(Layer):
         z = state.z_BHK + k_BHK
         return self._over(y, q_BHK, z), Sums(S, z)
 
-    def _steps(self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHV: Tensor, state: Sums) -> tuple[Tensor, Sums]:
-        tokens = (x.transpose(0, 1).clone(memory_format=torch.contiguous_format) for x in (q_BTHK, k_BTHK, v_BTHV))
+    def _steps(self, x_BTD: Tensor, state: Sums) -> tuple[Tensor, Sums]:
+        x_TBD = x_BTD.transpose(0, 1).clone(memory_format=torch.contiguous_format)  # so that a token is one piece
         out = []
-        for q, k, v in zip(*(x.unbind(0) for x in tokens), strict=True):
+        for q, k, v in zip(*(a.unbind(0) for a in self._features(x_TBD)), strict=True):
             y, state = self._token(q, k, v, state)
             out.append(y)
         return torch.stack(out, dim=1), state
