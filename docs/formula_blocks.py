@@ -169,4 +169,6 @@ def preset_sources() -> str:
 
 def _cache_a_token(count: Any) -> str:
     curve = count.polynomials.get("state_bytes")
-    return "none" if curve is None else f"{int(curve.coefficients[1]):,}"
+    if curve is None:
+        return "none"
+    return f"{int(curve.coefficients[1]):,}" if len(curve.coefficients) > 1 else "0"  # a state that does not grow
