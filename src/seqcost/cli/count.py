@@ -1,10 +1,12 @@
 """`seqcost count TARGET`: the cost of one target."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from seqcost.cli import options
+from seqcost.errors import BadSize, BadTarget
 from seqcost.questions.count import count
 from seqcost.questions.lengths import parse_lengths, parse_whole
 
@@ -29,6 +31,16 @@ def count_command(
     trace: Annotated[
         bool, typer.Option("--trace", help="trace the working layer: peak memory, depth of training")
     ] = False,
+    optimizer: Annotated[
+        str | None,
+        typer.Option("--optimizer", metavar="NAME", help="end training with its step: adamw, sgd:momentum=0.9"),
+    ] = None,
+    accumulate: Annotated[str, typer.Option("--accumulate", metavar="K", help="passes before the step")] = "1",
+    memory: Annotated[bool, typer.Option("--memory", help="what the peak consists of; traces")] = False,
+    timeline: Annotated[
+        Path | None,
+        typer.Option("--timeline", metavar="FILE.png", help="plot the live bytes over the operators; traces"),
+    ] = None,
     lines: Annotated[str, typer.Option("--lines", help="how many lines to show")] = "16",
     as_json: options.Json = False,
     as_csv: options.Csv = False,
@@ -36,6 +48,10 @@ def count_command(
     """FLOPs, memory, traffic and depth of TARGET, by line, with the formula in T."""
     lengths = parse_lengths(length or ["1024"])
     most = parse_whole(lines, "--lines")
+    if timeline is not None and timeline.suffix != ".png":
+        raise BadTarget(f"--timeline {timeline} was given; a name that ends in .png is allowed.")
+    if timeline is not None and len(lengths) > 1:
+        raise BadSize(f"--timeline was given with {len(lengths)} lengths; it plots one: give --length once.")
     answers = count(
         target,
         length=lengths,
@@ -45,9 +61,16 @@ def count_command(
         dtype=dtype,
         causal=causal,
         sizes=options.sizes_from(assignments, width, layers, heads, vocab),
-        trace=trace,
+        trace=trace or memory or timeline is not None,
+        optimizer=optimizer,
+        accumulate=parse_whole(accumulate, "--accumulate"),
     )
-    data = [answer.to_dict() for answer in answers]
+    data: list[dict[str, Any]] = [answer.to_dict(timeline=timeline is not None) for answer in answers]
+    if timeline is not None:
+        from seqcost.report.files import write_bytes
+        from seqcost.report.timelines import timeline_png
+
+        write_bytes(timeline, timeline_png(data[0]))
 
     def csv() -> str:
         from seqcost.report.counts import flat_row
@@ -57,8 +80,14 @@ def count_command(
 
     def tables() -> list[object]:
         from seqcost.report.counts import lengths_table, lines_table, totals_table, uncounted_notes
+        from seqcost.report.memory import memory_tables
 
+        shown: list[object]
         shown = [totals_table(data[0]), lines_table(data[0], most=most)] if len(data) == 1 else [lengths_table(data)]
+        if memory:
+            shown += [table for row in data for table in memory_tables(row, most=most)]
+        if timeline is not None:
+            shown.append(f"wrote {timeline}")
         return [*shown, *(f"[dim]not counted — {note}[/dim]" for note in uncounted_notes(data[0]))]
 
     options.show(as_json=as_json, as_csv=as_csv, data=lambda: data[0] if len(data) == 1 else data, csv=csv, rich=tables)

@@ -1,8 +1,9 @@
 """The answer to "what does it cost?": Bills of one target at one length, in one phase.
 
 JSON contract of `Count.to_dict()`, stable: keys target, sizes, phase, dtype, conventions, rung, flops, pointwise,
-params, bytes_moved, saved_bytes, state_bytes, peak_bytes, depth, lines, uncounted, polynomials. What a source cannot
-give is None and listed under `uncounted` with the reason, never 0.
+params, bytes_moved, saved_bytes, state_bytes, peak_bytes, depth, lines, uncounted, polynomials, memory, optimizer,
+accumulate; timeline where it is asked for. What a source cannot give is None and listed under `uncounted` with the
+reason, never 0.
 """
 
 from collections.abc import Mapping
@@ -53,6 +54,10 @@ class Count:
     uncounted: tuple[Mapping[str, Any], ...]
     polynomials: Mapping[str, Curve]
     conventions: Mapping[str, str]
+    memory: Mapping[str, Any] | None = None  # the peak by category and, for saved activations, by module
+    timeline: Mapping[str, Any] | None = None  # live bytes at every operator, and their categories
+    optimizer: str | None = None
+    accumulate: int = 1
 
     @property
     def flops(self) -> int:
@@ -75,9 +80,9 @@ class Count:
         bills = [self.bills.flops, self.bills.params, self.bills.moved, self.bills.saved, self.bills.state]
         return tuple(row for bill in bills if bill is not None for row in bill.to_dict()["lines"])
 
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON contract; see the module's head."""
-        return {
+    def to_dict(self, *, timeline: bool = False) -> dict[str, Any]:
+        """The JSON contract; see the module's head. The timeline, a row an operator, only where it is asked for."""
+        plain_data = {
             "target": self.target,
             "sizes": dict(self.sizes),
             "phase": self.phase,
@@ -95,7 +100,11 @@ class Count:
             "lines": list(self.lines),
             "uncounted": [dict(item) for item in self.uncounted],
             "polynomials": {name: curve.to_dict() for name, curve in self.polynomials.items()},
+            "memory": self.memory,
+            "optimizer": self.optimizer,
+            "accumulate": self.accumulate,
         }
+        return plain_data | {"timeline": self.timeline} if timeline else plain_data
 
     def __str__(self) -> str:
         bill = self.bills.flops.group(2)

@@ -38,6 +38,8 @@ def count(
     sizes: Mapping[str, Any] | None = None,
     inputs: Any = None,
     trace: bool = False,
+    optimizer: str | None = None,
+    accumulate: int = 1,
 ) -> Any:
     """Cost of a target: an architecture or preset name, `package.module:callable`, or a live `torch.nn.Module`.
 
@@ -61,6 +63,11 @@ def count(
         Example inputs of a live module: a tuple of tensors.
     trace
         Trace the working layer instead of reading the formula.
+    optimizer
+        End the phase train with the step of a class of torch.optim, by name and options: "adamw",
+        "sgd:momentum=0.9". Formulas stop at the gradients, so this is traced.
+    accumulate
+        Passes forward and backward, over `batch` sequences each, before the step; more than one is traced.
 
     Returns
     -------
@@ -75,6 +82,8 @@ def count(
     if causal not in ("full", "half"):
         raise UnknownName.among("convention for causal attention", str(causal), ("full", "half"))
     whole(batch, "batch")
+    whole(accumulate, "accumulate")
+    trace = trace or optimizer is not None or accumulate > 1
     config = formula_of(target, sizes or {}) if isinstance(target, str) else None
     if config is None or trace:
         if causal == "half":
@@ -82,7 +91,16 @@ def count(
         from seqcost.questions.traced import count_traced
 
         answers = count_traced(
-            target, sizes or {}, inputs=inputs, lengths=lengths, batch=batch, source=source, phase=phase, dtype=dtype
+            target,
+            sizes or {},
+            inputs=inputs,
+            lengths=lengths,
+            batch=batch,
+            source=source,
+            phase=phase,
+            dtype=dtype,
+            optimizer=optimizer,
+            accumulate=accumulate,
         )
     else:
         name = str(target)
@@ -105,10 +123,8 @@ def count_formula(
         return Workload(B=B, T=length, S=tokens, itemsize=ITEMSIZE[dtype], causal=causal)
 
     bills, uncounted = by_formula(config, run(T), phase)
-    uncounted = (
-        *uncounted,
-        {"quantity": "peak_bytes", "reason": "formulas do not follow allocations; ask the trace (trace=True, --trace)"},
-    )
+    reason = "formulas do not follow allocations; ask the trace (trace=True, --trace)"
+    uncounted = (*uncounted, *({"quantity": quantity, "reason": reason} for quantity in ("peak_bytes", "memory")))
     conventions = dict(CONVENTIONS)
     if causal == "half":
         conventions["causal"] = "half: only the pairs that are not masked are counted"

@@ -20,6 +20,8 @@ def count_traced(
     source: int | None,
     phase: str,
     dtype: str,
+    optimizer: str | None = None,
+    accumulate: int = 1,
 ) -> list[Count]:
     """One Count a length; the module is built once for each."""
     letters: dict[str, Any] = {}
@@ -35,9 +37,11 @@ def count_traced(
         if sizes:
             raise BadTarget("sizes were given for a live module; they belong to architectures and presets by name.")
         wanted = Target.of_module(target, inputs)
-    return [
-        _answer(wanted, letters, source, trace(wanted, phase=phase, B=batch, T=T, dtype=dtype), dtype) for T in lengths
-    ]
+
+    def seen(T: int) -> Trace:
+        return trace(wanted, phase=phase, B=batch, T=T, dtype=dtype, optimizer=optimizer, accumulate=accumulate)
+
+    return [_answer(wanted, letters, source, seen(T), dtype) for T in lengths]
 
 
 def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen: Trace, dtype: str) -> Count:
@@ -52,10 +56,15 @@ def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen
         uncounted.append({"quantity": "saved_bytes", "reason": reason})
     if seen.peak_bytes is None:
         uncounted.append({"quantity": "peak_bytes", "reason": "too long to follow, and no polynomial at short lengths"})
+    if seen.memory is None:
+        reason = "the run at this length was derived from shorter ones, which keep no account of every block"
+        uncounted.append({"quantity": "memory", "reason": reason})
     if seen.no_polynomials:
         uncounted.append({"quantity": "polynomials", "reason": seen.no_polynomials})
     operators, moved = 100 * seen.coverage.operators, 100 * seen.coverage.moved_bytes
     conventions = dict(CONVENTIONS) | {"coverage": f"{operators:.4g} % of operators, {moved:.4g} % of bytes"}
+    if seen.phase == "train":
+        conventions["step"] = _step(seen)
     at = {"B": seen.B, "T": seen.T} | ({} if source is None else {"S": source})
     bills = Bills(
         flops=seen.flops,
@@ -76,4 +85,24 @@ def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen
         uncounted=tuple(uncounted),
         polynomials=seen.polynomials,
         conventions=conventions,
+        memory=None if seen.memory is None else seen.memory.to_dict(),
+        timeline=_timeline(seen),
+        optimizer=seen.optimizer,
+        accumulate=seen.accumulate,
     )
+
+
+def _step(seen: Trace) -> str:
+    passes = (
+        f"{seen.accumulate} passes forward and backward over B sequences each"
+        if seen.accumulate > 1
+        else ("one pass forward and backward")
+    )
+    return f"{passes}, then {f'a step of {seen.optimizer}' if seen.optimizer else 'no step of an optimizer'}"
+
+
+def _timeline(seen: Trace) -> Mapping[str, Any] | None:
+    if not seen.timeline:
+        return None
+    categories = {name: list(sizes) for name, sizes in seen.timeline_categories.items()}
+    return {"moments": [list(row) for row in seen.timeline], "categories": categories}

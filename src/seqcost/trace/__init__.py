@@ -6,6 +6,8 @@ program      a module and a phase, ready to run         symbolic     a second de
 ledger       every operator is booked                   sighting     one booked run, or one derived from others
 operators    which formula belongs to which operator    contractions, elementwise, traffic: the formulas
 memory       what is alive, and the peak                temporaries, cpu_kernels: what the CPU does besides
+history      every block as it comes and goes           composition  the peak by category, the timeline
+training     the optimizer of a step, by name           foreach      its operators on lists
 paths        which module an operator belongs to        fakes, shapes, trees: tensors without memory
 watch        the same ledger around any code            hugging_face models from a configuration
 """

@@ -42,8 +42,14 @@ def lstm_layer_backward(func: Any, args: Any, kwargs: Any) -> Any:
     return dx, dw_input, dw_state, dbias, torch.empty_like(dbias), dh, dc
 
 
+def changes_in_place(func: Any, args: Any, kwargs: Any) -> None:
+    """An operator that changes its arguments, returns nothing, and has no rule for fake tensors."""
+
+
 # Booked as the operator itself.
 SUBSTITUTES: dict[Any, Callable[[Any, Any, Any], Any]] = {
+    _ATEN._fused_sgd_.default: changes_in_place,
+    _ATEN._fused_adagrad_.default: changes_in_place,
     _ATEN.mkldnn_rnn_layer.default: lstm_layer,
     _ATEN.mkldnn_rnn_layer_backward.default: lstm_layer_backward,
 }

@@ -123,6 +123,14 @@ def _sum(x: Any, *_: Any, **__: Any) -> Any:
     return x.numel() * (pointwise.COMPLEX_ADD if x.is_complex() else 1)
 
 
+# Operations a parameter of a fused optimizer step: as many as the loop of plain operators has with PyTorch's defaults.
+_FUSED_STEPS = {"_fused_sgd": 2, "_fused_adam": 11, "_fused_adamw": 12, "_fused_adagrad": 6}
+
+
+def _fused_step(weight: int) -> Formula:
+    return lambda parameters, *_, **__: weight * sum(p.numel() for p in parameters)
+
+
 def nothing(*_: Any, **__: Any) -> int:
     """Copies, casts, masks, fills, look-ups."""
     return 0
@@ -181,6 +189,7 @@ POINTWISE: dict[str, Formula] = (
     {f"aten::{name}": nothing for name in _NOTHING}
     | {f"aten::{name}": of_result(weight) for name, weight in _RESULT_WEIGHTS.items()}
     | {f"aten::{name}": of_operand(weight) for name, weight in _OPERAND_WEIGHTS.items()}
+    | {f"aten::{name}": _fused_step(weight) for name, weight in _FUSED_STEPS.items()}
     | {
         "aten::add": _add,
         "aten::sub": _add,

@@ -11,14 +11,17 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from seqcost.trace.paths import Paths
+from seqcost.trace.paths import BACKWARD, Paths
 
 
 class Keeper:
     """Books each tensor that autograd packs."""
 
     def __init__(
-        self, paths: Paths, weights: Iterable[torch.Tensor], on_tensor: Callable[[torch.Tensor], None] | None = None
+        self,
+        paths: Paths,
+        weights: Iterable[torch.Tensor],
+        on_tensor: Callable[[torch.Tensor, str], None] | None = None,
     ) -> None:
         self.saved: dict[str, int] = {}
         self._paths = paths
@@ -35,11 +38,11 @@ class Keeper:
             yield
 
     def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
+        path, direction = self._paths.now()
         if self._on_tensor:
-            self._on_tensor(tensor)
-        path, in_backward = self._paths.now()
+            self._on_tensor(tensor, path)
         storage = tensor.untyped_storage()
-        if not in_backward and storage._cdata not in self._known:
+        if direction != BACKWARD and storage._cdata not in self._known:
             self._known.add(storage._cdata)
             self._seen.append(StorageWeakRef(storage))
             self.saved[path] = self.saved.get(path, 0) + storage.nbytes()

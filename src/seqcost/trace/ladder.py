@@ -12,11 +12,14 @@ from fractions import Fraction
 
 from seqcost.algebra import Bill, Kind, Line, Polynomial, Samples, lift
 from seqcost.errors import BadSize, BadTarget, SeqcostError, TraceFailed
+from seqcost.trace.composition import compose
+from seqcost.trace.ledger import Key
 from seqcost.trace.program import check_phase
 from seqcost.trace.result import Coverage, Trace, Uncounted
 from seqcost.trace.rungs import Rung, fake_rung, real_rung, untouched_random_state
 from seqcost.trace.sighting import TOTALS, Sighting, extrapolate
 from seqcost.trace.targets import Target
+from seqcost.trace.training import check_training
 
 # Odd and even, a power of two and one beyond: what depends on divisibility or on rounding up shows itself. With the
 # length asked for they determine a quadratic and leave two spare; the further ones are run only where those disagree.
@@ -33,7 +36,15 @@ _LONGEST_REAL = 160
 
 
 def trace(
-    target: Target, *, phase: str, B: int, T: int, dtype: str = "float32", lengths: Sequence[int] | None = None
+    target: Target,
+    *,
+    phase: str,
+    B: int,
+    T: int,
+    dtype: str = "float32",
+    lengths: Sequence[int] | None = None,
+    optimizer: str | None = None,
+    accumulate: int = 1,
 ) -> Trace:
     """Cost of one phase of a target, without running it where that is possible.
 
@@ -49,9 +60,15 @@ def trace(
         Of the parameters and features; a live module keeps its own.
     lengths
         Lengths to sample instead of the usual ones; an empty sequence samples T alone and gives no polynomials.
+    optimizer
+        In the phase train: the class of torch.optim whose step ends it, by name in any case, with options of it:
+        "adamw", "sgd:momentum=0.9"; without one the step ends with the gradients.
+    accumulate
+        In the phase train: forward and backward passes over B sequences each, before the step.
 
     """
     check_phase(phase)
+    check_training(phase, optimizer, accumulate)
     for letter, size in (("B", B), ("T", T), *(("length", n) for n in lengths or ())):
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise BadSize(f"{letter} = {size!r} was given; a whole number of at least 1 is allowed.")
@@ -61,6 +78,7 @@ def trace(
             fake_rung(target, phase=phase, B=B, dtype=dtype),
             real_rung(target, phase=phase, B=B, dtype=dtype, longest=_LONGEST_REAL),
         ):
+            rung.optimizer, rung.accumulate, rung.asked = optimizer, accumulate, T
             try:
                 return _climb(rung, T, lengths, tuple(failures))
             except SeqcostError as error:
@@ -136,6 +154,7 @@ def _answer(rung: Rung, T: int, seen: dict[int, Sighting], at_T: Sighting, failu
     starts = [f.valid_from for name, f in found.items() if isinstance(f, Polynomial) and name != "peak_bytes"]
     calls, moved = at_T.num_calls, at_T.total("bytes_moved") or 0
     unknown = [(key, entry) for key, entry in at_T.entries.items() if not entry.known]
+    memory, timeline = compose(at_T.history, rung.phase) if at_T.history is not None else (None, None)
     missing = sum(entry.calls for _, entry in unknown), sum(entry.moved_bytes for _, entry in unknown)
     return Trace(
         phase=rung.phase,
@@ -155,6 +174,11 @@ def _answer(rung: Rung, T: int, seen: dict[int, Sighting], at_T: Sighting, failu
         state_bytes=at_T.state_bytes,
         depth=at_T.depth,
         peak_bytes=at_T.peak_bytes,
+        memory=memory,
+        timeline=() if timeline is None else timeline.moments,
+        timeline_categories={} if timeline is None else timeline.categories,
+        optimizer=rung.optimizer,
+        accumulate=rung.accumulate,
         uncounted=tuple(
             Uncounted(key[2], _name(key, rung.phase).rpartition(".")[0], entry.calls, entry.moved_bytes)
             for key, entry in unknown
@@ -184,10 +208,9 @@ def _flop_lines(sighting: Sighting, phase: str) -> list[Line]:
     return lines
 
 
-def _name(key: tuple[bool, str, str], phase: str) -> str:
-    backward, path, operator = key
-    direction = ("backward" if backward else "forward") if phase == "train" else ""
-    return ".".join(part for part in (direction, path, operator.split("::")[-1]) if part)
+def _name(key: Key, phase: str) -> str:
+    direction, path, operator = key
+    return ".".join(part for part in (direction if phase == "train" else "", path, operator.split("::")[-1]) if part)
 
 
 def _sentence(error: BaseException) -> str:

@@ -20,6 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqcost.trace.contractions import cell_steps
 from seqcost.trace.cpu_kernels import DECOMPOSITIONS, SUBSTITUTES, adds_in_place
+from seqcost.trace.foreach import is_foreach, one_by_one
+from seqcost.trace.history import Moment
 from seqcost.trace.keeper import Keeper
 from seqcost.trace.memory import Memory
 from seqcost.trace.operators import base_name, costs_of
@@ -45,7 +47,7 @@ class Entry:
     known: bool = True
 
 
-Key = tuple[bool, str, str]  # backward?, module path, operator
+Key = tuple[str, str, str]  # forward, backward or optimizer; module path; operator
 
 
 class Ledger(TorchDispatchMode):
@@ -59,6 +61,7 @@ class Ledger(TorchDispatchMode):
         self.entries: dict[Key, Entry] = {}
         self.saved: dict[str, int] = {}
         self.depth: Any = 0
+        self.times = 1  # equal runs that the one under way stands for
         self.memory = memory
         self._paths = paths
         self._last: Any = None  # result of the operator before
@@ -72,10 +75,26 @@ class Ledger(TorchDispatchMode):
     def booking(self, weights: list[torch.Tensor]) -> Iterator[None]:
         """Book a run; what autograd keeps is booked too, `weights` excepted."""
         # A number that autograd wraps was made by no operator: its memory is first seen when it is kept.
-        keeper = Keeper(self._paths, weights, self.memory.hold)
+        keeper = Keeper(self._paths, weights, self.memory.keep)
         self.saved = keeper.saved
-        with keeper.keeping(), self:
+        with keeper.keeping(), self._holding_random_states(), self:
             yield
+
+    @contextmanager
+    def _holding_random_states(self) -> Iterator[None]:
+        """Count the states of the random numbers that checkpoints keep (5 kB each): no operator makes them."""
+        plain = torch.get_rng_state
+
+        def held() -> torch.Tensor:
+            state = plain()
+            self.memory.keep(state, self._paths.now()[0])
+            return state
+
+        torch.get_rng_state = torch.random.get_rng_state = held
+        try:
+            yield
+        finally:
+            torch.get_rng_state = torch.random.get_rng_state = plain
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -88,6 +107,9 @@ class Ledger(TorchDispatchMode):
         if func in DECOMPOSITIONS:
             with self:
                 return DECOMPOSITIONS[func](*args, **kwargs)
+        if is_foreach(func):
+            with self:
+                return one_by_one(func, args, kwargs)
         fake = any(isinstance(t, FakeTensor) for t in tensors_among(args))  # a real run does these things by itself
         if fake and adds_in_place(func, args, kwargs, self._last):
             with self:
@@ -108,24 +130,28 @@ class Ledger(TorchDispatchMode):
     def _book(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         operands = list(tensors_among((args, kwargs)))
         results = [t for t in tensors_among(out) if self.memory.is_new(t)]
-        for tensor in results:
-            self.memory.hold(tensor)
+        made = [self.memory.hold(tensor) for tensor in results]
         changed = list(tensors_among([args[i] if isinstance(i, int) else kwargs.get(i) for i in _written(func)]))
         if (not results and not changed) or torch.Tag.inplace_view in func.tags or func is _DETACH:
             return  # a view (`detach` of a generator's state shows memory that no operator made), or a question
-        alive_bytes = self.memory.mark_peak(temporary_bytes(func, args, kwargs, out))
+        kernel_bytes = temporary_bytes(func, args, kwargs, out)
+        alive_bytes = self.memory.mark_peak(kernel_bytes)
         self._follow_depth(func, args, operands, [*results, *changed])
-        path, backward = self._paths.now()
-        costs = costs_of(func)
-        entry = self.entries.setdefault((backward, path, base_name(func)), Entry(known=costs.known))
-        entry.calls += 1
+        path, direction = self._paths.now()
+        costs, name = costs_of(func), base_name(func)
+        history = self.memory.history
+        if history is not None:
+            moment = Moment(len(history.events), kernel_bytes, alive_bytes, direction, path, name)
+            history.note(moment, made, recording=torch.is_grad_enabled())
+        entry = self.entries.setdefault((direction, path, name), Entry(known=costs.known))
+        entry.calls += self.times
         entry.alive_bytes.append(alive_bytes)
-        entry.moved_bytes += moved_bytes(func, operands, changed, results)
+        entry.moved_bytes += self.times * moved_bytes(func, operands, changed, results)
         named = {name: value for name, value in kwargs.items() if name != "out"}
         if costs.contraction is not None:
-            entry.contraction += costs.contraction(*args, out=out, **named)
+            entry.contraction += self.times * costs.contraction(*args, out=out, **named)
         if costs.pointwise is not None:
-            entry.pointwise += costs.pointwise(*args, out=out, **named)
+            entry.pointwise += self.times * costs.pointwise(*args, out=out, **named)
 
     def _follow_depth(
         self, func: Any, args: Any, operands: Iterable[torch.Tensor], written: Iterable[torch.Tensor]
@@ -135,6 +161,8 @@ class Ledger(TorchDispatchMode):
         before = [depth for t in operands if (depth := self.memory.block(t).depth) is not None]
         if not before:
             return
+        if self.times > 1 and hasattr(torch._C._current_autograd_node(), "variable"):
+            steps *= self.times  # gradients are added up one after the other
         depth = steps + max(before)
         for tensor in written:
             block = self.memory.block(tensor)

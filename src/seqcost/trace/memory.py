@@ -11,14 +11,7 @@ from typing import Any
 
 import torch
 
-
-@dataclass(slots=True)
-class Storage:
-    """One block of memory."""
-
-    num_bytes: Any
-    depth: Any = None  # longest chain of operators from the inputs to its content; None: the inputs have no part in it
-    watch: Any = None
+from seqcost.trace.history import GRADIENTS, SAVED, TEMPORARY, History, Storage
 
 
 @dataclass
@@ -28,21 +21,36 @@ class Memory:
     live_bytes: Any = 0
     peak_bytes: Any = 0
     blocks: dict[int, Storage] = field(default_factory=dict)
+    history: History | None = None  # kept only where it is asked for: it grows with every operator
 
     def is_new(self, tensor: torch.Tensor) -> bool:
         """Whether nothing known lies in the tensor's memory."""
         return tensor.untyped_storage()._cdata not in self.blocks
 
-    def hold(self, tensor: torch.Tensor) -> None:
+    def hold(self, tensor: torch.Tensor, category: str = TEMPORARY, path: str = "") -> Storage:
         """Count a tensor's memory, if it is new, until it dies."""
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key in self.blocks:
-            return
-        block = Storage(storage.nbytes())
+            return self.blocks[key]
+        block = Storage(storage.nbytes(), category=category, path=path)
         self.blocks[key] = block
         self.live_bytes += block.num_bytes
+        if self.history is not None:
+            self.history.come(block)
         block.watch = weakref.ref(storage, lambda _: self._free(key, block))
+        return block
+
+    def keep(self, tensor: torch.Tensor, path: str) -> None:
+        """Hold a tensor that autograd keeps for backward."""
+        block = self.hold(tensor, SAVED, path)
+        if block.category == TEMPORARY:
+            block.category, block.path = SAVED, block.path or path
+
+    def accumulated(self, gradient: torch.Tensor | None) -> None:
+        """A tensor has become the gradient of a parameter or an input."""
+        if gradient is not None and (block := self.block(gradient)).category == TEMPORARY:
+            block.category = GRADIENTS
 
     def block(self, tensor: torch.Tensor) -> Storage:
         """What is known about a tensor's memory; nothing about a constant that was never an operator's result."""
@@ -58,3 +66,6 @@ class Memory:
         if self.blocks.get(key) is block:
             del self.blocks[key]
             self.live_bytes -= block.num_bytes
+            block.alive = False
+            if self.history is not None:
+                self.history.go(block)

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
+FORWARD, BACKWARD, OPTIMIZER = "forward", "backward", "optimizer"
 OUTSIDE = "loss"  # what runs around the module: the loss of a training step
 _WAYS_IN = ("extend", "step")
 
@@ -35,6 +36,16 @@ class Paths:
         self._open: list[str] = []
         self._numbers = [0]
         self._at_number = [OUTSIDE]
+        self._stepping = False
+
+    @contextmanager
+    def stepping(self) -> Iterator[None]:
+        """The optimizer's step while the block runs: it belongs to no module."""
+        self._stepping = True
+        try:
+            yield
+        finally:
+            self._stepping = False
 
     @contextmanager
     def following(self) -> Iterator[None]:
@@ -48,17 +59,19 @@ class Paths:
             enter.remove()
             leave.remove()
 
-    def now(self) -> tuple[str, bool]:
-        """Path, and whether the backward pass is running."""
+    def now(self) -> tuple[str, str]:
+        """Path, and whether forward, backward or the optimizer is running."""
+        if self._stepping:
+            return "", OPTIMIZER
         node: Any = torch._C._current_autograd_node()
         if node is None:
-            return (self._open[-1] if self._open else OUTSIDE), False
+            return (self._open[-1] if self._open else OUTSIDE), FORWARD
         if self._open:  # recomputation: the module is called again from within backward
-            return self._open[-1], True
+            return self._open[-1], BACKWARD
         variable = getattr(node, "variable", None)
         if variable is not None:
-            return self._owners.get(id(variable), OUTSIDE), True
-        return self._at_number[bisect_right(self._numbers, node._sequence_nr()) - 1], True
+            return self._owners.get(id(variable), OUTSIDE), BACKWARD
+        return self._at_number[bisect_right(self._numbers, node._sequence_nr()) - 1], BACKWARD
 
     def _enter(self, module: nn.Module) -> None:
         name = self._names.get(id(module))

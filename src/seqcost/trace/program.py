@@ -1,7 +1,8 @@
 """What is run: a module and one phase of its life, ready to be executed any number of times.
 
 forward   the whole sequence, without gradients
-train     forward, a scalar loss, backward; the gradients are dropped at the end
+train     forward, a scalar loss, backward, as often as gradients are accumulated; then the step of an optimizer, if
+          one was asked for; the gradients are dropped at the end
 prefill   `extend` on the whole sequence from an empty state; a second input (a source) is read into it first
 decode    one `step` with the state of T − 1 tokens; its tensors have the right shape, their content is not computed
 
@@ -12,7 +13,7 @@ built in; others are put into train() for `train` and eval() for the rest.
 The measuring worker runs the same programs on real tensors, so nothing here knows about tracing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -23,6 +24,7 @@ from torch.nn import functional
 from seqcost.errors import BadTarget, UnknownName
 from seqcost.trace.inputs import Inputs
 from seqcost.trace.targets import Target
+from seqcost.trace.training import check_training, ready_optimizer
 from seqcost.trace.trees import map_tensors, tensors_in
 
 Phase = Literal["forward", "train", "prefill", "decode"]
@@ -40,14 +42,29 @@ class Program:
     kwargs: dict[str, Any] = field(default_factory=dict)
     state: Any = None
     successors: Tensor | None = None  # (B, T): the token after each token
+    optimizer: torch.optim.Optimizer | None = None
+    accumulate: int = 1  # forward and backward passes, each over inputs of B sequences, before a step
 
     def run(self) -> None:
         """Execute the phase once and drop everything it made."""
-        if self.phase == "train":
-            self._train()
+        try:
+            for stage in self.stages():
+                for _ in range(stage.times):
+                    stage.run()
+        finally:
+            if self.phase == "train":
+                self.drop_gradients()
+
+    def stages(self) -> Iterator["Stage"]:
+        """What a run consists of; a stage that is run several times does the same each time."""
+        if self.phase != "train":
+            yield Stage("pass", 1, self._without_gradients)
             return
-        with torch.no_grad():
-            self.result()
+        yield Stage("gradients", 1, self._accumulate_gradients)  # finds no gradients, the others do
+        if self.accumulate > 1:
+            yield Stage("gradients", self.accumulate - 1, self._accumulate_gradients)
+        if self.optimizer is not None:
+            yield Stage("optimizer", 1, self.optimizer.step)
 
     def result(self) -> Any:
         """What the module returns: its output, or output and state."""
@@ -68,17 +85,37 @@ class Program:
         return self.module(*map_tensors(wanted, self.args), **map_tensors(wanted, self.kwargs))
 
     def resident_tensors(self) -> list[Tensor]:
-        """Parameters, buffers, inputs and the carried state: what is there before and after a run."""
-        found = [*self.module.parameters(), *self.module.buffers(), *self.inputs()]
-        return found if self.successors is None else [*found, self.successors]
+        """Parameters, buffers, inputs, the carried state and the optimizer's: what is there before and after a run."""
+        return [tensor for tensors in self.resident_by_category().values() for tensor in tensors]
+
+    def resident_by_category(self) -> dict[str, list[Tensor]]:
+        """The same, by what it is: see `history.CATEGORIES`."""
+        inputs = list(tensors_in((self.args, self.kwargs)))
+        return {
+            "parameters": list(self.module.parameters()),
+            "buffers": list(self.module.buffers()),
+            "inputs": inputs if self.successors is None else [*inputs, self.successors],
+            "state": list(tensors_in(self.state)),
+            "optimizer_state": [] if self.optimizer is None else list(tensors_in(self.optimizer.state)),
+        }
 
     def inputs(self) -> list[Tensor]:
         """What a call is given: arguments and the carried state."""
         return list(tensors_in((self.args, self.kwargs, self.state)))
 
-    def _train(self) -> None:
+    def _without_gradients(self) -> None:
+        with torch.no_grad():
+            self.result()
+
+    def _accumulate_gradients(self) -> None:
         self._loss(self.module(*self.args, **self.kwargs)).backward()
-        for tensor in self._differentiable():
+        if self.accumulate > 1 or self.optimizer is not None:
+            for tensor in self.differentiable_inputs():
+                tensor.grad = None  # every pass has inputs of its own
+
+    def drop_gradients(self) -> None:
+        """Unset the gradients of parameters and inputs."""
+        for tensor in (*self.module.parameters(), *self.differentiable_inputs()):
             tensor.grad = None
 
     def _loss(self, output: Any) -> Tensor:
@@ -95,9 +132,18 @@ class Program:
             loss = loss + result.sum()
         return loss
 
-    def _differentiable(self) -> Iterator[Tensor]:
-        yield from self.module.parameters()
-        yield from (t for t in tensors_in((self.args, self.kwargs)) if t.requires_grad)
+    def differentiable_inputs(self) -> list[Tensor]:
+        """Inputs that want gradients, as a layer inside a model has them."""
+        return [t for t in tensors_in((self.args, self.kwargs)) if t.requires_grad]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a run: `gradients` of one micro-batch, the step of the `optimizer`, or a `pass` without gradients."""
+
+    name: str
+    times: int
+    run: Callable[[], object]
 
 
 def load(
@@ -109,12 +155,18 @@ def load(
     dtype: str = "float32",
     device: str = "cpu",
     text: bytes | None = None,
+    optimizer: str | None = None,
+    accumulate: int = 1,
 ) -> Program:
     """Program for a target described by plain data: see `Target.of_spec`."""
     check_phase(phase)
+    check_training(phase, optimizer, accumulate)
     target = Target.of_spec(spec)
     built = target.build(B=B, T=T).converted(dtype, device)
-    return prepare(built.module, built.inputs_at(B, T, text=text), phase=phase, own_mode=target.own_mode)
+    inputs = built.inputs_at(B, T, text=text)
+    return prepare(
+        built.module, inputs, phase=phase, own_mode=target.own_mode, optimizer=optimizer, accumulate=accumulate
+    )
 
 
 def check_phase(phase: str) -> None:
@@ -123,8 +175,17 @@ def check_phase(phase: str) -> None:
         raise UnknownName.among("phase", phase, PHASES)
 
 
-def prepare(module: nn.Module, inputs: Inputs, *, phase: str, own_mode: bool = False) -> Program:
+def prepare(
+    module: nn.Module,
+    inputs: Inputs,
+    *,
+    phase: str,
+    own_mode: bool = False,
+    optimizer: str | None = None,
+    accumulate: int = 1,
+) -> Program:
     """Program of a module that is built; with `own_mode` it stays in train() or eval() as it was built."""
+    check_training(phase, optimizer, accumulate)
     args, kwargs = inputs.args, inputs.kwargs
     if not own_mode:
         module.train(phase == "train")
@@ -132,7 +193,9 @@ def prepare(module: nn.Module, inputs: Inputs, *, phase: str, own_mode: bool = F
         return _stateful(module, args, phase)
     if phase == "forward":
         return Program(phase, module, _detached(args), _detached(kwargs))
-    return Program(phase, module, args, kwargs, successors=_successors(module, args, kwargs))
+    successors = _successors(module, args, kwargs)
+    stepping = None if optimizer is None else ready_optimizer(optimizer, module)
+    return Program(phase, module, args, kwargs, successors=successors, optimizer=stepping, accumulate=accumulate)
 
 
 def _detached(values: Any) -> Any:

@@ -1,10 +1,11 @@
 """What a trace answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from seqcost.algebra import Bill, Polynomial, Samples
+from seqcost.trace.composition import PeakMemory
 
 Rung = Literal["fake tensors", "real tensors"]
 
@@ -37,6 +38,10 @@ class Trace:
     to the longest one seen. `saved` is what a pass with gradients keeps, None where a forward pass has too many
     operators to be run a second time for it. `peak_bytes` is None where the run at T was too long to follow and the
     peak is no polynomial.
+
+    `memory` says what the peak consists of; `timeline` has a row (operator index, live bytes, phase) for every operator
+    of the step, and `timeline_categories` the same bytes divided as in `memory`. Where the run at T was derived from
+    shorter ones `memory` is None and the timeline empty.
     """
 
     phase: str
@@ -57,6 +62,11 @@ class Trace:
     lengths: tuple[int, ...]
     range: tuple[int, int]
     failed_rungs: tuple[str, ...] = ()
+    memory: PeakMemory | None = None
+    timeline: tuple[tuple[int, int, str], ...] = ()
+    timeline_categories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    optimizer: str | None = None
+    accumulate: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -79,4 +89,7 @@ class Trace:
             "lengths": list(self.lengths),
             "range": list(self.range),
             "failed_rungs": list(self.failed_rungs),
+            "memory": self.memory and self.memory.to_dict(),
+            "optimizer": self.optimizer,
+            "accumulate": self.accumulate,
         }

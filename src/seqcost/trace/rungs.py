@@ -40,6 +40,9 @@ class Rung:
     build: Callable[[int], Built]
     own_inputs: Callable[[Inputs], Inputs]
     longest: int | None = None  # lengths beyond are not run
+    optimizer: str | None = None
+    accumulate: int = 1
+    asked: int | None = None  # the length that was asked for: what its memory is for is remembered
     _built: Built | None = None
 
     def look(self, T: int) -> Sighting:
@@ -49,10 +52,17 @@ class Rung:
                 self._built = self.build(T)
             built = self._built
             inputs = self.own_inputs(built.inputs_at(self.B, T))
-            program = prepare(built.module, inputs, phase=self.phase, own_mode=self.target.own_mode)
+            program = prepare(
+                built.module,
+                inputs,
+                phase=self.phase,
+                own_mode=self.target.own_mode,
+                optimizer=self.optimizer,
+                accumulate=self.accumulate,
+            )
             paths = Paths(built.module)
             with paths.following_ways_in(built.module):
-                return see(program, paths)
+                return see(program, paths, remember=self.asked in (None, T))
 
     @property
     def one_length(self) -> bool:

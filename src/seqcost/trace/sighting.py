@@ -1,6 +1,7 @@
 """One booked run at one length, as plain numbers; and a run at a length nobody saw, made from those that were."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -9,10 +10,11 @@ import torch
 
 from seqcost.algebra import Polynomial, lift
 from seqcost.trace.cpu_kernels import Substituting
+from seqcost.trace.history import History, Repeat
 from seqcost.trace.keeper import Keeper
 from seqcost.trace.ledger import Entry, Key, Ledger
 from seqcost.trace.memory import Memory
-from seqcost.trace.paths import Paths
+from seqcost.trace.paths import OPTIMIZER, Paths
 from seqcost.trace.program import Program
 from seqcost.trace.trees import tensors_in
 
@@ -32,6 +34,7 @@ class Sighting:
     peak_bytes: int | None
     state_bytes: int | None
     params: int
+    history: History | None = None  # None where it was not asked for, or the run was derived from others
 
     @property
     def num_calls(self) -> int:
@@ -48,10 +51,14 @@ class Sighting:
         return sum(getattr(entry, column) for entry in self.entries.values())
 
 
-def see(program: Program, paths: Paths) -> Sighting:
-    """Run a program once under the ledger."""
-    memory = Memory()
-    ledger = Ledger(paths, memory, program.resident_tensors(), program.inputs())
+def see(program: Program, paths: Paths, *, remember: bool = True) -> Sighting:
+    """Run a program once under the ledger; `remember` what every block of memory was for."""
+    history = History() if remember else None
+    memory = Memory(history=history)
+    for category, tensors in program.resident_by_category().items():
+        for tensor in tensors:
+            memory.hold(tensor, category)
+    ledger = Ledger(paths, memory, [], program.inputs())
     state_bytes = None
     with ledger.booking([*program.module.parameters(), *program.module.buffers()]):
         if program.phase in ("prefill", "decode"):
@@ -59,6 +66,8 @@ def see(program: Program, paths: Paths) -> Sighting:
                 state = program.result()[1]
             state_bytes = sum(t.numel() * t.element_size() for t in tensors_in(state))
             del state
+        elif program.phase == "train":
+            _train(program, ledger, paths)
         else:
             program.run()
     saved: Mapping[str, int] | None = ledger.saved
@@ -72,7 +81,30 @@ def see(program: Program, paths: Paths) -> Sighting:
         peak_bytes=memory.peak_bytes,
         state_bytes=state_bytes,
         params=sum(p.numel() for p in program.module.parameters()),
+        history=history,
     )
+
+
+def _train(program: Program, ledger: Ledger, paths: Paths) -> None:
+    """The stages of a training step, each run once; the book says how often it counts."""
+    memory, history = ledger.memory, ledger.memory.history
+    receivers = [p for p in (*program.module.parameters(), *program.differentiable_inputs()) if p.requires_grad]
+    hooks = [t.register_post_accumulate_grad_hook(lambda t: memory.accumulated(t.grad)) for t in receivers]
+    kept: dict[str, int] = {}
+    try:
+        for stage in program.stages():
+            start = 0 if history is None else len(history.moments)
+            ledger.times = stage.times
+            with paths.stepping() if stage.name == OPTIMIZER else nullcontext():
+                stage.run()
+            kept = kept or dict(ledger.saved)  # of one pass: the next keeps as much again, when this is gone
+            if history is not None and stage.times > 1:
+                history.repeats.append(Repeat(start, len(history.moments), stage.times))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        ledger.saved = kept
+        program.drop_gradients()
 
 
 def kept_by(program: Program, paths: Paths) -> Mapping[str, int]:

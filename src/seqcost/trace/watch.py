@@ -13,7 +13,7 @@ from torch import nn
 from seqcost.algebra import Bill, Kind, Line
 from seqcost.trace.ledger import Entry, Key, Ledger, tensors_among
 from seqcost.trace.memory import Memory
-from seqcost.trace.paths import Paths
+from seqcost.trace.paths import BACKWARD, Paths
 from seqcost.trace.result import Coverage, Uncounted
 
 _OUTSIDE = "code"
@@ -116,6 +116,6 @@ def watch() -> Iterator[Watched]:
 
 
 def _name(key: Key) -> str:
-    backward, path, operator = key
+    direction, path, operator = key
     where = _OUTSIDE if path in ("", "loss") else path
-    return ".".join((*(("backward",) if backward else ()), where, operator.split("::")[-1]))
+    return ".".join((*((direction,) if direction == BACKWARD else ()), where, operator.split("::")[-1]))
