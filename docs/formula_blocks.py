@@ -174,4 +174,3 @@ def _cache_a_token(count: Any) -> str:
     if len(curve.coefficients) == 1:
         return f"0; {int(curve.coefficients[0]):,} in all"
     return f"{int(curve.coefficients[1]):,}"
-    return f"{int(curve.coefficients[1]):,}" if len(curve.coefficients) > 1 else "0"  # a state that does not grow

@@ -47,8 +47,7 @@ __all__ = [
 ]
 
 _TRACE = ("register_operator", "watch")
-_QUESTIONS = ("check", "compare", "count", "explain", "letters")
-_QUESTIONS = ("check", "compare", "count", "diff", "explain")
+_QUESTIONS = ("check", "compare", "count", "diff", "explain", "letters")
 
 
 def __getattr__(name: str) -> Any:

@@ -9,9 +9,8 @@ from seqcost.layers.build import TWINS
 
 EXPORTS = {
     "seqcost": (
-        "Bill SeqcostError Workload __version__ check compare configure count explain letters register_operator sweep watch"
-        "Bill SeqcostError Workload __version__ check compare configure count diff explain register_operator sweep "
-        "watch"
+        "Bill SeqcostError Workload __version__ check compare configure count diff explain letters register_operator "
+        "sweep watch"
     ),
     "seqcost.algebra": (
         "Bill Kind Line Polynomial Samples Size ceil_div fit leading_term lift maximum minimum sweep symbol symbols "

@@ -7,7 +7,6 @@ import typer
 
 from seqcost.cli import options
 from seqcost.errors import BadSize, BadTarget
-from seqcost.errors import BadSize
 from seqcost.questions.count import count
 from seqcost.questions.lengths import parse_lengths, parse_whole
 
@@ -41,6 +40,7 @@ def count_command(
     timeline: Annotated[
         Path | None,
         typer.Option("--timeline", metavar="FILE.png", help="plot the live bytes over the operators; traces"),
+    ] = None,
     letters: Annotated[
         str | None,
         typer.Option(
@@ -59,20 +59,26 @@ def count_command(
         raise BadTarget(f"--timeline {timeline} was given; a name that ends in .png is allowed.")
     if timeline is not None and len(lengths) > 1:
         raise BadSize(f"--timeline was given with {len(lengths)} lengths; it plots one: give --length once.")
+    if letters is not None and as_csv:
+        raise BadSize("--letters was given with --csv, whose rows have no place for formulas; give --json.")
+    if letters is not None and causal != "full":
+        raise BadSize("--letters was given with --causal half; letters count the whole rectangle: leave --causal out.")
+    asked: dict[str, Any] = {
+        "batch": parse_whole(batch, "--batch"),
+        "source": None if source is None else parse_whole(source, "--source"),
+        "phase": phase,
+        "dtype": dtype,
+        "sizes": options.sizes_from(assignments, width, layers, heads, vocab),
+        "trace": trace or memory or timeline is not None,
+    }
     answers = count(
         target,
         length=lengths,
-        batch=parse_whole(batch, "--batch"),
-        source=None if source is None else parse_whole(source, "--source"),
-        phase=phase,
-        dtype=dtype,
         causal=causal,
-        sizes=options.sizes_from(assignments, width, layers, heads, vocab),
-        trace=trace or memory or timeline is not None,
         optimizer=optimizer,
         accumulate=parse_whole(accumulate, "--accumulate"),
-        trace=trace,
         strict=strict,
+        **asked,
     )
     data: list[dict[str, Any]] = [answer.to_dict(timeline=timeline is not None) for answer in answers]
     if timeline is not None:
@@ -80,20 +86,6 @@ def count_command(
         from seqcost.report.timelines import timeline_png
 
         write_bytes(timeline, timeline_png(data[0]))
-    asked: dict[str, Any] = {
-        "batch": parse_whole(batch, "--batch"),
-        "source": None if source is None else parse_whole(source, "--source"),
-        "phase": phase,
-        "dtype": dtype,
-        "sizes": options.sizes_from(assignments, width, layers, heads, vocab),
-        "trace": trace,
-    }
-    if letters is not None and as_csv:
-        raise BadSize("--letters was given with --csv, whose rows have no place for formulas; give --json.")
-    if letters is not None and causal != "full":
-        raise BadSize("--letters was given with --causal half; letters count the whole rectangle: leave --causal out.")
-    answers = count(target, length=lengths, causal=causal, **asked)
-    data = [answer.to_dict() for answer in answers]
     if letters is not None:
         from seqcost.questions.letters import letters as in_letters
 
@@ -107,9 +99,8 @@ def count_command(
         return rows_to_csv([flat_row(row) for row in data])
 
     def tables() -> list[object]:
-        from seqcost.report.counts import lengths_table, lines_table, totals_table, uncounted_notes
-        from seqcost.report.memory import memory_tables
         from seqcost.report.counts import lengths_table, letters_table, lines_table, totals_table, uncounted_notes
+        from seqcost.report.memory import memory_tables
 
         shown: list[object]
         shown = [totals_table(data[0]), lines_table(data[0], most=most)] if len(data) == 1 else [lengths_table(data)]

@@ -62,8 +62,7 @@ class Rung:
             )
             paths = Paths(built.module)
             with paths.following_ways_in(built.module):
-                return see(program, paths, remember=self.asked in (None, T))
-                return see(program, paths, keeping=keeping)
+                return see(program, paths, remember=self.asked in (None, T), keeping=keeping)
 
     @property
     def one_length(self) -> bool:

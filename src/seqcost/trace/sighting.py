@@ -51,20 +51,17 @@ class Sighting:
         return sum(getattr(entry, column) for entry in self.entries.values())
 
 
-def see(program: Program, paths: Paths, *, remember: bool = True) -> Sighting:
-    """Run a program once under the ledger; `remember` what every block of memory was for."""
+def see(program: Program, paths: Paths, *, remember: bool = True, keeping: bool = True) -> Sighting:
+    """Run a program once under the ledger; `remember` what every block of memory was for.
+
+    Without `keeping`, what a forward pass would keep is not asked.
+    """
     history = History() if remember else None
     memory = Memory(history=history)
     for category, tensors in program.resident_by_category().items():
         for tensor in tensors:
             memory.hold(tensor, category)
     ledger = Ledger(paths, memory, [], program.inputs())
-
-
-def see(program: Program, paths: Paths, *, keeping: bool = True) -> Sighting:
-    """Run a program once under the ledger; without `keeping`, what a forward pass would keep is not asked."""
-    memory = Memory()
-    ledger = Ledger(paths, memory, program.resident_tensors(), program.inputs())
     state_bytes = None
     with ledger.booking([*program.module.parameters(), *program.module.buffers()]):
         if program.phase in ("prefill", "decode"):
