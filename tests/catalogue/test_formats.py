@@ -16,9 +16,8 @@ COMPILED = (
     "attention-rope", "cross-attention", "block-llama", "block-materialised-post", "rnn", "lstm", "gru", "bert-base",
     "transformer", "encoder-decoder-pre", "ttt-mlp-layer", "window-layer-grouped-rope", "bigbird-layer", "etc-layer",
     "deltanet-layer", "gated-deltanet-layer", "conv-layer-separable", "retro-layer", "vit", "dit", "mamba-layer",
-    "mamba2-layer", "lsh-layer", "reformer", "minlstm", "aaren-layer", "s4d-layer",
-    "mamba2-layer", "lsh-layer", "reformer", "linear-attention-layer", "linear-attention-favor",
-    "linear-attention-recurrent", "supra-grouped", "retnet-layer", "gla-layer",
+    "mamba2-layer", "lsh-layer", "reformer", "minlstm", "aaren-layer", "s4d-layer", "linear-attention-layer",
+    "linear-attention-favor", "linear-attention-recurrent", "supra-grouped", "retnet-layer", "gla-layer",
 )  # fmt: skip
 
 
