@@ -6,19 +6,25 @@ user of this type means: a causal language model, a masked one, sequence to sequ
 """
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_module_registration_hook
 
-from seqcost.errors import BadTarget, MissingExtra, UnknownName
+from seqcost.errors import BadSize, BadTarget, MissingExtra, SeqcostError, UnknownName
+from seqcost.trace.settings import MOST_MODULES, check_settings
+
+MOST_VALUES = 2**31  # of an image; on the rung of real tensors it is made
 
 
 def model_of(given: Mapping[str, Any], **changes: Any) -> nn.Module:
     """The model of a configuration, with fresh weights (or none, on fake tensors).
 
-    Raises UnknownName for a model type or a setting that does not exist, BadTarget for values that no model takes.
+    Raises UnknownName for a model type or a setting that does not exist, BadTarget for values that no model takes,
+    BadSize for counts beyond all models.
     """
     config, wanted = configuration_of(given, **changes)
     maker = _class_of(_transformers(), config, wanted)
@@ -41,6 +47,8 @@ def configuration_of(given: Mapping[str, Any], **changes: Any) -> tuple[Any, Any
     if kind not in transformers.CONFIG_MAPPING:
         raise UnknownName.among("model type of transformers", kind, transformers.CONFIG_MAPPING.keys())
     wanted = settings.pop("architectures", None) or []
+    check_settings(settings, kind)
+    check_settings(changes, kind)
     try:
         config = transformers.AutoConfig.for_model(kind, **settings)
     except Exception as error:  # noqa: BLE001 - the package checks a configuration in many ways
@@ -53,6 +61,35 @@ def configuration_of(given: Mapping[str, Any], **changes: Any) -> tuple[Any, Any
         except Exception as error:  # noqa: BLE001
             raise BadTarget(f"{name} = {value!r} was refused by {kind}: {_sentence(error)}") from None
     return config, wanted
+    maker = _class_of(transformers, config, wanted)
+    try:
+        with no_more_modules_than(MOST_MODULES, kind):
+            model: nn.Module = (
+                maker._from_config(config) if hasattr(maker, "_from_config") else maker.from_config(config)
+            )
+    except SeqcostError:
+        raise
+    except Exception as error:  # noqa: BLE001 - constructors meet values that nobody thought of
+        raise BadTarget(f"no {kind} model can be built from this configuration: {_sentence(error)}") from None
+    return model
+
+
+@contextmanager
+def no_more_modules_than(most: int, kind: str) -> Iterator[None]:
+    """Stop a constructor that makes more modules than that; raises BadSize."""
+    made = 0
+
+    def count(module: nn.Module, name: str, child: nn.Module | None) -> None:
+        nonlocal made
+        made += 1
+        if made > most:
+            raise BadSize(f"the configuration of {kind} asks for over {most:,} modules; give fewer layers or experts.")
+
+    hook = register_module_module_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _class_of(transformers: Any, config: Any, wanted: Any) -> Any:
@@ -110,7 +147,13 @@ def inputs_of(module: Any, B: int, T: int) -> dict[str, Tensor]:
     if name == "pixel_values":
         side = getattr(config, "image_size", None) or 224
         height, width = (side, side) if isinstance(side, int) else (int(side[0]), int(side[1]))
-        return {"pixel_values": features(B, int(getattr(config, "num_channels", 3)), height, width)}
+        channels = int(getattr(config, "num_channels", 3))
+        if max(B * channels * height * width, height, width) > MOST_VALUES:
+            raise BadSize(
+                f"image_size = {height:,} × {width:,} with {channels:,} channels was given; at most {MOST_VALUES:,} "
+                "values of an image are allowed."
+            )
+        return {"pixel_values": features(B, channels, height, width)}
     if name == "input_features":
         bins = next(
             (int(getattr(config, n)) for n in ("num_mel_bins", "feature_size", "input_dim") if hasattr(config, n)), 80
