@@ -30,8 +30,13 @@ def model_of(given: Mapping[str, Any], **changes: Any) -> nn.Module:
     maker = _class_of(_transformers(), config, wanted)
     kind = config.model_type
     try:
-        model: nn.Module = maker._from_config(config) if hasattr(maker, "_from_config") else maker.from_config(config)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, AssertionError, ZeroDivisionError) as error:
+        with no_more_modules_than(MOST_MODULES, kind):
+            model: nn.Module = (
+                maker._from_config(config) if hasattr(maker, "_from_config") else maker.from_config(config)
+            )
+    except SeqcostError:
+        raise
+    except Exception as error:  # noqa: BLE001 - constructors meet values that nobody thought of
         raise BadTarget(f"no {kind} model can be built from this configuration: {_sentence(error)}") from None
     return model
 
@@ -61,17 +66,6 @@ def configuration_of(given: Mapping[str, Any], **changes: Any) -> tuple[Any, Any
         except Exception as error:  # noqa: BLE001
             raise BadTarget(f"{name} = {value!r} was refused by {kind}: {_sentence(error)}") from None
     return config, wanted
-    maker = _class_of(transformers, config, wanted)
-    try:
-        with no_more_modules_than(MOST_MODULES, kind):
-            model: nn.Module = (
-                maker._from_config(config) if hasattr(maker, "_from_config") else maker.from_config(config)
-            )
-    except SeqcostError:
-        raise
-    except Exception as error:  # noqa: BLE001 - constructors meet values that nobody thought of
-        raise BadTarget(f"no {kind} model can be built from this configuration: {_sentence(error)}") from None
-    return model
 
 
 @contextmanager
