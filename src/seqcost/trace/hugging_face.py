@@ -48,7 +48,9 @@ def configuration_of(given: Mapping[str, Any], **changes: Any) -> tuple[Any, Any
     """
     transformers = _transformers()
     settings = {name: value for name, value in given.items() if name not in ("auto_map", "transformers_version")}
-    kind = str(settings.pop("model_type"))
+    kind = settings.pop("model_type", None)
+    if not isinstance(kind, str):
+        raise BadTarget(f"model_type = {kind!r} was given; a configuration names one, such as 'gpt2'.")
     if kind not in transformers.CONFIG_MAPPING:
         raise UnknownName.among("model type of transformers", kind, transformers.CONFIG_MAPPING.keys())
     wanted = settings.pop("architectures", None) or []
@@ -135,8 +137,9 @@ def inputs_of(module: Any, B: int, T: int) -> dict[str, Tensor]:
     def features(*shape: int) -> Tensor:
         return torch.randn(*shape, dtype=next(module.parameters()).dtype, device=device)
 
+    # Models of text; of speech, whose encoder hears frames while the decoder writes words; not of audio alone.
+    pair = {"decoder_input_ids": ids()} if getattr(config, "is_encoder_decoder", False) else {}
     if name == "input_ids":
-        pair = {"decoder_input_ids": ids()} if getattr(config, "is_encoder_decoder", False) else {}
         return {"input_ids": ids()} | pair
     if name == "pixel_values":
         side = getattr(config, "image_size", None) or 224
@@ -152,12 +155,17 @@ def inputs_of(module: Any, B: int, T: int) -> dict[str, Tensor]:
         bins = next(
             (int(getattr(config, n)) for n in ("num_mel_bins", "feature_size", "input_dim") if hasattr(config, n)), 80
         )
-        return {"input_features": features(B, T, bins)}
+        return {"input_features": features(B, *_frames(config, bins, T))} | pair
     if name == "input_values":
         return {"input_values": features(B, T)}
     raise BadTarget(
         f"{type(module).__name__} takes {name}, for which no inputs can be made up; give inputs of your own."
     )
+
+
+def _frames(config: Any, bins: int, T: int) -> tuple[int, int]:
+    """T frames of `bins`; Whisper and its kin take the bins first."""
+    return (bins, T) if hasattr(config, "max_source_positions") and hasattr(config, "num_mel_bins") else (T, bins)
 
 
 def _transformers() -> Any:
