@@ -77,6 +77,6 @@ def test_the_polynomials_are_the_same(variant):
     config = typical(variant)
     target = Target("layer", lambda: build(config), own_mode=True)
     traced = trace(target, phase="forward", B=2, T=33)
-    formula = count_formula("layer", config, T=33, B=2, S=None, phase="forward", dtype="float32")
+    (formula,) = count_formula("layer", config, lengths=[33], B=2, S=None, phase="forward", dtype="float32")
     for name in ("flops", "pointwise", "bytes_moved", "depth"):
         assert traced.polynomials[name].coefficients == formula.polynomials[name].coefficients, name

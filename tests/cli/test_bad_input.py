@@ -2,7 +2,7 @@ import pytest
 
 WRONG = [
     (["count", "nosuch"], "unknown architecture or preset 'nosuch'"),
-    (["count", "lstmm"], "did you mean lstm?"),
+    (["count", "lstmm"], "did you mean lstm or minlstm?"),
     (["count", "gpt2", "--length", "0"], "length '0' was given; a whole number of at least 1"),
     (["count", "gpt2", "--length", "-1"], "length '-1' was given"),
     (["count", "gpt2", "--length", "abc"], "length 'abc' was given"),

@@ -25,7 +25,7 @@ def test_sizes_are_overridden_and_the_rest_stays(name):
     before = configure(name).sizes()
     doubled = configure(name, D=2 * before["D"]).sizes()
     assert doubled["D"] == 2 * before["D"]
-    assert {k for k in before if before[k] != doubled[k]} <= {"D", "N", "F", "K", "V"}  # defaults that follow D
+    assert {k for k in before if before[k] != doubled[k]} <= {"D", "E", "F", "K", "N", "R", "V"}  # defaults that follow D
 
 
 def test_configs_are_equal_and_hashable_by_value():

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from fla_loops import naive
 from oracles import Table, assert_agree, copy_weights, relative_error, same
 
 from seqcost.algebra import Kind
@@ -97,12 +98,10 @@ def drawn(T, dtype=torch.float64, *, forget=1.0):
 
 @pytest.mark.parametrize("T", [1, 5, 64, 65])
 def test_the_rule_equals_that_of_flash_linear_attention(T):
-    naive = pytest.importorskip("fla.ops.gated_delta_rule.naive", reason="the oracle is flash-linear-attention's loop")
+    loop = naive("gated_delta_rule", "naive_recurrent_gated_delta_rule")
     q, k, v, beta, log_decay, state = drawn(T, torch.float32)
     y, end = delta_rule(q, k, v, beta, log_decay, state, C)
-    their_y, their_end = naive.naive_recurrent_gated_delta_rule(
-        q, k, v, beta, log_decay, scale=1.0, initial_state=state, output_final_state=True
-    )
+    their_y, their_end = loop(q, k, v, beta, log_decay, scale=1.0, initial_state=state, output_final_state=True)
     assert relative_error(y, their_y) < 1e-5
     assert relative_error(end, their_end) < 1e-5
     inputs = (q, k, v, beta, log_decay, state)

@@ -8,10 +8,11 @@ import textwrap
 import pytest
 
 LLAMA = """
-    import json, resource, time
+    import json, time
     import torch
     from torch import nn
     from torch.nn import functional
+    from seqcost.measure.resident import peak_resident_bytes
     from seqcost.trace import Target, trace
 
 
@@ -55,7 +56,7 @@ LLAMA = """
     result = trace(Target("llama", Llama), phase="forward", B=1, T=8192)
     print(json.dumps({
         "seconds": time.process_time() - start, "params": result.params, "flops": str(result.polynomials["flops"]),
-        "resident_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "resident_bytes": peak_resident_bytes(),
     }))
 """
 

@@ -94,7 +94,9 @@ def _bases(count: int) -> Iterator[list[Monomial]]:
     linear: list[Monomial] = [(0, *zero), (1, *zero), *((0, *unit) for unit in units)]
     yield linear
     yield [*linear, (2, *zero)]
-    yield [*linear, (2, *zero), *((1, *unit) for unit in units), *((0, *(2 * p for p in unit)) for unit in units)]
+    mixed: list[Monomial] = [*linear, (2, *zero), *((1, *unit) for unit in units)]
+    yield mixed  # on its own, since for blocks of 2 the square below is a sum of these
+    yield [*mixed, *((0, *(2 * p for p in unit)) for unit in units)]
 
 
 def _row(basis: Sequence[Monomial], n: int, blocks: Sequence[int]) -> list[int]:

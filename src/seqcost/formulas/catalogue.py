@@ -50,6 +50,16 @@ from seqcost.formulas.stacks.transformer import Transformer, TransformerBlock
 from seqcost.formulas.stacks.vit import ViT
 
 Group = Literal["mixer", "part", "block", "model", "preset"]
+Family = Literal[
+    "attention",
+    "sparse attention",
+    "recurrence, by a loop",
+    "recurrence, by a scan",
+    "state space",
+    "linear attention",
+    "test-time learning",
+    "convolution",
+]
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,7 @@ class Mixer:
 
     summary: str
     page: str  # docs/<page>.md
+    family: Family
     config: type[Component]
     symbols: str  # letters left open on its formula page
     sizes: dict[str, Any] = field(default_factory=dict)  # where they differ from D = 512
@@ -77,6 +88,7 @@ class Entry:
     layer: str = ""  # the entry that its formula page begins with: the layer inside the model
     inner: tuple[type[Component], ...] = ()  # whose sizes may be set too
     several: bool = False  # its mixers are named in a setting
+    family: Family | None = None  # of what mixes its positions
 
     @property
     def fields(self) -> "dict[str, dataclasses.Field[Any]]":
@@ -96,72 +108,95 @@ _HEADS = {"H": 8}
 MIXERS: dict[str, Mixer] = {
     "attention": Mixer(
         "multi-head self-attention; grouped-query with G < H, multi-query with G = 1",
-        "mixers/attention", Attention, "DHGK", _HEADS, None,
+        "mixers/attention", "attention", Attention, "DHGK", _HEADS, None,
     ),
     "window": Mixer(
         "sliding-window attention: causal (Mistral) or symmetric (Longformer), dilated or not",
-        "mixers/window", WindowAttention, "DHGKW", _HEADS | {"W": 256}, {"positions": "sinusoidal"},
+        "mixers/window", "sparse attention", WindowAttention, "DHGKW", _HEADS | {"W": 256}, {"positions": "sinusoidal"},
     ),
     "bigbird": Mixer(
         "BigBird: attention to global, neighbouring and random blocks; sees both ways",
-        "mixers/bigbird", BigBird, "DHKCR", _HEADS, {"positions": "sinusoidal"},
+        "mixers/bigbird", "sparse attention", BigBird, "DHKCR", _HEADS, {"positions": "sinusoidal"},
     ),
     "etc": Mixer(
         "ETC: long tokens see their neighbours, global tokens everything; sees both ways",
-        "mixers/etc", Etc, "DHKWNR", _HEADS | {"W": 169, "N": 64},
+        "mixers/etc", "sparse attention", Etc, "DHKWNR", _HEADS | {"W": 169, "N": 64},
     ),
     "conv": Mixer(
-        "1-D convolution: causal or centred, dilated, full, depthwise or separable", "mixers/conv", Conv, "DW"
+        "1-D convolution: causal or centred, dilated, full, depthwise or separable",
+        "mixers/conv", "convolution", Conv, "DW",
     ),
-    "rnn": Mixer("Elman's recurrent layer (tanh)", "mixers/rnn", Rnn, "DN", model=None),
-    "lstm": Mixer("long short-term memory layer", "mixers/lstm", Lstm, "DN", model=None),
-    "gru": Mixer("gated recurrent unit layer", "mixers/gru", Gru, "DN", model=None),
+    "rnn": Mixer("Elman's recurrent layer (tanh)", "mixers/rnn", "recurrence, by a loop", Rnn, "DN", model=None),
+    "lstm": Mixer("long short-term memory layer", "mixers/lstm", "recurrence, by a loop", Lstm, "DN", model=None),
+    "gru": Mixer("gated recurrent unit layer", "mixers/gru", "recurrence, by a loop", Gru, "DN", model=None),
     "lsh": Mixer(
         "LSH attention: hashing finds the keys that a query attends to",
-        "mixers/lsh", LshAttention, "DHREC", _HEADS, {"positions": "sinusoidal"},
+        "mixers/lsh", "sparse attention", LshAttention, "DHREC", _HEADS, {"positions": "sinusoidal"},
     ),
     "ttt-linear": Mixer(
         "test-time training: a linear model per head learns while it reads",
-        "mixers/ttt_linear", TttLinear, "DHKC", _HEADS,
+        "mixers/ttt_linear", "test-time learning", TttLinear, "DHKC", _HEADS,
     ),
     "ttt-mlp": Mixer(
         "test-time training: a two-layer network per head learns while it reads",
-        "mixers/ttt_mlp", TttMlp, "DHKNC", _HEADS,
+        "mixers/ttt_mlp", "test-time learning", TttMlp, "DHKNC", _HEADS,
     ),
     "deltanet": Mixer(
-        "linear attention whose state is corrected by the delta rule", "mixers/deltanet", DeltaNet, "DHC", _HEADS
+        "linear attention whose state is corrected by the delta rule",
+        "mixers/deltanet", "test-time learning", DeltaNet, "DHC", _HEADS,
     ),
     "gated-deltanet": Mixer(
-        "delta rule on a state that decays, output gated", "mixers/gated_deltanet", GatedDeltaNet, "DHC", _HEADS
+        "delta rule on a state that decays, output gated",
+        "mixers/gated_deltanet", "test-time learning", GatedDeltaNet, "DHC", _HEADS,
     ),
-    "mingru": Mixer("minimal gated recurrent unit: a gate of the input alone, by a scan", "mixers/mingru", MinGru, "D"),
-    "rg-lru": Mixer("real-gated linear recurrent unit (Griffin), by a scan", "mixers/rg_lru", RgLru, "D"),
-    "minlstm": Mixer("minimal LSTM: gates of the input alone, by a scan", "mixers/minlstm", MinLstm, "D"),
-    "aaren": Mixer("attention of one learned query, by a scan", "mixers/aaren", Aaren, "DHK", _HEADS),
-    "s4d": Mixer("diagonal state space model (S4D), by FFT", "mixers/s4d", S4d, "DN", model={"F": 0}),
+    "mingru": Mixer(
+        "minimal gated recurrent unit: a gate of the input alone, by a scan",
+        "mixers/mingru", "recurrence, by a scan", MinGru, "D",
+    ),
+    "rg-lru": Mixer(
+        "real-gated linear recurrent unit (Griffin), by a scan",
+        "mixers/rg_lru", "recurrence, by a scan", RgLru, "D",
+    ),
+    "minlstm": Mixer(
+        "minimal LSTM: gates of the input alone, by a scan",
+        "mixers/minlstm", "recurrence, by a scan", MinLstm, "D",
+    ),
+    "aaren": Mixer(
+        "attention of one learned query, by a scan",
+        "mixers/aaren", "recurrence, by a scan", Aaren, "DHK", _HEADS,
+    ),
+    "s4d": Mixer("diagonal state space model (S4D), by FFT", "mixers/s4d", "state space", S4d, "DN", model={"F": 0}),
     "mamba": Mixer(
         "selective state space (S6): every feature has N numbers that decay at rates of their own",
-        "mixers/mamba", Mamba, "DENRC", model={"F": 0},
+        "mixers/mamba", "state space", Mamba, "DENRC", model={"F": 0},
     ),
     "mamba2": Mixer(
         "selective state space with one decay a head, in matrix products (SSD)",
-        "mixers/mamba2", Mamba2, "DHGNC", {"H": 16}, {"F": 0},
+        "mixers/mamba2", "state space", Mamba2, "DHGNC", {"H": 16}, {"F": 0},
     ),
     "linear-attention": Mixer(
         "linear attention by feature maps, the Performer's too; causal in three forms, or bidirectional",
-        "mixers/linear_attention", LinearAttention, "DHC", _HEADS, {"positions": "sinusoidal"},
+        "mixers/linear_attention", "linear attention", LinearAttention, "DHC", _HEADS, {"positions": "sinusoidal"},
     ),
-    "supra": Mixer("attention linearised after pretraining (SUPRA)", "mixers/supra", Supra, "DHC", _HEADS),
-    "retnet": Mixer("retention with fixed decays", "mixers/retnet", RetNet, "DHC", {"H": 2}),
-    "gla": Mixer("gated linear attention, a gate a key feature", "mixers/gla", Gla, "DHCJ", {"H": 4}),
+    "supra": Mixer(
+        "attention linearised after pretraining (SUPRA)",
+        "mixers/supra", "linear attention", Supra, "DHC", _HEADS,
+    ),
+    "retnet": Mixer("retention with fixed decays", "mixers/retnet", "linear attention", RetNet, "DHC", {"H": 2}),
+    "gla": Mixer(
+        "gated linear attention, a gate a key feature",
+        "mixers/gla", "linear attention", Gla, "DHCJ", {"H": 4},
+    ),
     "retro": Mixer(
         "RETRO's cross-attention of each chunk to its retrieved neighbours",
-        "mixers/retro", ChunkedCrossAttention, "DHKCJR", _HEADS, None,
+        "mixers/retro", "attention", ChunkedCrossAttention, "DHKCJR", _HEADS, None,
     ),
 }  # fmt: skip
 
 _LAYERS = {
-    f"{name}-layer": Entry(m.summary, "mixer", m.page, m.config, _layer(m.config, **_WIDTH | m.sizes), m.symbols)
+    f"{name}-layer": Entry(
+        m.summary, "mixer", m.page, m.config, _layer(m.config, **_WIDTH | m.sizes), m.symbols, family=m.family
+    )
     for name, m in MIXERS.items()
 }
 
@@ -227,7 +262,7 @@ def _model(name: str) -> Entry:
     letters = "UDL" + "".join(letter for letter in mixer.symbols if letter not in "UDL")
     return Entry(
         f"language model: {mixer.summary}", "model", mixer.page, LanguageModel, partial(language_model, name),
-        letters, f"{name}-layer", (mixer.config,),
+        letters, f"{name}-layer", (mixer.config,), family=mixer.family,
     )  # fmt: skip
 
 
@@ -235,6 +270,7 @@ _MODELS: dict[str, Entry] = {
     "transformer": Entry(
         "decoder Transformer language model",
         "model", "stacks/transformer", Transformer, presets.transformer, "UDLH", "transformer-block",
+        family="attention",
     ),
     "encoder": Entry(
         "bidirectional encoder Transformer",
@@ -244,13 +280,22 @@ _MODELS: dict[str, Entry] = {
         "Transformer with encoder, decoder and cross-attention",
         "model", "stacks/encoder_decoder", EncoderDecoder, presets.encoder_decoder, "UDLH", "transformer-block",
     ),
-    "rnn": Entry("Elman language model", "model", "mixers/rnn", Recurrent, presets.rnn, "UDL", "rnn-layer"),
-    "lstm": Entry("LSTM language model", "model", "mixers/lstm", Recurrent, presets.lstm, "UDL", "lstm-layer"),
-    "gru": Entry("GRU language model", "model", "mixers/gru", Recurrent, presets.gru, "UDL", "gru-layer"),
+    "rnn": Entry(
+        "Elman language model",
+        "model", "mixers/rnn", Recurrent, presets.rnn, "UDL", "rnn-layer", family="recurrence, by a loop",
+    ),
+    "lstm": Entry(
+        "LSTM language model",
+        "model", "mixers/lstm", Recurrent, presets.lstm, "UDL", "lstm-layer", family="recurrence, by a loop",
+    ),
+    "gru": Entry(
+        "GRU language model",
+        "model", "mixers/gru", Recurrent, presets.gru, "UDL", "gru-layer", family="recurrence, by a loop",
+    ),
     "retro": Entry(
         "language model with retrieval: attention and chunked cross-attention in turn",
         "model", "mixers/retro", LanguageModel, partial(language_model, "attention retro"), "UDLHCJR", "retro-layer",
-        (Attention, ChunkedCrossAttention),
+        (Attention, ChunkedCrossAttention), family="attention",
     ),
     "vit": Entry(
         "Vision Transformer: an image as a sequence of patches, T of them",
@@ -267,7 +312,7 @@ _MODELS: dict[str, Entry] = {
     "reformer": Entry(
         "Reformer: LSH attention in reversible layers",
         "model", "mixers/lsh", LanguageModel, partial(language_model, "lsh", reversible=True, tied=False),
-        "UDLHREC", "lsh-layer", (LshAttention,),
+        "UDLHREC", "lsh-layer", (LshAttention,), family="sparse attention",
     ),
     "hybrid": Entry(
         "language model whose layers take turns: mixers='mamba mamba mamba attention'",

@@ -186,15 +186,13 @@ def compare(
             found = sweep(list(jobs.values()), kept, limits, on_start=on_run, again=again, text_path=text)
             runs = dict(zip(jobs, found, strict=True))
     points = tuple(
-        Point(
-            name,
-            length,
-            _count(name, fitting, length, batch, phase, dtype),
-            _path(configs[name], length),
-            runs.get((name, length)),
-        )
+        Point(name, length, counted, _path(configs[name], length), runs.get((name, length)))
         for name in names
-        for length in ordered
+        for length, counted in zip(
+            ordered,
+            count(name, sizes=fitting[name], length=ordered, batch=batch, phase=phase, dtype=dtype),
+            strict=True,
+        )
     )
     solved, dominances = _solved(points)
     return Comparison(
@@ -202,7 +200,7 @@ def compare(
         lengths=tuple(ordered),
         phase=phase,
         points=points,
-        agreement=_agreement(names, fitting, ordered[0], batch, phase, dtype) if trace else (),
+        agreement=_agreement(points[:: len(ordered)], fitting) if trace else (),
         crossovers=(*solved, *_interpolated(points)),
         dominances=tuple(dominances),
         complexity=tuple(complexity_row(name) for name in names),
@@ -227,11 +225,6 @@ def _fitting(name: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _fields(name: str) -> set[str]:
     return set(entry(name).fields)
-
-
-def _count(name: str, fitting: Mapping[str, Any], length: int, batch: int, phase: str, dtype: str) -> Count:
-    answer: Count = count(name, sizes=fitting[name], length=length, batch=batch, phase=phase, dtype=dtype)
-    return answer
 
 
 def _path(config: Component, length: int) -> int:
@@ -293,22 +286,21 @@ def _jobs(
     }
 
 
-def _agreement(
-    names: Sequence[str], fitting: Mapping[str, Any], length: int, batch: int, phase: str, dtype: str
-) -> tuple[Agreement, ...]:
+def _agreement(points: Sequence[Point], fitting: Mapping[str, Any]) -> tuple[Agreement, ...]:
+    """The traces of these points beside their formulas."""
     out = []
-    for name in names:
-        formula = _count(name, fitting, length, batch, phase, dtype)
+    for point in points:
+        formula = point.count
         traced: Count = count(
-            name,
-            sizes=fitting[name],
-            length=length,
-            batch=batch,
-            phase=phase,
-            dtype=dtype,
+            point.target,
+            sizes=fitting[point.target],
+            length=point.length,
+            batch=formula.sizes["B"],
+            phase=formula.phase,
+            dtype=formula.dtype,
             trace=True,
         )
-        out.append(Agreement(name, length, formula.flops, traced.flops, traced.rung, traced.peak_bytes))
+        out.append(Agreement(point.target, point.length, formula.flops, traced.flops, traced.rung, traced.peak_bytes))
     return tuple(out)
 
 
@@ -380,10 +372,9 @@ def order(formula: Size, letter: str) -> str:
         return "O(1)"
     import sympy
 
-    power = sympy.Poly(lead, symbol(letter)).degree()
-    coefficient = sympy.expand(lead / symbol(letter) ** power)
     # Of a sum of products each term stays, without its number: 8·D·N + 8·N² → D·N + N².
-    terms = sympy.Add(*{term.as_coeff_Mul()[1] for term in sympy.Add.make_args(coefficient)})
-    text = formula_to_text(symbol(letter) ** power)
-    factor = formula_to_text(terms)
+    parts = [term.as_independent(symbol(letter)) for term in sympy.Add.make_args(sympy.expand(lead))]
+    (growth,) = {dependent for _, dependent in parts}
+    terms = sympy.Add(*{coefficient.as_coeff_Mul()[1] for coefficient, _ in parts})
+    text, factor = formula_to_text(growth), formula_to_text(terms)
     return f"O({text})" if factor == "1" else f"O({f'({factor})' if '+' in factor else factor}·{text})"

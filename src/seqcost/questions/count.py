@@ -107,11 +107,9 @@ def count(
             accumulate=accumulate,
         )
     else:
-        name = str(target)
-        answers = [
-            count_formula(name, config, T=T, B=batch, S=source, phase=phase, dtype=dtype, causal=causal)
-            for T in lengths
-        ]
+        answers = count_formula(
+            str(target), config, lengths=lengths, B=batch, S=source, phase=phase, dtype=dtype, causal=causal
+        )
     if strict:
         refuse_uncounted(answers)
     return answers if isinstance(length, list | tuple | range) else answers[0]
@@ -138,9 +136,17 @@ def refuse_uncounted(answers: Sequence[Count]) -> None:
 
 
 def count_formula(
-    name: str, config: Component, *, T: int, B: int, S: int | None, phase: str, dtype: str, causal: Any = "full"
-) -> Count:
-    """Answer from the formulas alone."""
+    name: str,
+    config: Component,
+    *,
+    lengths: Sequence[int],
+    B: int,
+    S: int | None,
+    phase: str,
+    dtype: str,
+    causal: Any = "full",
+) -> list[Count]:
+    """An answer a length, from the formulas alone."""
 
     def run(length: int) -> Workload:
         tokens = 0
@@ -148,19 +154,26 @@ def count_formula(
             tokens = config.source_tokens(length) if S is None else S
         return Workload(B=B, T=length, S=tokens, itemsize=ITEMSIZE[dtype], causal=causal)
 
-    bills, uncounted = by_formula(config, run(T), phase)
+    polynomials = _polynomials(config, run, phase)
+    return [_at_length(name, config, run(T), phase, dtype, polynomials) for T in lengths]
+
+
+def _at_length(
+    name: str, config: Component, run: Workload, phase: str, dtype: str, polynomials: Mapping[str, Curve]
+) -> Count:
+    bills, uncounted = by_formula(config, run, phase)
     reason = "formulas do not follow allocations; ask the trace (trace=True, --trace)"
     uncounted = (*uncounted, *({"quantity": quantity, "reason": reason} for quantity in ("peak_bytes", "memory")))
     conventions = dict(CONVENTIONS)
-    if causal == "half":
+    if run.causal == "half":
         conventions["causal"] = "half: only the pairs that are not masked are counted"
     most = getattr(config, "M", None) if getattr(config, "positions", "") == "learned" else None
-    if most is not None and most < T:
+    if most is not None and most < run.T:
         conventions["positions"] = (
-            f"T = {T:,} exceeds the {most:,} learned positions: the formula goes on, the layer refuses"
+            f"T = {run.T:,} exceeds the {most:,} learned positions: the formula goes on, the layer refuses"
         )
     letters = {k: v for k, v in config.sizes().items() if v is not None}
-    at = {"B": B, "T": T} | ({"S": run(T).S} if config.takes_source else {})
+    at = {"B": run.B, "T": run.T} | ({"S": run.S} if config.takes_source else {})
     return Count(
         target=name,
         sizes=at | letters,
@@ -170,7 +183,7 @@ def count_formula(
         bills=bills,
         peak_bytes=None,
         uncounted=uncounted,
-        polynomials=_polynomials(config, run, phase),
+        polynomials=polynomials,
         conventions=conventions,
     )
 
