@@ -435,7 +435,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("transformer-sinusoidal", "transformer", _model(), {"positions": "sinusoidal", "head_bias": True}),
     Variant("transformer-post", "transformer", _model(), {"order": "post", "embedding_norm": True}),
     Variant("encoder", "encoder", _model()),
-    Variant("hybrid", "hybrid", _with(_model(), L=(2, 3, 4)), {"mixers": "mingru attention"}),
+    Variant("hybrid", "hybrid", _with(_model(), L=(4, 6)), {"mixers": "mingru attention"}),
     Variant("classifier", "classifier", _classes(), {"M": 128}),
     Variant("classifier-last-causal", "classifier", _classes(), {"pool": "last", "causal": True, "M": 128}),
     Variant("encoder-decoder-pre", "encoder-decoder", _model()),
