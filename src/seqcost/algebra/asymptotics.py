@@ -50,7 +50,10 @@ def _smooth(formula: "sympy.Expr", x: "sympy.Symbol") -> "sympy.Expr":
         # Sides that differ by a bounded amount, or in other letters only, stay side by side.
         best = list(sides[:1])
         for side in sides[1:]:
-            grows = sympy.limit(side - best[0], x, sympy.oo)
+            difference = side - best[0]
+            # Other letters are sizes of more than 1, so that W − 1 and 1 − 1/C have a sign.
+            above = {letter: letter + 2 for letter in difference.free_symbols - {x}}
+            grows = sympy.limit(difference.subs(above, simultaneous=True), x, sympy.oo)
             if grows == (sympy.oo if of is sympy.Max else -sympy.oo):
                 best = [side]
             elif grows not in (sympy.oo, -sympy.oo):

@@ -18,9 +18,9 @@ from seqcost.algebra import Kind, Polynomial, Size, leading_term, symbol, symbol
 from seqcost.algebra.crossings import FARTHEST, crossings
 from seqcost.algebra.expr import is_symbolic
 from seqcost.algebra.quasi import QuasiPolynomial
-from seqcost.algebra.rendering import formula_to_text
+from seqcost.algebra.rendering import formula_to_text, size_to_text
 from seqcost.errors import BadSize, BadTarget, UnknownName
-from seqcost.formulas.catalogue import configure, entry
+from seqcost.formulas.catalogue import Entry, configure, entry
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
 from seqcost.measure import Limits, sweep
@@ -97,6 +97,7 @@ class Comparison:
     crossovers: tuple[Crossover, ...]
     dominances: tuple[Dominance, ...]
     complexity: tuple[Mapping[str, str], ...]
+    families: Mapping[str, str]  # of each target, for a report that groups them
 
     def of(self, target: str) -> tuple[Point, ...]:
         """Points of one target by length."""
@@ -113,6 +114,7 @@ class Comparison:
             "crossovers": [vars(c) for c in self.crossovers],
             "dominances": [vars(d) for d in self.dominances],
             "complexity": [dict(row) for row in self.complexity],
+            "families": dict(self.families),
             "runs": [point.run.to_dict() for point in self.points if point.run is not None],
         }
 
@@ -204,6 +206,7 @@ def compare(
         crossovers=(*solved, *_interpolated(points)),
         dominances=tuple(dominances),
         complexity=tuple(complexity_row(name) for name in names),
+        families={name: entry(name).family or entry(name).group for name in names},
     )
 
 
@@ -350,8 +353,7 @@ def complexity_row(name: str) -> dict[str, str]:
     """
     found = entry(name)
     layer = entry(found.layer) if found.layer else found
-    # The paper's table speaks of the width alone: hidden and feed-forward widths take their defaults.
-    config = layer.make(**symbols([letter for letter in layer.symbols if letter in "DH"]))
+    config = layer.make(**symbols(_free_letters(layer)))
     T = symbol("T")
     run = Workload(T=T, S=config.source_tokens(T) if config.takes_source else 0)
     flops = config.flops(run)
@@ -359,10 +361,17 @@ def complexity_row(name: str) -> dict[str, str]:
         "target": name,
         "layer": found.layer or name,
         "complexity": order(flops.total(Kind.CONTRACTION), "T"),
-        "leading_flops": str(flops.leading("T", Kind.CONTRACTION)),
+        "leading_flops": size_to_text(flops.leading("T", Kind.CONTRACTION)),
         "sequential": order(config.depth(run).total(), "T"),
         "path": order(config.path_length(run).total(), "T"),
     }
+
+
+def _free_letters(layer: Entry) -> list[str]:
+    """The width, and every letter that does not follow it: hidden and feed-forward widths take their defaults."""
+    D = layer.make().sizes()["D"]
+    sizes, wider = layer.make().sizes(), layer.make(D=2 * D).sizes()
+    return [letter for letter in layer.symbols if letter == "D" or (sizes[letter] == wider[letter] is not None)]
 
 
 def order(formula: Size, letter: str) -> str:
@@ -375,6 +384,7 @@ def order(formula: Size, letter: str) -> str:
     # Of a sum of products each term stays, without its number: 8·D·N + 8·N² → D·N + N².
     parts = [term.as_independent(symbol(letter)) for term in sympy.Add.make_args(sympy.expand(lead))]
     (growth,) = {dependent for _, dependent in parts}
-    terms = sympy.Add(*{coefficient.as_coeff_Mul()[1] for coefficient, _ in parts})
-    text, factor = formula_to_text(growth), formula_to_text(terms)
-    return f"O({text})" if factor == "1" else f"O({f'({factor})' if '+' in factor else factor}·{text})"
+    factors = {c.as_independent(*c.free_symbols, as_Add=False)[1] for c, _ in parts}
+    if len(factors) == 1:
+        return f"O({formula_to_text(factors.pop() * growth)})"
+    return f"O(({formula_to_text(sympy.Add(*factors))})·{formula_to_text(growth)})"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from seqcost.algebra.rendering import scaled, seconds
+from seqcost.report.families import family_panels, longest_table, many, measured_tables, verdicts_table
 from seqcost.report.files import write_bytes, write_text
 from seqcost.report.formulas import document
 from seqcost.report.plots import Panel, Series, draw, to_png
@@ -123,7 +124,7 @@ def complexity_table(answer: Row) -> Table:
         (
             r["target"],
             r["complexity"],
-            r["leading_flops"].replace("**2", "²").replace("*", "·"),
+            r["leading_flops"],
             r["sequential"],
             r["path"],
         )
@@ -138,6 +139,9 @@ def complexity_table(answer: Row) -> Table:
 
 def tables(answer: Row) -> list[Table]:
     """All tables of a comparison, in reading order."""
+    if many(answer):
+        out = [longest_table(answer), *measured_tables(answer), verdicts_table(answer), complexity_table(answer)]
+        return [*out, agreement_table(answer)] if answer["agreement"] else out
     out = [points_table(answer), crossovers_table(answer), complexity_table(answer)]
     if any("status" in point for point in answer["points"]):
         out.insert(1, measured_table(answer))
@@ -146,12 +150,14 @@ def tables(answer: Row) -> list[Table]:
 
 def panels(answer: Row) -> list[Panel]:
     """A panel a quantity that any target has."""
-    out = []
+    return [Panel(title, unit, series, _marks(answer, key, series)) for key, unit, title, series in _quantities(answer)]
+
+
+def _quantities(answer: Row) -> Iterator[tuple[str, str, str, list[Series]]]:
     for key, _, unit, title in (*COUNTED, *MEASURED):
         series = [s for name in answer["targets"] if (s := _series(answer, name, key)) is not None]
         if series:
-            out.append(Panel(title, unit, series, _marks(answer, key, series)))
-    return out
+            yield key, unit, title, series
 
 
 def _series(answer: Row, name: str, key: str) -> Series | None:
@@ -188,13 +194,12 @@ def _interpolated(curve: Series, x: float) -> float:
 def write_report(answer: Row, folder: Path, *, environment: Mapping[str, Any] | None = None) -> Path:
     """`index.html` (self-contained) and a PNG a panel; returns the page's path."""
     pictures = []
-    for panel in panels(answer):
-        png = to_png(draw([panel], columns=1))
-        name = "".join(c if c.isalnum() else "-" for c in panel.title.lower()).strip("-")
+    for title, png in _pictures(answer):
+        name = "".join(c if c.isalnum() else "-" for c in title.lower()).strip("-")
         write_bytes(folder / f"{name}.png", png)
-        pictures.append((panel.title, base64.b64encode(png).decode()))
-    together = to_png(draw(panels(answer), title=", ".join(answer["targets"])))
-    write_bytes(folder / "overview.png", together)
+        pictures.append((title, base64.b64encode(png).decode()))
+    if not many(answer):
+        write_bytes(folder / "overview.png", to_png(draw(panels(answer), title=", ".join(answer["targets"]))))
     images = "".join(f'<img alt="{html.escape(title)}" src="data:image/png;base64,{data}">' for title, data in pictures)
     where = ""
     if environment:
@@ -203,7 +208,21 @@ def write_report(answer: Row, folder: Path, *, environment: Mapping[str, Any] | 
         )
         where = f'<p class="note">Measured on: {html.escape(facts)}.</p>'
     body = "".join(f'<div class="scroll">{table.to_html()}</div>' for table in tables(answer))
-    title = f"{', '.join(answer['targets'])} · {answer['phase']}"
+    title = f"{_headline(answer)} · {answer['phase']}"
     page = document(f"seqcost compare: {title}", f"{where}<div class='panels'>{images}</div>{body}")
     write_text(folder / "index.html", page)
     return folder / "index.html"
+
+
+def _headline(answer: Row) -> str:
+    names = answer["targets"]
+    return f"{len(names)} architectures" if many(answer) else ", ".join(names)
+
+
+def _pictures(answer: Row) -> Iterator[tuple[str, bytes]]:
+    """Title and PNG: a picture a quantity; of many targets a panel a family."""
+    if not many(answer):
+        yield from ((panel.title, to_png(draw([panel], columns=1))) for panel in panels(answer))
+        return
+    for _, unit, title, series in _quantities(answer):
+        yield title, to_png(draw(family_panels(answer, series, unit), title=title))

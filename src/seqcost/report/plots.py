@@ -1,10 +1,12 @@
 """Cost curves: small multiples over the length, both axes logarithmic, each curve named at its end.
 
-A series has the same colour in every panel. What could not be run (time or memory) is a cross at the last length
+A series has the same colour in every panel; where there are more of them than colours, in every panel of its place.
+What could not be run (time or memory) is a cross at the last length
 that did run, with the reason beside it in words; measured points carry their interval.
 """
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+INK, GREY = "#333333", "#d4d7dc"
 # Okabe & Ito 2008: told apart with any colour vision; dark enough on white, yellow left out.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
 
@@ -36,6 +39,8 @@ class Panel:
     unit: str  # "B" takes binary prefixes, "s" seconds, anything else decimal prefixes
     series: Sequence[Series]
     marks: Sequence[tuple[float, float, str]] = field(default=())
+    behind: Sequence[Series] = ()  # grey and unnamed: where the others are
+    reference: Series | None = None  # dashed: what all panels are compared with
 
 
 def draw(panels: Sequence[Panel], *, title: str = "", columns: int = 2) -> "Figure":
@@ -47,9 +52,15 @@ def draw(panels: Sequence[Panel], *, title: str = "", columns: int = 2) -> "Figu
     figure = Figure(figsize=(5.6 * min(columns, len(panels)), 3.9 * rows), layout="constrained", dpi=144)
     FigureCanvasAgg(figure)
     names = dict.fromkeys(series.name for panel in panels for series in panel.series)
-    colour = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+    named = []
     for i, panel in enumerate(panels):
-        _draw_panel(figure.add_subplot(rows, min(columns, len(panels)), i + 1), panel, colour)
+        own = names if len(names) <= len(COLOURS) else [series.name for series in panel.series]
+        colour = dict(zip(own, itertools.cycle(COLOURS), strict=False))
+        axes = figure.add_subplot(rows, min(columns, len(panels)), i + 1)
+        named.append((axes, _draw_panel(axes, panel, colour), colour))
+    figure.draw_without_rendering()  # only now do heights on the page stand, and names can be kept apart
+    for axes, ends, colour in named:
+        _name_curves(axes, ends, colour)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     return figure
@@ -62,24 +73,30 @@ def to_png(figure: "Figure") -> bytes:
     return out.getvalue()
 
 
-def _draw_panel(axes: "Axes", panel: Panel, colour: Mapping[str, str]) -> None:
+def _draw_panel(axes: "Axes", panel: Panel, colour: dict[str, str]) -> list[tuple[float, float, str]]:
+    """Everything but the names of the curves, whose places are given back: x, y, name."""
     from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
     from seqcost.algebra.rendering import scaled, seconds
 
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=16 if panel.unit == "B" else 10)  # 16: ticks at 1 MiB, 16 MiB, 256 MiB
+    for series in panel.behind:
+        axes.plot(series.x, series.y, color=GREY, linewidth=0.8)
     ends: list[tuple[float, float, str]] = []
-    for series in panel.series:
+    if panel.reference is not None:
+        colour[panel.reference.name] = INK
+    for series in (*panel.series, *([panel.reference] if panel.reference else [])):
         points = [(x, y) for x, y in zip(series.x, series.y, strict=True) if y > 0]
         if not points:
             continue
         xs, ys = zip(*points, strict=True)
-        axes.plot(xs, ys, color=colour[series.name], marker="o", markersize=3.5, linewidth=1.6)
+        how: dict[str, Any] = {"linestyle": "--"} if series is panel.reference else {"marker": "o", "markersize": 3.5}
+        axes.plot(xs, ys, color=colour[series.name], linewidth=1.6, **how)
         if series.low:
             axes.fill_between(series.x, series.low, series.high, color=colour[series.name], alpha=0.2, linewidth=0)
         ends.append((xs[-1], ys[-1], series.name))
-    _name_curves(axes, ends, colour)
+    axes.margins(x=0.02)
     for x, y, text in panel.marks:
         axes.plot([x], [y], marker="o", markersize=9, markerfacecolor="none", markeredgecolor="#333333")
         axes.annotate(text, (x, y), textcoords="offset points", xytext=(0, 9), fontsize=7.5, ha="center")
@@ -94,14 +111,11 @@ def _draw_panel(axes: "Axes", panel: Panel, colour: Mapping[str, str]) -> None:
     axes.tick_params(labelsize=8)
     axes.grid(visible=True, which="major", color="#e3e5e8", linewidth=0.7)
     axes.spines[["top", "right"]].set_visible(False)
+    return ends
 
 
 def _name_curves(axes: "Axes", ends: Sequence[tuple[float, float, str]], colour: Mapping[str, str]) -> None:
     """Names right of the curves, moved apart where they would overlap."""
-    if not ends:
-        return
-    axes.margins(x=0.02)
-    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
     height = 11.0 * axes.figure.dpi / 72  # of one name, in pixels
     placed: list[tuple[float, Any]] = []
     for x, y, name in sorted(ends, key=lambda end: end[1]):

@@ -1,0 +1,156 @@
+"""A comparison of many targets, told so that a person can read it: by family, each beside the first target.
+
+Eight curves can be told apart in one plot; above that the plot becomes small multiples, a panel a family, every other
+target in grey behind. Of the crossovers those with the first target are shown; the answer (`--json`) has all pairs.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from seqcost.algebra.rendering import scaled, seconds
+from seqcost.report.plots import COLOURS, Panel, Series
+from seqcost.report.table import Table
+
+Row = Mapping[str, Any]
+
+# quantity of a crossover, its heading
+VERDICTS = (
+    ("flops", "FLOPs"),
+    ("bytes_moved", "moved"),
+    ("saved_bytes", "kept"),
+    ("state_bytes", "state"),
+    ("time", "time"),
+    ("peak memory", "peak"),
+)
+
+
+def many(answer: Row) -> bool:
+    """Whether there are more targets than one plot can show."""
+    return len(answer["targets"]) > len(COLOURS)
+
+
+def grouped(answer: Row) -> dict[str, list[str]]:
+    """Targets by family, in the order in which they were named."""
+    out: dict[str, list[str]] = {}
+    for name in answer["targets"]:
+        out.setdefault(answer["families"][name], []).append(name)
+    return out
+
+
+def family_panels(answer: Row, series: Sequence[Series], unit: str) -> list[Panel]:
+    """A panel a family: its curves in colour, the first target dashed, all others grey."""
+    by_name = {curve.name: curve for curve in series}
+    reference = by_name.get(answer["targets"][0])
+    out = []
+    for family, names in grouped(answer).items():
+        shown = [by_name[name] for name in names if name in by_name and by_name[name] is not reference]
+        if shown:
+            behind = [curve for curve in series if curve not in shown and curve is not reference]
+            out.append(Panel(family, unit, shown, behind=behind, reference=reference))
+    return out
+
+
+def longest_table(answer: Row) -> Table:
+    """What each costs at the longest length, by formula and measured."""
+    T = max(answer["lengths"])
+    points = {point["target"]: point for point in answer["points"] if point["T"] == T}
+    columns: list[tuple[str, str, str]] = [
+        ("params", "params", ""), ("flops", "FLOPs", ""), ("bytes_moved", "moved", "B"), ("saved_bytes", "kept", "B"),
+        ("state_bytes", "state", "B"), ("depth", "depth", ""),
+    ]  # fmt: skip
+    rows = []
+    for family, names in grouped(answer).items():
+        for i, name in enumerate(names):
+            cells = [_amount(points[name][key], unit) for key, _, unit in columns]
+            rows.append((family if i == 0 else "", name, *cells))
+    headings = ("<family", "<target", *(heading for _, heading, _ in columns))
+    return Table.of(f"{answer['phase']}, by formula, at T = {T:,}", headings, rows)
+
+
+def measured_tables(answer: Row) -> list[Table]:
+    """Median time and peak of allocated memory, a column a length."""
+    found = {(point["target"], point["T"]): point for point in answer["points"] if "status" in point}
+    if not found:
+        return []
+    out = []
+    for title, key, text in (
+        ("median time, measured on this machine", "median_s", seconds),
+        ("peak of allocated tensors, measured on this machine", "peak_allocated_bytes", lambda n: scaled(n, "B")),
+    ):
+        rows = [
+            (name, *(_run_cell(found.get((name, T)), key, text) for T in answer["lengths"]))
+            for names in grouped(answer).values()
+            for name in names
+        ]
+        out.append(Table.of(title, ("<target", *(f"{T:,}" for T in answer["lengths"])), rows))
+    return out
+
+
+def _run_cell(point: Row | None, key: str, text: Any) -> str:
+    if point is None:
+        return ""
+    if point["status"] != "ok":
+        return str(point["status"])
+    return "—" if point[key] is None else str(text(point[key]))
+
+
+def verdicts_table(answer: Row) -> Table:
+    """For each target the lengths at which it costs less than the first one."""
+    reference = answer["targets"][0]
+    columns = [(q, h) for q, h in VERDICTS if any(_known(answer, q))]
+    rows = [
+        (name, *(_cheaper(answer, quantity, name, reference) for quantity, _ in columns))
+        for names in grouped(answer).values()
+        for name in names
+        if name != reference
+    ]
+    note = (
+        "T at which it costs less. FLOPs and bytes are solved from the formulas, time and peak interpolated between "
+        "measured lengths. —: no formula in T, or nothing to compare."
+    )
+    return Table.of(f"cheaper than {reference}", ("<target", *(f"<{h}" for _, h in columns)), rows, note)
+
+
+def _known(answer: Row, quantity: str) -> Iterator[bool]:
+    yield from (c["quantity"] == quantity for c in (*answer["crossovers"], *answer["dominances"]))
+
+
+def _cheaper(answer: Row, quantity: str, name: str, reference: str) -> str:
+    """`from 513`, `to 40`, `41–512`, `always`, `never`."""
+    pair = {name, reference}
+    changes = sorted(
+        (c for c in answer["crossovers"] if c["quantity"] == quantity and {c["rising"], c["other"]} == pair),
+        key=lambda c: float(c["length"]),
+    )
+    if not changes:
+        return _throughout(answer, quantity, name, reference)
+    spans: list[str] = []
+    start: int | None = None if changes[0]["rising"] == reference else 0
+    for change in changes:
+        at = math.ceil(change["length"])
+        if change["rising"] == reference:
+            start = at
+        elif start is not None:
+            spans.append(f"{start:,}–{at - 1:,}" if start else f"to {at - 1:,}")
+            start = None
+    return ", ".join([*spans, *([f"from {start:,}"] if start is not None else [])])
+
+
+def _throughout(answer: Row, quantity: str, name: str, reference: str) -> str:
+    for d in answer["dominances"]:
+        if d["quantity"] == quantity and {d["costly"], d["cheap"]} == {name, reference}:
+            return "always" if d["cheap"] == name else "never"
+    key = {"time": "median_s", "peak memory": "peak_allocated_bytes"}.get(quantity)
+    if key is None:
+        return "—"
+    theirs = {p["T"]: p.get(key) for p in answer["points"] if p["target"] == reference}
+    signs = {
+        p[key] < theirs[p["T"]] for p in answer["points"] if p["target"] == name and p.get(key) and theirs.get(p["T"])
+    }
+    return "—" if len(signs) != 1 else "always" if signs.pop() else "never"
+
+
+def _amount(value: Any, unit: str) -> str:
+    return "—" if value is None else scaled(Fraction(value), unit)
