@@ -9,11 +9,12 @@ import demo
 from PIL import Image
 
 import seqcost
+from seqcost.formulas.catalogue import MIXERS
 from seqcost.report.files import write_bytes
 from seqcost.report.plots import Panel, Series, draw, to_png
 
 LENGTHS = [2**power for power in range(6, 18)]  # 64 … 131,072
-COLOURS = 64
+COLOURS = 32
 
 
 def curve(name: str, target: str, quantity: str, **options: Any) -> Series:
@@ -75,6 +76,32 @@ def preset_state() -> Panel:
     return Panel("carried state in bfloat16, one sequence", "B", series)
 
 
+def mixer_panels(name: str, layers: Mapping[str, Mapping[str, Series]]) -> list[Panel]:
+    """FLOPs and bytes kept of one architecture's layer, attention dashed beside it, all others behind."""
+    panels = []
+    for quantity, (title, unit) in {
+        "flops": ("one layer, D = 512: forward FLOPs", "FLOP"),
+        "saved_bytes": ("kept for backward", "B"),
+    }.items():
+        curves = layers[quantity]
+        reference = curves["attention"] if name != "attention" else None
+        behind = [curve for other, curve in curves.items() if other not in (name, "attention")]
+        panels.append(Panel(title, unit, [curves[name]], behind=behind, reference=reference))
+    return panels
+
+
+def all_layers() -> dict[str, dict[str, Series]]:
+    """The curves of every architecture's layer, by quantity."""
+    counts = {name: seqcost.count(f"{name}-layer", length=LENGTHS) for name in MIXERS}
+    return {
+        quantity: {
+            name: Series(name, LENGTHS, [float(c.to_dict()[quantity]) for c in counted])
+            for name, counted in counts.items()
+        }
+        for quantity in ("flops", "saved_bytes")
+    }
+
+
 PICTURES: Mapping[str, Any] = {
     "attention-kept": attention_kept,
     "layer-flops": layer_flops,
@@ -89,6 +116,9 @@ def draw_all(folder: Path) -> None:
     """Write every picture."""
     for name, panel in PICTURES.items():
         write_bytes(folder / f"{name}.png", _smaller(to_png(draw([panel()], columns=1))))
+    layers = all_layers()
+    for name in MIXERS:
+        write_bytes(folder / f"{name}-layer.png", _smaller(to_png(draw(mixer_panels(name, layers)))))
     if demo.KEPT.exists():
         write_bytes(folder / "demo.png", _smaller(to_png(draw(demo.curves()))))
 

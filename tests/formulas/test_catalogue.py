@@ -25,7 +25,8 @@ def test_sizes_are_overridden_and_the_rest_stays(name):
     before = configure(name).sizes()
     doubled = configure(name, D=2 * before["D"]).sizes()
     assert doubled["D"] == 2 * before["D"]
-    assert {k for k in before if before[k] != doubled[k]} <= {"D", "E", "F", "K", "N", "R", "V"}  # defaults that follow D
+    follow = {"E", "F", "K", "N", "R", "V"}  # by default
+    assert {letter for letter in before if before[letter] != doubled[letter]} <= {"D", *follow}
 
 
 def test_configs_are_equal_and_hashable_by_value():

@@ -82,11 +82,11 @@ def test_runs_stand_beside_the_formulas(tmp_path):
     asked = {"lengths": [8, 32], "sizes": {"width": 24}, "trace": False, "measure": True, "text": book}
     asked["store"] = tmp_path / "runs.sqlite"
     started = []
-    answer = seqcost.compare(["rnn"], **asked, on_run=started.append)
+    answer = seqcost.compare(["rnn"], **asked, on_start=started.append)
     assert [p.run.status for p in answer.points] == ["ok", "ok"]
-    assert [job.T for job in started] == [8, 32]
-    again = seqcost.compare(["rnn"], **asked, on_run=started.append)
-    assert len(started) == 2, "what was measured before is not measured again"
+    assert [getattr(what, "T", what) for what in started] == [8, 32, "counting rnn"]
+    again = seqcost.compare(["rnn"], **asked, on_start=started.append)
+    assert started[3:] == ["counting rnn"], "what was measured before is not measured again"
     assert again.points[0].run == answer.points[0].run
 
 

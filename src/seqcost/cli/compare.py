@@ -8,12 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from seqcost.cli import options
-from seqcost.errors import BadSize
+from seqcost.errors import BadSize, BadTarget
 from seqcost.questions.lengths import parse_lengths, parse_whole
 
 
 def compare_command(
-    targets: Annotated[list[str], typer.Argument(help="architectures or presets; see seqcost list")],
+    targets: Annotated[
+        list[str] | None, typer.Argument(help="architectures or presets, the first of which is the yardstick")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="every architecture's language model, after the targets named")
+    ] = False,
     lengths: Annotated[list[str] | None, typer.Option("--lengths", "-n", help="64..8192 [default: 64..4096]")] = None,
     measure: Annotated[bool, typer.Option("--measure", help="also run each on this machine")] = False,
     text: Annotated[Path | None, typer.Option("--text", metavar="FILE", help="UTF-8 text whose bytes are run")] = None,
@@ -41,6 +46,9 @@ def compare_command(
     """Cost of several targets over lengths: formula, trace, and with --measure real runs; writes a report."""
     if text is not None and not measure:
         raise BadSize("--text was given without --measure; formulas do not read text: add --measure.")
+    if not targets and not every:
+        raise BadTarget("no target was given; name architectures or presets of seqcost list, or give --all.")
+    from seqcost.formulas.catalogue import language_models
     from seqcost.measure import Limits
     from seqcost.questions.compare import compare
     from seqcost.records import this_environment
@@ -50,9 +58,10 @@ def compare_command(
     if memory_limit is not None:
         bounds["memory_bytes"] = parse_whole(memory_limit, "--memory-limit")
     asked = parse_lengths(lengths or ["64..4096"])
-    with _progress(len(set(targets)) * len(asked), shown=measure) as on_run:
+    names = list(dict.fromkeys([*(targets or ()), *(language_models() if every else ())]))
+    with _progress(len(names) * (len(asked) + 1 if measure else 1)) as on_start:
         answer = compare(
-            targets,
+            names,
             lengths=asked,
             sizes=options.sizes_from(assignments, width, layers, heads, vocab),
             batch=parse_whole(batch, "--batch"),
@@ -63,7 +72,7 @@ def compare_command(
             store=store,
             limits=Limits(**bounds),
             again=again,
-            on_run=on_run,
+            on_start=on_start,
         ).to_dict()
     page = write_report(answer, out, environment=this_environment().to_dict() if measure else None)
 
@@ -82,23 +91,20 @@ def compare_command(
 
 
 @contextlib.contextmanager
-def _progress(total: int, *, shown: bool) -> Iterator[Callable[[Any], None]]:
-    """A progress bar on stderr that names the run in flight."""
-    if not shown:
-        yield lambda job: None
-        return
+def _progress(total: int) -> Iterator[Callable[[object], None]]:
+    """A progress bar on stderr that names what is under way."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True)
-    task = bar.add_task("measuring", total=total, completed=-1)
+    task = bar.add_task("", total=total, completed=-1)
 
-    def on_run(job: Any) -> None:
-        bar.start()  # with the first run: what is refused before it leaves no trace of a bar
-        bar.update(task, advance=1, description=str(job))
+    def on_start(what: object) -> None:
+        bar.start()  # with the first: what is refused before it leaves no trace of a bar
+        bar.update(task, advance=1, description=str(what))
 
     try:
-        yield on_run
+        yield on_start
     finally:
         bar.stop()

@@ -355,6 +355,11 @@ _PRESETS: dict[str, Entry] = {
 CATALOGUE: dict[str, Entry] = _LAYERS | _PARTS | _MODELS | _PRESETS
 
 
+def language_models() -> list[str]:
+    """One name an architecture, those of attention first: what is compared when everything is."""
+    return [name for name, found in CATALOGUE.items() if found.group == "model" and found.family is not None]
+
+
 def entry(name: str) -> Entry:
     """Look a name up; an unknown one names its near misses."""
     if name not in CATALOGUE:

@@ -153,7 +153,7 @@ def compare(
     limits: Limits | None = None,
     threads: int | None = None,
     again: bool = False,
-    on_run: Callable[[Job], object] | None = None,
+    on_start: Callable[[Job | str], object] | None = None,
 ) -> Comparison:
     """Compare architectures or presets over lengths.
 
@@ -167,8 +167,8 @@ def compare(
         Also run each on this machine: `phase` once per repetition, in a started process, kept in `store`.
     text
         A UTF-8 file whose bytes are the tokens of the measured runs.
-    on_run
-        Called with each job before it is really run.
+    on_start
+        Called with each job before it is really run, and with each target before it is counted.
 
     """
     names = _distinct(targets)
@@ -185,23 +185,23 @@ def compare(
     if measure:
         jobs = _jobs(fitting, ordered, batch, phase, dtype, threads, digest)
         with Store(store) as kept:
-            found = sweep(list(jobs.values()), kept, limits, on_start=on_run, again=again, text_path=text)
+            found = sweep(list(jobs.values()), kept, limits, on_start=on_start, again=again, text_path=text)
             runs = dict(zip(jobs, found, strict=True))
-    points = tuple(
-        Point(name, length, counted, _path(configs[name], length), runs.get((name, length)))
-        for name in names
-        for length, counted in zip(
-            ordered,
-            count(name, sizes=fitting[name], length=ordered, batch=batch, phase=phase, dtype=dtype),
-            strict=True,
-        )
-    )
+    points: list[Point] = []
+    for name in names:
+        if on_start is not None:
+            on_start(f"counting {name}")
+        counts = count(name, sizes=fitting[name], length=ordered, batch=batch, phase=phase, dtype=dtype)
+        points += [
+            Point(name, length, counted, _path(configs[name], length), runs.get((name, length)))
+            for length, counted in zip(ordered, counts, strict=True)
+        ]
     solved, dominances = _solved(points)
     return Comparison(
         targets=tuple(names),
         lengths=tuple(ordered),
         phase=phase,
-        points=points,
+        points=tuple(points),
         agreement=_agreement(points[:: len(ordered)], fitting) if trace else (),
         crossovers=(*solved, *_interpolated(points)),
         dominances=tuple(dominances),
