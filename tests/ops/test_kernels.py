@@ -165,7 +165,6 @@ def run(dtype=torch.float32):
 
 @pytest.fixture
 def calls(monkeypatch):
-    pytest.importorskip("fla.ops", reason="flash-linear-attention is not installed")
     return stand_in(monkeypatch, "linear_attention", marked)
 
 
