@@ -1,6 +1,7 @@
 """Who decides about a kernel: facts of the machine, tensors of a call, the switch; and that lookers-on see PyTorch."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -101,6 +102,16 @@ def test_the_table_names_functions_that_are_there():
     for kernel in room.KERNELS.values():
         assert kernel.package in room.PACKAGES
         assert kernel.package != "fla" or callable(room.load(kernel.function))
+
+
+@every_engine
+def test_the_page_has_the_row_of_the_table(engine):
+    page = (Path(__file__).parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if line.startswith(f"| `{engine}` |"))
+    kernel = room.KERNELS[engine]
+    package, function = kernel.title.split()
+    takes, widest = kernel.takes.removesuffix(" wide").split("; keys up to ")
+    assert row.endswith(f"| {package} `{function}` | {takes} | {widest} |")
 
 
 # --- the tensors ------------------------------------------------------------------------------------------------------
