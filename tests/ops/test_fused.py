@@ -20,7 +20,8 @@ B, T, H, K, V, G, N, E = 2, 70, 4, 6, 5, 2, 3, 7
 def simple_gla_loop(q, k, v, g=None, g_gamma=None, scale=None, initial_state=None, output_final_state=False):
     g = torch.zeros(q.shape[:3]) if g is None and g_gamma is None else g
     loop = naive("simple_gla", "naive_recurrent_simple_gla")
-    return loop(q, k, v, g_gamma.expand(q.shape[:3]) if g is None else g, scale, initial_state, output_final_state)
+    g = g_gamma.detach().expand(q.shape[:3]) if g is None else g  # the kernel gives a constant no gradient
+    return loop(q, k, v, g, scale, initial_state, output_final_state)
 
 
 def gla_loop(q, k, v, g, scale=None, initial_state=None, output_final_state=False):

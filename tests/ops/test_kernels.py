@@ -254,7 +254,15 @@ def test_whoever_follows_the_operators_sees_pytorch(calls, choice):
         q, *others = tokens()  # of which vmap wraps none but the first
         per_row = torch.func.vmap(lambda q: gated_linear_attention(q, *others, C=4)[0])
         assert not (per_row(q.unsqueeze(0)) == 7).any()
-        compiled = torch.compile(lambda q: gated_linear_attention(q, *others, C=4)[0], backend="eager", fullgraph=True)
+    assert not calls
+
+
+@pytest.mark.parametrize("choice", ["auto", "fla"])
+def test_a_compiler_sees_pytorch_in_one_graph(calls, choice, monkeypatch):
+    monkeypatch.setattr(room, "_looked_at", lambda *given: False)  # nor is it what a compiler's tensors are like
+    q, *others = tokens()
+    compiled = torch.compile(lambda q: gated_linear_attention(q, *others, C=4)[0], backend="eager", fullgraph=True)
+    with use_kernels(choice):
         assert not (compiled(q) == 7).any()
     assert not calls
 
