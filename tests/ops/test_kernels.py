@@ -34,7 +34,10 @@ def switch_as_it_was():
 MACHINES = {
     "no CUDA device": NO_GPU,
     "compute capability 7.5, 8.0 is needed": dataclasses.replace(A_GPU, capability=(7, 5)),
-    "{title} is not installed": dataclasses.replace(A_GPU, installed=frozenset()),
+    "{title} is not installed": dataclasses.replace(A_GPU, installed={}),
+    "{title} 0.5.9 is too old, {oldest} is needed": dataclasses.replace(
+        A_GPU, installed=dict.fromkeys(room.PACKAGES, "0.5.9")
+    ),
     "{title} does not load (no triton)": dataclasses.replace(A_GPU, broken=dict.fromkeys(room.PACKAGES, "no triton")),
 }
 
@@ -44,7 +47,8 @@ MACHINES = {
 def test_what_a_machine_lacks_is_said(engine, reason, machine):
     kernel = room.KERNELS[engine]
     machine(MACHINES[reason])
-    expected = reason.format(title=room.PACKAGES[kernel.package])
+    package = room.PACKAGES[kernel.package]
+    expected = reason.format(title=package.title, oldest=package.oldest)
     assert room.why_not_here(kernel, MACHINES[reason]) == expected
     assert str(kernels()[engine]) == f"PyTorch: {expected}"
     assert not kernels()[engine].used
@@ -61,7 +65,7 @@ def test_a_machine_that_has_all_uses_the_kernel_and_says_for_what(engine, machin
 
 
 def test_one_missing_package_leaves_the_other(machine):
-    machine(dataclasses.replace(A_GPU, installed=frozenset({"fla"})))
+    machine(dataclasses.replace(A_GPU, installed={"fla": "0.10.0"}))
     assert {engine for engine, choice in kernels().items() if not choice.used} == {"selective_scan"}
 
 
@@ -86,14 +90,14 @@ def test_a_package_that_does_not_load_is_a_fact_and_no_crash(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda i: [(9, 0), (8, 6)][i])
-    monkeypatch.setattr(room.importlib.util, "find_spec", lambda package: package == "fla")
+    monkeypatch.setattr(room, "_version", {"fla-core": "0.10.0"}.get)
     monkeypatch.setattr(room, "load", load)
     try:
         found = room.facts()
     finally:
         room.facts.cache_clear()
     assert found == room.Facts(
-        capability=(8, 6), installed=frozenset({"fla"}), broken={"fla": "undefined symbol: _ZN3c10"}
+        capability=(8, 6), installed={"fla": "0.10.0"}, broken={"fla": "undefined symbol: _ZN3c10"}
     )
 
 
@@ -189,6 +193,11 @@ def test_the_kernel_answers_where_it_can_and_pytorch_elsewhere(calls):
     assert not (run(torch.float64) == 7).any()
 
 
+def test_a_learnt_state_is_taken(calls):
+    q, k, v, state = tokens()
+    assert (gated_linear_attention(q, k, v, torch.nn.Parameter(state), C=4)[0] == 7).all()
+
+
 def test_the_switch_holds_without_a_with(calls):
     use_kernels("torch")
     assert not (run() == 7).any()
@@ -217,7 +226,7 @@ def test_forced_without_support_is_one_sentence(machine):
     machine(NO_GPU)
     with pytest.raises(BadTarget, match=r"^use_kernels\('fla'\): no CUDA device; use_kernels\('auto'\) leaves"):
         use_kernels("fla")
-    machine(dataclasses.replace(A_GPU, installed=frozenset({"fla"})))
+    machine(dataclasses.replace(A_GPU, installed={"fla": "0.10.0"}))
     with pytest.raises(
         MissingExtra, match=r"^use_kernels\('mamba_ssm'\): mamba-ssm is not installed; pip install mamba-ssm, or"
     ):

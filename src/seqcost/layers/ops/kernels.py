@@ -10,7 +10,8 @@ and which are refused; single tokens, whose PyTorch form is three or four launch
 """
 
 import importlib
-import importlib.util
+import importlib.metadata
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -18,7 +19,7 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from seqcost.errors import BadTarget, MissingExtra, SeqcostError, UnknownName
@@ -26,7 +27,20 @@ from seqcost.layers.ops import fused
 
 Engine = Callable[..., tuple[Tensor, Tensor]]
 
-PACKAGES = {"fla": "flash-linear-attention", "mamba_ssm": "mamba-ssm"}  # by their names when imported
+
+@dataclass(frozen=True)
+class Package:
+    """What is installed, the distribution that has its version, and the oldest whose functions the adapters know."""
+
+    title: str
+    distribution: str
+    oldest: str
+
+
+PACKAGES = {  # by their names when imported
+    "fla": Package("flash-linear-attention", "fla-core", "0.6.0"),
+    "mamba_ssm": Package("mamba-ssm", "mamba-ssm", "1.0.0"),
+}
 CHOICES = ("auto", "torch", *PACKAGES)
 OLDEST = (8, 0)  # compute capability
 HALVES = (torch.bfloat16, torch.float16)
@@ -51,7 +65,7 @@ class Kernel:
     @property
     def title(self) -> str:
         """The package's own name, and the function."""
-        return f"{PACKAGES[self.package]} {self.function.split(':')[1]}"
+        return f"{PACKAGES[self.package].title} {self.function.split(':')[1]}"
 
     @property
     def takes(self) -> str:
@@ -102,10 +116,10 @@ KERNELS: dict[str, Kernel] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a machine has: the least capability among its CUDA devices, the packages by name, those that do not load."""
+    """What a machine has: the least capability among its CUDA devices, the packages, those of them that do not load."""
 
     capability: tuple[int, int] | None
-    installed: frozenset[str]
+    installed: Mapping[str, str]  # package → its version
     broken: Mapping[str, str]  # package → the error's text
 
 
@@ -139,10 +153,14 @@ def why_not_here(kernel: Kernel, facts: Facts) -> str | None:
         return "no CUDA device"
     if facts.capability < OLDEST:
         return f"compute capability {_dotted(facts.capability)}, {_dotted(OLDEST)} is needed"
-    if kernel.package not in facts.installed:
-        return f"{PACKAGES[kernel.package]} is not installed"
+    package = PACKAGES[kernel.package]
+    version = facts.installed.get(kernel.package)
+    if version is None:
+        return f"{package.title} is not installed"
+    if _numbers(version) < _numbers(package.oldest):
+        return f"{package.title} {version} is too old, {package.oldest} is needed"
     if kernel.package in facts.broken:
-        return f"{PACKAGES[kernel.package]} does not load ({facts.broken[kernel.package]})"
+        return f"{package.title} does not load ({facts.broken[kernel.package]})"
     return None
 
 
@@ -241,7 +259,7 @@ def facts() -> Facts:
     """Those of this machine; looked up once. Packages are loaded only where there is a device for them."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     capability = min((torch.cuda.get_device_capability(i) for i in range(count)), default=None)
-    installed = frozenset(package for package in PACKAGES if importlib.util.find_spec(package))
+    installed = {name: found for name, package in PACKAGES.items() if (found := _version(package.distribution))}
     broken = _broken(kernel for kernel in KERNELS.values() if capability and kernel.package in installed)
     return Facts(capability=capability, installed=installed, broken=broken)
 
@@ -253,20 +271,31 @@ def load(function: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(module), name)
 
 
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)[:3]))
+
+
 def _broken(of: Iterable[Kernel]) -> dict[str, str]:
     found = {}
     for kernel in of:
         try:
             load(kernel.function)
-        except (ImportError, AttributeError, OSError, RuntimeError) as error:  # built for another PyTorch or Triton
-            found[kernel.package] = str(error).splitlines()[0]
+        except Exception as error:  # noqa: BLE001 - whatever a package raises while it loads, it cannot be used
+            found[kernel.package] = (str(error).splitlines() or [type(error).__name__])[0]
     return found
 
 
 def _looked_at(*given: Tensor) -> bool:
     """Whether someone follows the operators one by one: a kernel would be a hole in what they see."""
     return (
-        any(type(x) is not Tensor or x.device.type == "meta" for x in given)  # a fake tensor, or any other kind
+        any(type(x) not in (Tensor, nn.Parameter) or x.device.type == "meta" for x in given)  # fake ones, say
         or torch._C._functorch.peek_interpreter_stack() is not None  # vmap, grad and the like
         or _get_current_dispatch_mode() is not None
     )
@@ -275,7 +304,7 @@ def _looked_at(*given: Tensor) -> bool:
 def _refused(choice: str, missing: str, facts: Facts) -> SeqcostError:
     sentence = f"use_kernels({choice!r}): {missing}; "
     if facts.capability is not None and choice not in facts.installed:
-        return MissingExtra(f"{sentence}pip install {PACKAGES[choice]}, or use_kernels('auto').")
+        return MissingExtra(f"{sentence}pip install {PACKAGES[choice].title}, or use_kernels('auto').")
     return BadTarget(f"{sentence}use_kernels('auto') leaves the engines to PyTorch.")
 
 
