@@ -1,4 +1,7 @@
-"""How much hypothesis tries: little and always the same in CI; `--hypothesis-profile=thorough` for a long look."""
+"""How much hypothesis tries: little and always the same in CI; `--hypothesis-profile=thorough` for a long look.
+
+Tests marked `gpu` are left out where there is no CUDA device; `pytest -m gpu` runs them alone where there is one.
+"""
 
 import os
 
@@ -10,3 +13,14 @@ settings.register_profile("everyday", deadline=None, max_examples=15, suppress_h
 settings.register_profile("ci", settings.get_profile("everyday"), derandomize=True, database=None)
 settings.register_profile("thorough", settings.get_profile("everyday"), max_examples=300)
 settings.load_profile("ci" if os.environ.get("CI") else "everyday")
+
+
+def pytest_collection_modifyitems(config, items):
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    import torch  # the light tests do without
+
+    if not torch.cuda.is_available():
+        items[:] = [item for item in items if item not in set(marked)]
+        config.hook.pytest_deselected(items=marked)

@@ -11,15 +11,17 @@ from seqcost.layers import Layer, build
 class Bench:
     """A layer on the bench: made with random weights, given random inputs, run in each of its ways."""
 
-    @staticmethod
-    def layer(config: Component, dtype: torch.dtype = torch.float32, seed: int = 0) -> Layer:
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def layer(self, config: Component, dtype: torch.dtype = torch.float32, seed: int = 0) -> Layer:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             layer = build(config).to(dtype)
             with torch.no_grad():
                 for weight in layer.parameters():  # no weight is exactly 0 or 1, so none can be forgotten unseen
                     weight += 0.1 * torch.randn_like(weight)
-        return layer
+        return layer.to(self.device)
 
     @staticmethod
     def inputs(layer: Layer, B: int, T: int, S: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
@@ -55,7 +57,7 @@ class Bench:
     @staticmethod
     def gradients(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor) -> list[Tensor]:
         """Of a loss over all tokens, with respect to the inputs and every weight."""
-        weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(3), dtype=y.dtype)
+        weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(3), dtype=y.dtype).to(y.device)
         wanted = [x for x in inputs if x.requires_grad] + list(layer.parameters())
         return list(torch.autograd.grad((y * weights).sum(), wanted, materialize_grads=True, allow_unused=True))
 
@@ -74,8 +76,9 @@ class Bench:
 
 
 @pytest.fixture(scope="session")
-def bench():
-    return Bench
+def bench(request):
+    """On the CPU, or on the device of `every_device`."""
+    return Bench(getattr(request, "param", "cpu"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,6 +4,7 @@ from operator import attrgetter
 
 import pytest
 import torch
+from devices import every_device
 from oracles import relative_error
 from strategies import KINDS, VARIANTS, typical
 
@@ -21,6 +22,7 @@ COMPILED = (
 )  # fmt: skip
 
 
+@every_device
 @every_kind
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
 def test_every_way_keeps_the_number_format(variant, dtype, bench):
@@ -43,6 +45,7 @@ def test_every_way_keeps_the_number_format(variant, dtype, bench):
         }
 
 
+@every_device
 @every_kind
 def test_bfloat16_is_float32_but_for_rounding(variant, bench):
     # 300 tokens: positions that bfloat16 itself could not tell apart.
@@ -119,7 +122,6 @@ def test_compiled_by_inductor(bench):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @every_kind
 def test_on_a_gpu_as_on_the_cpu(variant, bench):
     config = typical(variant)

@@ -5,6 +5,7 @@ from operator import attrgetter
 
 import pytest
 import torch
+from devices import every_device
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracles import relative_error
@@ -14,6 +15,7 @@ DECODING = [v for v in VARIANTS if typical(v).decodes]
 decoding = pytest.mark.parametrize("variant", DECODING, ids=attrgetter("id"))
 every_kind = pytest.mark.parametrize("variant", KINDS, ids=attrgetter("id"))
 EXACT = 1e-10
+pytestmark = every_device
 
 
 def gradient_error(ours, theirs):

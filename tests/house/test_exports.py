@@ -19,7 +19,7 @@ EXPORTS = {
     "seqcost.formulas": "Component Workload",
     "seqcost.layers": (
         "ClassHead Classifier Embedding FeedForward Head LanguageModel Layer LearnedPositions Norm Reversible "
-        "SinusoidalPositions State build "
+        "SinusoidalPositions State build kernels use_kernels "
         + " ".join(twin.__name__ for twin in TWINS.values() if ".mixers." in twin.__module__)
     ),
     "seqcost.measure": "Limits measure sweep",

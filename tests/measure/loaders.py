@@ -39,6 +39,12 @@ def reads_text(spec, *, phase, B, T, dtype, device, text):
     return Program(lambda: None)
 
 
+def names_the_kernels(spec, *, phase, B, T, dtype, device, text):
+    from seqcost.layers import kernels
+
+    raise ValueError(" / ".join(sorted({str(choice) for choice in kernels().values()})))
+
+
 def counts_runs(spec, *, phase, B, T, dtype, device, text):
     """Leave one line a run in a file; sleep as told, and at T = 3 for as long as the file `hold` exists."""
 

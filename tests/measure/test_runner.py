@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import subprocess
 import sys
@@ -34,6 +35,11 @@ def test_a_good_run_has_times_memory_and_environment(make_job):
     assert found.environment.torch_version
     assert found.started_at.endswith("+00:00")
     assert (found.time_limit_s, found.memory_limit_bytes) == (60, 2**31)
+
+
+def test_on_a_gpu_the_form_is_measured_that_is_counted(make_job):
+    found = measure(dataclasses.replace(make_job(), device="cuda"), LIMITS, loader="loaders:names_the_kernels")
+    assert found.reason == "while loading: ValueError: PyTorch: asked for"
 
 
 def test_resident_memory_owes_nothing_to_the_caller(make_job):

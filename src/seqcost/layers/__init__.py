@@ -36,6 +36,8 @@ from seqcost.layers.mixers.supra import Supra as Supra
 from seqcost.layers.mixers.ttt_linear import TttLinear as TttLinear
 from seqcost.layers.mixers.ttt_mlp import TttMlp as TttMlp
 from seqcost.layers.mixers.window import WindowAttention as WindowAttention
+from seqcost.layers.ops.kernels import kernels as kernels
+from seqcost.layers.ops.kernels import use_kernels as use_kernels
 from seqcost.layers.parts.classify import ClassHead as ClassHead
 from seqcost.layers.parts.embedding import Embedding as Embedding
 from seqcost.layers.parts.feed_forward import FeedForward as FeedForward
@@ -86,4 +88,6 @@ __all__ = [
     "TttMlp",
     "WindowAttention",
     "build",
+    "kernels",
+    "use_kernels",
 ]

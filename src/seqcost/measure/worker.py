@@ -81,11 +81,20 @@ def load(order: dict[str, Any]) -> Any:
     sys.path.extend(entry for entry in order["import_path"] if entry not in sys.path)
     job = order["job"]
     torch.set_num_threads(job["threads"])
+    take_the_counted_form(job["device"])
     module, _, name = order["loader"].partition(":")
     loader = getattr(importlib.import_module(module), name)
     text = Path(order["text_path"]).read_bytes() if order["text_path"] else None
     sizes = {name: job[name] for name in ("phase", "B", "T", "dtype", "device")}
     return loader(job["target"], **sizes, text=text)
+
+
+def take_the_counted_form(device: str) -> None:
+    """On a GPU: layers without kernels of other packages, which no formula counts and no record names."""
+    if torch.device(device).type == "cuda":
+        from seqcost.layers import use_kernels  # not before there is a need: it is resident memory
+
+        use_kernels("torch")
 
 
 def times(run: Callable[[], object], device: torch.device, budget_s: float) -> dict[str, object]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from seqcost.layers.ops.chunks import at_least_float32, chunked, joined, num_chunks
+from seqcost.layers.ops.kernels import kernel_for
 
 
 def delta_rule(
@@ -31,6 +32,10 @@ def delta_rule(
     V, Z, n = v_BTHV.shape[-1], B * H, num_chunks(T, C)
     if T == 0:
         return at_least_float32(v_BTHV), state_BHKV
+    engine = "delta_rule" if log_decay_BTH is None else "gated_delta_rule"
+    if (kernel := kernel_for(engine, v_BTHV, k_BTHK, state_BHKV)) is not None:
+        decay = () if log_decay_BTH is None else (log_decay_BTH,)
+        return kernel(q_BTHK, k_BTHK, v_BTHV, beta_BTH, *decay, state_BHKV)
     q_ZnCK, k_ZnCK, v_ZnCV = (chunked(at_least_float32(x), C) for x in (q_BTHK, k_BTHK, v_BTHV))
     beta_ZnC1 = chunked(at_least_float32(beta_BTH).unsqueeze(-1), C)
     # Pairs of tokens stand with the later one in the columns: as the solver wants them, and with each column's decay

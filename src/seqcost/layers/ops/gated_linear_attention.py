@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from seqcost.layers.ops.chunks import at_least_float32, chunked, heads_first, joined
+from seqcost.layers.ops.kernels import kernel_for
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,15 @@ def gated_linear_attention(
     J: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """Y [B,T,H,V] and the state after T ≥ 0 tokens, in chunks of C; J divides C and is read by gates [B,T,H,K] only."""
-    q, k, v = at_least_float32(q_BTHK), at_least_float32(k_BTHK), at_least_float32(v_BTHV)
-    B, T, H, K = q.shape
-    V = v.shape[-1]
+    B, T, H, K = q_BTHK.shape
+    V = v_BTHV.shape[-1]
     if T == 0:
-        return v, state_BHKV
+        return at_least_float32(v_BTHV), state_BHKV
+    by_feature = gate is not None and gate.dim() == 4
+    engine = "gated_linear_attention" if by_feature else "linear_attention"
+    if (kernel := kernel_for(engine, v_BTHV, k_BTHK, state_BHKV)) is not None:
+        return kernel(q_BTHK, k_BTHK, v_BTHV, state_BHKV, gate)
+    q, k, v = at_least_float32(q_BTHK), at_least_float32(k_BTHK), at_least_float32(v_BTHV)
     cut = _Chunks(chunked(q, C), chunked(k, C), chunked(v, C), B, T)
     n = cut.q_ZnCK.shape[1]
     mixed = _mixed(cut, gate, J)

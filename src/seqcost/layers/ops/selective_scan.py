@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from seqcost.layers.ops.chunks import num_chunks
+from seqcost.layers.ops.kernels import kernel_for
 
 
 def scan_step(
@@ -59,6 +60,8 @@ def chunked_scan(
     """Chunks of C tokens, J side by side, T ≥ 0; differentiable once, in everything, the state included."""
     if x_BTE.shape[1] == 0:
         return x_BTE, state_BNE
+    if (kernel := kernel_for("selective_scan", x_BTE, write_BTN, state_BNE)) is not None:
+        return kernel(x_BTE, delta_BTE, rate_NE, write_BTN, read_BTN, state_BNE)
     return _ChunkedScan.apply(x_BTE, delta_BTE, rate_NE, write_BTN, read_BTN, state_BNE, C, J)
 
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqcost.layers.ops.chunks import num_chunks
+from seqcost.layers.ops.kernels import kernel_for
 
 
 def ssd_step(
@@ -50,6 +51,8 @@ def chunked_ssd(
     B, T, H, V = x_BTHV.shape
     if T == 0:
         return x_BTHV, state_BHVN
+    if (kernel := kernel_for("ssd", x_BTHV, write_BTGN, state_BHVN)) is not None:
+        return kernel(x_BTHV, gate_BTH, write_BTGN, read_BTGN, state_BHVN)
     G, N = write_BTGN.shape[2:]
     n, rows = num_chunks(T, C), H // G * V
     x_ZXC = _tokens_last(x_BTHV.flatten(2), C).view(B * n * G, rows, C)
