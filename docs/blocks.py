@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import check_blocks as checks
 import command_blocks as command
-import demo
 import formula_blocks as formula
 import house_blocks as house
+import kept_runs as kept
 import scan_blocks as scans
 import zoo_blocks as of_all
 
@@ -30,7 +30,8 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "options": command.options,
     "measured-compare": command.measured_compare,
     "measured-record": command.measured_record,
-    "demo": demo.tables,
+    "demo": kept.demo,
+    "all": kept.every,
     "constants": house.constants,
     "tree": house.tree,
     "floors": house.floors,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import demo
+import kept_runs
 from PIL import Image
 
 import seqcost
@@ -119,8 +119,8 @@ def draw_all(folder: Path) -> None:
     layers = all_layers()
     for name in MIXERS:
         write_bytes(folder / f"{name}-layer.png", _smaller(to_png(draw(mixer_panels(name, layers)))))
-    if demo.KEPT.exists():
-        write_bytes(folder / "demo.png", _smaller(to_png(draw(demo.curves()))))
+    for name, png in kept_runs.drawn().items():
+        write_bytes(folder / f"{name}.png", _smaller(png))
 
 
 def _smaller(png: bytes) -> bytes:

@@ -5,6 +5,7 @@
     python docs/generate.py --check --with-torch
     python docs/generate.py --measure   also the blocks that need real runs: they differ from machine to machine
     scripts/demo --json | tail -n 1 > docs/demo.json    keeps a run of the demo, which the README shows
+    seqcost compare --all … --measure --json > docs/all.json    the command stands on the page all.md
 
 A block stands between two comments, the first of which names it: `<!-- generated: totals lstm-layer -->`, the last
 is `<!-- end -->`. `generated with torch` marks what only a trace can answer, `measured` what only a run can. The
@@ -18,7 +19,7 @@ import sys
 from pathlib import Path
 
 import blocks
-import demo
+import kept_runs
 
 DOCS = Path(__file__).parent
 BLOCK = re.compile(
@@ -41,7 +42,7 @@ def filled(page: str, kinds: set[str]) -> str:
 
 def pages() -> list[Path]:
     """Every page, in a stable order; the README too once a run of the demo is kept."""
-    readme = [DOCS.parent / "README.md"] if demo.KEPT.exists() else []
+    readme = [DOCS.parent / "README.md"] if kept_runs.is_kept("demo") else []
     return sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts) + readme
 
 

@@ -1,71 +1,11 @@
-"""LSTM: products a token, the papers' table, and torch.nn.LSTM with the same weights."""
+"""LSTM: what it shares with its kin is in recurrent_cells; here stand its numbers."""
 
-import pytest
-import torch
-from oracles import assert_agree, cell, copy_weights, relative_error
+from recurrent_cells import Cell, RecurrentTests
 from torch import nn
 
-from seqcost.algebra import Kind, symbols
-from seqcost.formulas import Workload
 from seqcost.formulas.mixers.lstm import Lstm as Formula
 from seqcost.layers import Lstm
 
-GATES = 4
-D, N, T = symbols("DNT").values()
 
-
-def test_parameters_with_two_biases_a_gate_as_torch_has_them():
-    assert Formula(D=48, N=64).params().total() == 29184
-    assert Formula(D=48, N=64).params().total() == sum(p.numel() for p in nn.LSTM(48, 64).parameters())
-
-
-def test_a_step_is_8_matrix_vector_products():
-    step = Formula(D=64).step_flops(Workload(T=63)).only(Kind.CONTRACTION)
-    one_product = 2 * 64 * 64
-    assert {line.name: line.amount / one_product for line in step} == {"input": GATES, "hidden": GATES}
-
-
-def test_vaswani_table_1():
-    # Vaswani et al. 2017, table 1, recurrent: n·d² a layer, O(n) sequential operations, path n.
-    layer, run = Formula(D=D), Workload(T=T)
-    assert layer.flops(run).leading("T", Kind.CONTRACTION) == 4 * GATES * T * D**2
-    assert layer.depth(run).leading("T") / T >= 1
-    assert (layer.depth(run).leading("T") / T).is_number
-    assert layer.path_length(run).total() == T
-
-
-def test_cost_is_linear_in_length_and_the_state_does_not_grow():
-    layer = Formula(D=63, N=100)
-    one, many = Workload(B=3, T=1), Workload(B=3, T=63)
-    assert layer.flops(many).total() == 63 * layer.flops(one).total()
-    assert layer.state_bytes(many) == layer.state_bytes(one)
-    assert layer.step_flops(many) == layer.flops(one)
-
-
-@pytest.fixture
-def twins():
-    torch.manual_seed(0)
-    theirs = nn.LSTM(16, 63, batch_first=True)
-    ours = Lstm(D=16, N=63)
-    copy_weights(ours, theirs, cell())
-    return ours, theirs
-
-
-def test_equals_torch_in_outputs_and_gradients(twins):
-    ours, theirs = twins
-    x = torch.randn(2, 100, 16)
-    ours_x, theirs_x = x.clone().requires_grad_(), x.clone().requires_grad_()
-    assert_agree(ours, theirs, cell(), (ours(ours_x), theirs(theirs_x)[0]), ((ours_x,), (theirs_x,)))
-
-
-def test_carries_the_state_that_torch_carries(twins):
-    ours, theirs = twins
-    first, second = torch.randn(2, 63, 16), torch.randn(2, 5, 16)
-    _, state = ours.extend(first, ours.init_state(2))
-    _, their_state = theirs(first)
-    for mine, other in zip(
-        state.tensors(), their_state if isinstance(their_state, tuple) else (their_state,), strict=True
-    ):
-        assert relative_error(mine, other[0]) < 1e-5
-    y, _ = ours.extend(second, state)
-    assert relative_error(y, theirs(second, their_state)[0]) < 1e-5
+class TestLstm(RecurrentTests):
+    cell = Cell(Formula, Lstm, nn.LSTM, gates=4, params=29184)

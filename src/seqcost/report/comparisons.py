@@ -194,7 +194,7 @@ def _interpolated(curve: Series, x: float) -> float:
 def write_report(answer: Row, folder: Path, *, environment: Mapping[str, Any] | None = None) -> Path:
     """`index.html` (self-contained) and a PNG a panel; returns the page's path."""
     pictures = []
-    for title, png in _pictures(answer):
+    for title, png in pictures(answer):
         name = "".join(c if c.isalnum() else "-" for c in title.lower()).strip("-")
         write_bytes(folder / f"{name}.png", png)
         pictures.append((title, base64.b64encode(png).decode()))
@@ -219,7 +219,7 @@ def _headline(answer: Row) -> str:
     return f"{len(names)} architectures" if many(answer) else ", ".join(names)
 
 
-def _pictures(answer: Row) -> Iterator[tuple[str, bytes]]:
+def pictures(answer: Row) -> Iterator[tuple[str, bytes]]:
     """Title and PNG: a picture a quantity; of many targets a panel a family."""
     if not many(answer):
         yield from ((panel.title, to_png(draw([panel], columns=1))) for panel in panels(answer))
