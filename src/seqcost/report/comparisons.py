@@ -193,14 +193,14 @@ def _interpolated(curve: Series, x: float) -> float:
 
 def write_report(answer: Row, folder: Path, *, environment: Mapping[str, Any] | None = None) -> Path:
     """`index.html` (self-contained) and a PNG a panel; returns the page's path."""
-    pictures = []
+    shown = []
     for title, png in pictures(answer):
         name = "".join(c if c.isalnum() else "-" for c in title.lower()).strip("-")
         write_bytes(folder / f"{name}.png", png)
-        pictures.append((title, base64.b64encode(png).decode()))
+        shown.append((title, base64.b64encode(png).decode()))
     if not many(answer):
         write_bytes(folder / "overview.png", to_png(draw(panels(answer), title=", ".join(answer["targets"]))))
-    images = "".join(f'<img alt="{html.escape(title)}" src="data:image/png;base64,{data}">' for title, data in pictures)
+    images = "".join(f'<img alt="{html.escape(title)}" src="data:image/png;base64,{data}">' for title, data in shown)
     where = ""
     if environment:
         facts = ", ".join(

@@ -5,7 +5,7 @@ target in grey behind. Of the crossovers those with the first target are shown; 
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -60,12 +60,8 @@ def longest_table(answer: Row) -> Table:
         ("params", "params", ""), ("flops", "FLOPs", ""), ("bytes_moved", "moved", "B"), ("saved_bytes", "kept", "B"),
         ("state_bytes", "state", "B"), ("depth", "depth", ""),
     ]  # fmt: skip
-    rows = []
-    for family, names in grouped(answer).items():
-        for i, name in enumerate(names):
-            cells = [_amount(points[name][key], unit) for key, _, unit in columns]
-            rows.append((family if i == 0 else "", name, *cells))
-    headings = ("<family", "<target", *(heading for _, heading, _ in columns))
+    rows = _by_family(answer, lambda name: [_amount(points[name][key], unit) for key, _, unit in columns])
+    headings = ("<target", *(heading for _, heading, _ in columns))
     return Table.of(f"{answer['phase']}, by formula, at T = {T:,}", headings, rows)
 
 
@@ -74,38 +70,46 @@ def measured_tables(answer: Row) -> list[Table]:
     found = {(point["target"], point["T"]): point for point in answer["points"] if "status" in point}
     if not found:
         return []
-    out = []
-    for title, key, text in (
-        ("median time, measured on this machine", "median_s", seconds),
-        ("peak of allocated tensors, measured on this machine", "peak_allocated_bytes", lambda n: scaled(n, "B")),
-    ):
-        rows = [
-            (name, *(_run_cell(found.get((name, T)), key, text) for T in answer["lengths"]))
-            for names in grouped(answer).values()
-            for name in names
-        ]
-        out.append(Table.of(title, ("<target", *(f"{T:,}" for T in answer["lengths"])), rows))
-    return out
+
+    def table(title: str, key: str, text: Callable[[Any], str]) -> Table:
+        def cells(name: str) -> list[str]:
+            return [_run_cell(found.get((name, T)), key, text) for T in answer["lengths"]]
+
+        return Table.of(title, ("<target", *(f"{T:,}" for T in answer["lengths"])), _by_family(answer, cells))
+
+    return [
+        table("median time, measured on this machine", "median_s", seconds),
+        table("peak of allocated tensors, measured on this machine", "peak_allocated_bytes", lambda n: scaled(n, "B")),
+    ]
 
 
-def _run_cell(point: Row | None, key: str, text: Any) -> str:
+def _by_family(answer: Row, cells: Callable[[str], Sequence[str]]) -> list[tuple[str, ...]]:
+    """Rows of all targets, each family under its name."""
+    rows: list[tuple[str, ...]] = []
+    for family, names in grouped(answer).items():
+        found = [(f"  {name}", *cells(name)) for name in names]
+        rows += [(family, *[""] * (len(found[0]) - 1)), *found]
+    return rows
+
+
+def _run_cell(point: Row | None, key: str, text: Callable[[Any], str]) -> str:
     if point is None:
         return ""
     if point["status"] != "ok":
         return str(point["status"])
-    return "—" if point[key] is None else str(text(point[key]))
+    return "—" if point[key] is None else text(point[key])
 
 
 def verdicts_table(answer: Row) -> Table:
     """For each target the lengths at which it costs less than the first one."""
     reference = answer["targets"][0]
     columns = [(q, h) for q, h in VERDICTS if any(_known(answer, q))]
-    rows = [
-        (name, *(_cheaper(answer, quantity, name, reference) for quantity, _ in columns))
-        for names in grouped(answer).values()
-        for name in names
-        if name != reference
-    ]
+    rows = _by_family(
+        answer,
+        lambda name: [
+            _cheaper(answer, quantity, name, reference) if name != reference else "" for quantity, _ in columns
+        ],
+    )
     note = (
         "T at which it costs less. FLOPs and bytes are solved from the formulas, time and peak interpolated between "
         "measured lengths. —: no formula in T, or nothing to compare."
