@@ -308,6 +308,8 @@ def _agreement(
             dtype=dtype,
             trace=True,
         )
+        assert formula.flops is not None, "a name of the catalogue has a formula"
+        assert traced.flops is not None
         out.append(Agreement(name, length, formula.flops, traced.flops, traced.rung, traced.peak_bytes))
     return tuple(out)
 
