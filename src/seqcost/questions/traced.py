@@ -72,7 +72,11 @@ def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen
     if seen.no_polynomials:
         uncounted.append({"quantity": "polynomials", "reason": seen.no_polynomials})
     operators, moved = 100 * seen.coverage.operators, 100 * seen.coverage.moved_bytes
-    conventions = dict(CONVENTIONS) | {"coverage": f"{operators:.4g} % of operators, {moved:.4g} % of bytes"}
+    if seen.own_dtype is not None and dtype not in ("float32", seen.own_dtype):
+        raise BadTarget(
+            f"dtype {dtype} was asked of {target.name}, a program that holds {seen.own_dtype}; export it in that type."
+        )
+    conventions = dict(CONVENTIONS) | seen.conventions | {"coverage": f"{operators:.4g} % of operators, {moved:.4g} % of bytes"}
     if seen.phase == "train":
         conventions["step"] = _step(seen)
     at = {"B": seen.B, "T": seen.T} | ({} if source is None else {"S": source})
@@ -88,7 +92,7 @@ def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen
         target=target.name,
         sizes=at | dict(letters),
         phase=seen.phase,
-        dtype=dtype,
+        dtype=seen.own_dtype or dtype,
         rung=seen.rung,
         bills=bills,
         peak_bytes=seen.peak_bytes,
