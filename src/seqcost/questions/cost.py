@@ -2,8 +2,8 @@
 
 JSON contract of `Count.to_dict()`, stable: keys target, sizes, phase, dtype, conventions, rung, flops, pointwise,
 params, bytes_moved, saved_bytes, state_bytes, peak_bytes, depth, lines, uncounted, polynomials, memory, optimizer,
-accumulate; timeline where it is asked for; weights of a file of weights. What a source cannot give is None and listed under `uncounted` with the
-reason, never 0.
+accumulate; timeline where it is asked for; weights of a file of weights. What a source cannot give is None and listed
+under `uncounted` with the reason, never 0.
 """
 
 from collections.abc import Mapping

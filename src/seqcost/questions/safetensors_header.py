@@ -90,7 +90,9 @@ def _checked(path: Path, header: dict[str, Any], room: int) -> tuple[Stored, ...
             continue
         if not isinstance(entry, dict):
             raise _spoilt(path, f"{_short(name)} is no object with dtype, shape and data_offsets")
-        dtype, shape, offsets = (entry.get(key) for key in ("dtype", "shape", "data_offsets"))
+        dtype: Any = entry.get("dtype")
+        shape: Any = entry.get("shape")
+        offsets: Any = entry.get("data_offsets")
         if not isinstance(dtype, str) or dtype not in BITS:
             raise _spoilt(path, f"{_short(name)} has the unknown dtype {_short(str(dtype))}")
         if not _whole_numbers(shape) or len(shape) > MOST_DIMENSIONS:

@@ -45,7 +45,11 @@ def count_traced(
         return trace(wanted, phase=phase, B=batch, T=T, dtype=dtype, optimizer=optimizer, accumulate=accumulate)
 
     answers = [_answer(wanted, letters, source, seen(T), dtype) for T in lengths]
-    return [_beside_weights(answer) for answer in answers] if isinstance(target, str) and Path(target).is_dir() else answers
+    return (
+        [_beside_weights(answer) for answer in answers]
+        if isinstance(target, str) and Path(target).is_dir()
+        else answers
+    )
 
 
 def _beside_weights(answer: Count) -> Count:
@@ -76,7 +80,9 @@ def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen
         raise BadTarget(
             f"dtype {dtype} was asked of {target.name}, a program that holds {seen.own_dtype}; export it in that type."
         )
-    conventions = dict(CONVENTIONS) | seen.conventions | {"coverage": f"{operators:.4g} % of operators, {moved:.4g} % of bytes"}
+    conventions = (
+        dict(CONVENTIONS) | seen.conventions | {"coverage": f"{operators:.4g} % of operators, {moved:.4g} % of bytes"}
+    )
     if seen.phase == "train":
         conventions["step"] = _step(seen)
     at = {"B": seen.B, "T": seen.T} | ({} if source is None else {"S": source})

@@ -7,7 +7,6 @@ device); everything else is left out, or refused where the graph needs it.
 
 import io
 import json
-import operator
 import re
 import warnings
 import zipfile
@@ -28,9 +27,13 @@ MOST_BYTES = 2**28  # of what is kept of a file: the graph and the example input
 # Sizes are written as SymPy's constructors, and read by evaluating them: only those, names and numbers may stand there.
 _QUOTED = re.compile(r"Symbol\('\w+'(, \w+=(True|False))*\)|Float\('[\d.e+-]+', precision=\d+\)")
 _EXPRESSION = re.compile(r"[\w\s+\-*/%(),<>=!&|~]*")
-_OPERATOR = re.compile(r"torch\.ops\.[\w.]+|_operator\.[a-z]+_?|math\.(ceil|floor|sqrt|trunc)|torch\.sym_\w+")
-_ARITHMETIC = {name for name in dir(operator) if not name.startswith("_")} - {"attrgetter", "itemgetter", "methodcaller",
-                                                                              "call", "setitem", "delitem"}  # fmt: skip
+# Operators of torch by namespace, name and overload; arithmetic on sizes. `torch.ops.load_library` is none.
+_NAME = r"(?:[A-Za-z0-9]|_(?!_))+|__i?(?:and|or|xor|lshift|rshift)__"
+_OPERATOR = re.compile(
+    rf"torch\.ops\.[A-Za-z]\w*\.(?:{_NAME})\.(?:{_NAME})|torch\.ops\.higher_order\.(?:{_NAME})"
+    r"|math\.(?:ceil|floor|sqrt|trunc)|torch\.sym_[a-z]+"
+    r"|_operator\.(?:add|sub|mul|floordiv|truediv|mod|neg|pow|eq|ne|lt|le|gt|ge|and_|or_|not_|getitem)"
+)
 
 
 class Exported(Replayed):
@@ -201,18 +204,10 @@ def _without_device(path: Path, config: dict[str, Any]) -> dict[str, Any]:
 def _check_graph(path: Path, graph: Any) -> None:
     """Refuse operators and expressions whose reading or running would do anything but arithmetic on tensors."""
     for key, text in _strings(graph):
-        if key == "target" and not _is_operator(text):
+        if key == "target" and _OPERATOR.fullmatch(text) is None:
             raise BadTarget(f"{path} calls {text[:80]!r}; operators of torch and arithmetic are allowed.")
-        if key == "expr_str" and (
-            "__" in text or _EXPRESSION.fullmatch(_QUOTED.sub("s", text)) is None
-        ):
+        if key == "expr_str" and ("__" in text or _EXPRESSION.fullmatch(_QUOTED.sub("s", text)) is None):
             raise BadTarget(f"{path} has the size {text[:80]!r}; arithmetic on names is allowed.")
-
-
-def _is_operator(text: str) -> bool:
-    if "__" in text or _OPERATOR.fullmatch(text) is None:
-        return False
-    return not text.startswith("_operator.") or text.partition(".")[2] in _ARITHMETIC
 
 
 def _strings(value: Any) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from fractions import Fraction
 from seqcost.algebra import Bill, Kind, Line, Polynomial, Samples, lift
 from seqcost.errors import BadSize, BadTarget, SeqcostError, TraceFailed
 from seqcost.trace.composition import compose
+from seqcost.trace.fakes import unlogged
 from seqcost.trace.ledger import Key
 from seqcost.trace.program import check_phase
 from seqcost.trace.result import Coverage, Trace, Uncounted
@@ -73,7 +74,7 @@ def trace(
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise BadSize(f"{letter} = {size!r} was given; a whole number of at least 1 is allowed.")
     failures: list[str] = []
-    with untouched_random_state():
+    with untouched_random_state(), unlogged():
         rungs = [fake_rung(target, phase=phase, B=B, dtype=dtype)]
         if not target.shapes_only:  # without values there is nothing real to run
             rungs.append(real_rung(target, phase=phase, B=B, dtype=dtype, longest=LONGEST_REAL))

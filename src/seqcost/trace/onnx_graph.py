@@ -162,16 +162,16 @@ class OnnxGraph(Replayed):
         value = self._value(node.inputs[at], values)
         if isinstance(value, Constant):
             return value.array
-        if torch.is_tensor(value):
+        if isinstance(value, torch.Tensor | list):
             raise BadTarget(
                 f"{node.kind} {node.name} of {self.axes.target} needs the values of {node.inputs[at]}, which depend on "
                 "data; export the graph so that shapes depend on shapes alone."
             )
         return value
 
-    def _tensor(self, name: str, values: Mapping[str, Any]) -> torch.Tensor:
+    def _tensor(self, name: str, values: Mapping[str, Any]) -> torch.Tensor | list[torch.Tensor]:
         value = self._value(name, values)
-        if torch.is_tensor(value):
+        if isinstance(value, torch.Tensor | list):
             return value
         if isinstance(value, Constant):
             return self.weight(name)

@@ -25,7 +25,8 @@ Operator = Callable[..., Any]
 VALUES_AT: dict[str, tuple[int, ...]] = {
     "Reshape": (1,), "Expand": (1,), "Slice": (1, 2, 3, 4), "Tile": (1,), "Range": (0, 1, 2), "ConstantOfShape": (0,),
     "Unsqueeze": (1,), "Squeeze": (1,), "Split": (1,), "Pad": (1, 2, 3), "TopK": (1,), "OneHot": (1,),
-    "Resize": (2, 3), "CumSum": (1,), "Trilu": (1,), "Dropout": (1, 2),
+    "Resize": (2, 3), "CumSum": (1,), "Trilu": (1,), "Dropout": (1, 2), "SplitToSequence": (1,),
+    "SequenceAt": (1,),
 } | {f"Reduce{kind}": (1,) for kind in ("Sum", "Mean", "Max", "Min", "Prod", "L1", "L2", "LogSum", "LogSumExp",
                                         "SumSquare")}  # fmt: skip
 
@@ -158,6 +159,17 @@ def _split(node: Node, x: Tensor, sizes: Any = None) -> tuple[Tensor, ...]:
     return torch.split(x, -(-x.shape[axis] // parts), axis)
 
 
+def _split_to_sequence(node: Node, x: Tensor, sizes: Any = None) -> tuple[list[Tensor]]:
+    axis = node.get("axis", 0)
+    if sizes is not None:
+        return ([*torch.split(x, _ints(sizes) if sizes.ndim else int(sizes), axis)],)
+    return ([*(torch.split(x, 1, axis) if node.get("keepdims", 1) else x.unbind(axis))],)
+
+
+def _from_sequence(node: Node, xs: list[Tensor]) -> Tensor:
+    return (torch.stack if node.get("new_axis", 0) else torch.cat)(xs, node.get("axis"))
+
+
 def _pad(node: Node, x: Tensor, pads: Any = None, value: Any = None, axes: Any = None) -> Tensor:
     given = list(node.get("pads") or node.get("paddings") or []) if pads is None else _ints(pads)
     along = list(range(x.dim())) if axes is None else [axis % x.dim() for axis in _ints(axes)]
@@ -288,6 +300,8 @@ OPERATORS: dict[str, Operator] = (
         "ArgMax": _extreme("argmax"), "ArgMin": _extreme("argmin"), "TopK": _top_k, "CumSum": _cumsum,
         "Reshape": _reshape, "Flatten": _flatten, "Expand": _expand, "Transpose": _transpose, "Squeeze": _squeeze,
         "Unsqueeze": _unsqueeze, "Slice": _slice, "Split": _split, "Pad": _pad, "Trilu": _trilu, "Where": _where,
+        "SplitToSequence": _split_to_sequence, "ConcatFromSequence": _from_sequence,
+        "SequenceConstruct": lambda node, *xs: ([*xs],), "SequenceAt": lambda node, xs, at: xs[int(at)],
         "Concat": lambda node, *xs: torch.cat(xs, node.get("axis")),
         "Tile": lambda node, x, times: x.tile(tuple(_ints(times))),
         "Gather": _gather, "GatherND": _gather_nd, "ScatterND": _scatter_nd, "Scatter": _scatter,
