@@ -95,7 +95,8 @@ def count(
     config = formula_of(target, sizes or {}) if isinstance(target, str) else None
     if isinstance(target, str) and kind_of(target) == "weights":
         given = {"a source": source, "inputs": inputs is not None, "a trace": trace, "an optimizer": optimizer}
-        checked_for_weights(given | {"accumulate": accumulate > 1}, target)
+        given |= {"accumulate": accumulate > 1, f"the phase {phase}": phase != "forward"}
+        checked_for_weights(given | {f"the dtype {dtype}": dtype != "float32"}, target)
         answers = count_weights(target, lengths=lengths, batch=batch, phase=phase)
         return answers if isinstance(length, list | tuple | range) else answers[0]
     trace = trace or optimizer is not None or accumulate > 1

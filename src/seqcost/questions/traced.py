@@ -80,9 +80,8 @@ def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen
         raise BadTarget(
             f"dtype {dtype} was asked of {target.name}, a program that holds {seen.own_dtype}; export it in that type."
         )
-    conventions = (
-        dict(CONVENTIONS) | seen.conventions | {"coverage": f"{operators:.4g} % of operators, {moved:.4g} % of bytes"}
-    )
+    conventions = {**CONVENTIONS, **seen.conventions}
+    conventions["coverage"] = f"{operators:.4g} % of operators, {moved:.4g} % of bytes"
     if seen.phase == "train":
         conventions["step"] = _step(seen)
     at = {"B": seen.B, "T": seen.T} | ({} if source is None else {"S": source})

@@ -1,7 +1,7 @@
 """Programs of torch.export: the graph is replayed node by node, with no memory for its weights and no code of its own.
 
-A .pt2 file may hold what runs when it is opened: pickled objects, compiled libraries, operators by any name. So the file
-is not opened as it is. A copy in memory is made of the graph and of the shapes of its weights (declared to lie on no
+A .pt2 file may hold what runs when it is opened: pickled objects, compiled libraries, operators by any name. So it is
+not opened as it is. A copy in memory is made of the graph and of the shapes of its weights (declared to lie on no
 device); everything else is left out, or refused where the graph needs it.
 """
 
@@ -81,7 +81,7 @@ class _Replay(fx.Interpreter):
         return self._program.inside(_path(n), super().run_node, n)
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        args, kwargs = fx.node.map_aggregate((args, kwargs), _on_cpu)  # type: ignore[misc]
+        args, kwargs = fx.node.map_aggregate((args, kwargs), _on_cpu)
         return super().call_function(target, args, kwargs)
 
 
@@ -146,7 +146,7 @@ def program_at(path: Path) -> ExportedProgram:
     except Exception as error:  # noqa: BLE001 - a spoilt file goes wrong in many ways
         text = " ".join(str(error).split())[:200].rstrip(".")
         raise BadTarget(
-            f"{path} is no program of torch.export that this release of PyTorch reads ({type(error).__name__}: {text}); "
+            f"{path} is no program of torch.export that this PyTorch reads ({type(error).__name__}: {text}); "
             "save it anew."
         ) from None
 

@@ -106,10 +106,9 @@ class OnnxGraph(Replayed):
                 text = " ".join(str(error).split())[:200].rstrip(".")
                 said = f"{node.kind} {node.name} does not run: {type(error).__name__}, {text}"
                 raise TraceFailed(said) from error
-            for name, result in zip(node.outputs, results, strict=False):
-                if name and (left[name] or name in kept):
-                    values[name] = result
-            results = None
+            made = zip(node.outputs, results, strict=False)
+            values |= {name: result for name, result in made if name and (left[name] or name in kept)}
+            del results, made
             for name in _reads(node):
                 left[name] -= 1
                 if not left[name] and name not in kept and graph is self._graph:

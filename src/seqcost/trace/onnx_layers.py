@@ -52,7 +52,7 @@ def recurrent(
 
 
 def _padded(node: Node, x: Tensor, kernel: list[int], value: float = 0.0) -> Tensor:
-    """x with the zeros around it that a convolution or a pool asks for."""
+    """The input with the zeros around it that a convolution or a pool asks for."""
     rank = x.dim() - 2
     strides, dilations = node.get("strides") or [1] * rank, node.get("dilations") or [1] * rank
     pads = list(node.get("pads") or [0] * (2 * rank))
@@ -177,10 +177,7 @@ def attention(
 def rotary(node: Node, x: Tensor, cos: Tensor, sin: Tensor, positions: Tensor | None = None) -> Tensor:
     """RotaryEmbedding (opset 23): halves, or neighbours where it is interleaved, turned by angles."""
     flat = x.dim() == 3
-    if flat:
-        x = x.unflatten(-1, (node.get("num_heads"), -1))
-    else:
-        x = x.transpose(1, 2)
+    x = x.unflatten(-1, (node.get("num_heads"), -1)) if flat else x.transpose(1, 2)
     width = node.get("rotary_embedding_dim", 0) or x.shape[-1]
     turned, kept = x[..., :width], x[..., width:]
     if positions is not None:

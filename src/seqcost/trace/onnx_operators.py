@@ -1,8 +1,8 @@
 """ONNX operators as torch functions: one literal table, name to function of the node and its inputs.
 
 A function gets a tensor for every input, None for one that is left out, and a NumPy array at the places in `VALUES_AT`,
-whose values decide a shape. It returns a tensor or a tuple. Only shapes, types and operators matter, since no tensor here
-has values: gates of a recurrent layer keep ONNX's order, scales of a resize are rounded as torch rounds them.
+whose values decide a shape. It returns a tensor or a tuple. Only shapes, types and operators matter, since no tensor
+here has values: gates of a recurrent layer keep ONNX's order, scales of a resize are rounded as torch rounds them.
 
 Semantics: https://onnx.ai/onnx/operators. Recurrent layers and fused ones are in `onnx_layers`.
 """
