@@ -118,12 +118,34 @@ def graph_at(path: Path) -> Graph:
             model = inliner.inline_local_functions(model)
         if not model.graph.node:
             raise BadTarget(f"{path} has no operators; an ONNX graph is allowed.")
+        _clean_names(model.graph)
         opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
         return _graph(model.graph, opsets, str(path))
     except BadTarget:
         raise
     except Exception as error:  # noqa: BLE001 - a spoilt file goes wrong in many ways
         raise BadTarget(f"{path} is not an ONNX graph ({_line(error)}); export it anew.") from None
+
+
+def _clean_names(graph: Any) -> None:
+    """Names that stand on one line, as they will in a sentence."""
+    for named in (*graph.node, *graph.initializer, *graph.input, *graph.output, *graph.value_info):
+        named.name = _word(named.name)
+    for value in graph.input:
+        for size in value.type.tensor_type.shape.dim if value.type.HasField("tensor_type") else ():
+            if size.HasField("dim_param"):
+                size.dim_param = _word(size.dim_param)
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [_word(name) for name in names]
+        node.op_type, node.domain = _word(node.op_type), _word(node.domain)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _clean_names(attribute.g)
+
+
+def _word(name: str) -> str:
+    return name if name.isprintable() else repr(name)[1:-1]
 
 
 def _graph(proto: Any, opsets: Mapping[str, int], target: str) -> Graph:
