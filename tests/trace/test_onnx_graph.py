@@ -105,7 +105,7 @@ def test_a_branch_that_a_shape_decides(tmp_path):
     ("nodes", "says"),
     [
         ([helper.make_node("Loop", ["x"], ["y"], name="again")], "has the operator Loop (again)"),
-        ([helper.make_node("FastGelu", ["x"], ["y"], domain="com.microsoft")], "has the operator com.microsoft.FastGelu"),
+        ([helper.make_node("FastGelu", ["x"], ["y"], domain="com.microsoft")], "operator com.microsoft.FastGelu"),
         ([helper.make_node("Reshape", ["x", "x"], ["y"])], "needs the values of x, which depend on data"),
         ([helper.make_node("Relu", ["nothing"], ["y"])], "nothing is read before anything makes it"),
         ([helper.make_node("MatMul", ["x", "x"], ["y"], name="mm")], "MatMul mm does not run"),
@@ -140,11 +140,13 @@ def test_spoilt_files_are_answered_or_refused_in_one_sentence(tmp_path):
     path, answers = tmp_path / "spoilt.onnx", 0
     for number in range(CASES):
         path.write_bytes(mutated_bytes(sound, random.Random(f"{SEED}/{number}")))
+        said = ""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 trace(Target.of_spec({"kind": "onnx", "path": str(path)}), phase="forward", B=1, T=8, lengths=())
             answers += 1
         except SeqcostError as error:
-            assert "\n" not in str(error), number
+            said = str(error)
+        assert "\n" not in said, number
     assert 10 < answers < CASES - 10

@@ -94,14 +94,14 @@ def graph_of(tmp_path, kind, data, deciding, attributes, many=1):
     made = [f"y{i}" for i in range(many)]
     values = [
         helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
-        for n, a in zip(inputs, data)
+        for n, a in zip(inputs, data, strict=True)
     ]
     graph = helper.make_graph(
         [helper.make_node(kind, [*inputs, *inner], made, **attributes)],
         "one",
         values or [helper.make_tensor_value_info("unused", 1, [1, 1])],
         [helper.make_empty_tensor_value_info(name) for name in made],
-        [numpy_helper.from_array(a, name) for name, a in zip(inner, deciding)],
+        [numpy_helper.from_array(a, name) for name, a in zip(inner, deciding, strict=True)],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
     onnx.save(model, tmp_path / "one.onnx")
