@@ -9,7 +9,7 @@ from mutated_files import mutated_bytes
 from torch.export import Dim
 
 import seqcost
-from seqcost.errors import BadTarget, SeqcostError
+from seqcost.errors import BadTarget, MissingExtra, SeqcostError
 from seqcost.trace import Target, trace
 
 onnx = pytest.importorskip("onnx")
@@ -150,3 +150,10 @@ def test_spoilt_files_are_answered_or_refused_in_one_sentence(tmp_path):
             said = str(error)
         assert "\n" not in said, number
     assert 10 < answers < CASES - 10
+
+
+def test_the_package_is_asked_for(tmp_path, monkeypatch):
+    path = saved(tmp_path, [helper.make_node("Relu", ["x"], ["y"])])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"pip install 'seqcost\[onnx\]'"):
+        Target.of_spec({"kind": "onnx", "path": path})

@@ -168,10 +168,17 @@ def _model_of(
     spec = spec_of(target, sizes)
     if spec["kind"] != "hugging-face":
         raise BadTarget(
-            f"letters were asked of {target!r}, whose sizes cannot be set; a Hugging Face configuration "
+            f"letters were asked of {target!r}, which {_FIXED[spec['kind']]}; a Hugging Face configuration "
             f"({HUGGING_FACE}gpt2, config.json) or a name of the catalogue has sizes that can be set."
         )
     return _Configuration(spec, batch=batch, phase=phase, dtype=dtype)
+
+
+_FIXED = {
+    "callable": "is code",
+    "exported-program": "is a program of fixed sizes",
+    "onnx": "is a graph of fixed sizes",
+}
 
 
 class _Configuration:
