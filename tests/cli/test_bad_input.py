@@ -50,6 +50,15 @@ WRONG = [
     (["count", "users:missing"], "has no missing"),
     (["count", "users:Odd", "--strict"], "1 operator of users:Odd has no formula (users::odd in the module itself: 1"),
     (["count", "nomodule:x"], "could not be imported"),
+    (["count", "no/model.safetensors"], "is not there; name a safetensors file"),
+    (["count", "gone.pt2"], "is not there; name a file that torch.export.save has written"),
+    (["count", "gone.onnx"], "is not there; name an ONNX file"),
+    (["count", "latin.txt"], "latin.txt was given; a file that ends in"),
+    (["count", "spoilt.safetensors"], "the safetensors header of spoilt.safetensors is spoilt"),
+    (["count", "spoilt.pt2"], "is no program of torch.export"),
+    (["count", "spoilt.safetensors", "--letters", "auto"], "the safetensors header of"),
+    (["check", "spoilt.safetensors"], "holds weights alone, which cannot be run"),
+    (["compare", "spoilt.onnx", "gpt2", "--lengths", "8"], "unknown architecture or preset 'spoilt.onnx'"),
 ]
 
 USERS = """
@@ -83,6 +92,8 @@ def number(): return 3
 def test_one_sentence_and_exit_code_2(seqcost, tmp_path, words, says):
     (tmp_path / "users.py").write_text(USERS, "utf-8")
     (tmp_path / "latin.txt").write_bytes(b"na\xefve")
+    for end in ("safetensors", "pt2", "onnx"):
+        (tmp_path / f"spoilt.{end}").write_bytes(b"\xff" * 40)
     before = sorted(p.name for p in tmp_path.iterdir())
     ended = seqcost(*words)
     assert ended.code == 2

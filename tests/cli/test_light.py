@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from mutated_files import SOUND, packed
 
 PROBE = """
 import contextlib, io, json, sys
@@ -49,6 +50,14 @@ def test_counting_as_json_needs_neither_sympy_nor_numpy():
 
 def test_importing_loads_no_torch():
     assert "torch" not in modules_after("import seqcost; seqcost.count('gpt2')")
+
+
+def test_weights_load_no_torch(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(packed(SOUND))
+    loaded = modules_after(f"sys.argv = ['seqcost', 'count', {str(path)!r}]; from seqcost.cli.main import main; main()")
+    assert "rich" in loaded
+    assert not loaded & {"torch", "numpy", "onnx"}
 
 
 def test_the_probe_can_fail():

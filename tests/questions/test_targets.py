@@ -1,7 +1,7 @@
 import pytest
 
 from seqcost.errors import BadSize, BadTarget, UnknownName
-from seqcost.questions.targets import formula_of, parse_assignment, resolve_sizes, spec_of
+from seqcost.questions.targets import formula_of, kind_of, parse_assignment, resolve_sizes, spec_of
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,31 @@ def test_near_misses_are_named():
 def test_sizes_of_code_are_refused():
     with pytest.raises(BadTarget, match="set them in the callable"):
         formula_of("pkg.mod:fn", {"D": 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("gpt2", "catalogue"), ("gtp2", "catalogue"), ("hf:gpt2", "hugging-face"), ("pkg.mod:fn", "callable"),
+        ("some/folder", "hugging-face"), ("config.json", "hugging-face"), ("m.safetensors", "weights"),
+        ("m.safetensors.index.json", "weights"), ("m.pt2", "exported-program"), ("a/m.onnx", "onnx"),
+    ],
+)  # fmt: skip
+def test_kinds(name, kind):
+    assert kind_of(name) == kind
+
+
+def test_folders_are_what_they_have_inside(tmp_path):
+    assert kind_of(str(tmp_path)) == "hugging-face"  # which says that there is no config.json
+    for name, kind in (("model.safetensors", "weights"), ("config.json", "hugging-face")):
+        (tmp_path / name).touch()
+        assert kind_of(str(tmp_path)) == kind
+
+
+@pytest.mark.parametrize("name", ["m.safetensors", "m.pt2", "m.onnx"])
+def test_sizes_of_files_are_refused(name):
+    with pytest.raises(BadTarget, match="sizes D were given"):
+        formula_of(name, {"D": 3})
 
 
 def test_specs_are_plain_data():

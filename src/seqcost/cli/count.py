@@ -10,9 +10,14 @@ from seqcost.errors import BadSize, BadTarget
 from seqcost.questions.count import count
 from seqcost.questions.lengths import parse_lengths, parse_whole
 
+TARGET = (
+    "an architecture, a preset, package.module:callable, hf:MODEL_TYPE, a folder, or a file: config.json, "
+    ".safetensors (weights alone), .pt2 (torch.export), .onnx"
+)
+
 
 def count_command(
-    target: Annotated[str, typer.Argument(help="an architecture, a preset, or package.module:callable")],
+    target: Annotated[str, typer.Argument(help=TARGET)],
     length: Annotated[
         list[str] | None, typer.Option("--length", "-n", help="1024, 128k, 1M, 64,256 or 128..1M [default: 1024]")
     ] = None,
@@ -99,17 +104,25 @@ def count_command(
         return rows_to_csv([flat_row(row) for row in data])
 
     def tables() -> list[object]:
-        from seqcost.report.counts import lengths_table, letters_table, lines_table, totals_table, uncounted_notes
+        from rich.markup import escape
+
+        from seqcost.report import counts
         from seqcost.report.memory import memory_tables
 
         shown: list[object]
-        shown = [totals_table(data[0]), lines_table(data[0], most=most)] if len(data) == 1 else [lengths_table(data)]
+        shown = [counts.totals_table(data[0])] if len(data) == 1 else [counts.lengths_table(data)]
+        if "weights" in data[0]:
+            shown += [counts.weights_table(data[0]["weights"]), counts.parameters_table(data[0], most=most)]
+        elif len(data) == 1:
+            shown.append(counts.lines_table(data[0], most=most))
         if memory:
             shown += [table for row in data for table in memory_tables(row, most=most)]
         if timeline is not None:
             shown.append(f"wrote {timeline}")
         if "letters" in data[0]:
-            shown.insert(1, letters_table(data[0]["letters"]))
-        return [*shown, *(f"[dim]not counted — {note}[/dim]" for note in uncounted_notes(data[0]))]
+            shown.insert(1, counts.letters_table(data[0]["letters"]))
+        if (note := data[0]["conventions"].get("weights")) is not None:
+            shown.append(f"[dim]{escape(note)}[/dim]")
+        return [*shown, *(f"[dim]not counted — {note}[/dim]" for note in counts.uncounted_notes(data[0]))]
 
     options.show(as_json=as_json, as_csv=as_csv, data=lambda: data[0] if len(data) == 1 else data, csv=csv, rich=tables)

@@ -2,8 +2,8 @@
 
 JSON contract of `Count.to_dict()`, stable: keys target, sizes, phase, dtype, conventions, rung, flops, pointwise,
 params, bytes_moved, saved_bytes, state_bytes, peak_bytes, depth, lines, uncounted, polynomials, memory, optimizer,
-accumulate; timeline where it is asked for. What a source cannot give is None and listed under `uncounted` with the
-reason, never 0.
+accumulate; timeline where it is asked for; weights of a file of weights. What a source cannot give is None and listed
+under `uncounted` with the reason, never 0.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ Curve = Polynomial | QuasiPolynomial | Samples
 class Bills:
     """The Bills of one phase; None where the source cannot tell."""
 
-    flops: Bill
+    flops: Bill | None
     params: Bill
     moved: Bill | None
     saved: Bill | None
@@ -58,16 +58,17 @@ class Count:
     timeline: Mapping[str, Any] | None = None  # live bytes at every operator, and their categories
     optimizer: str | None = None
     accumulate: int = 1
+    weights: Mapping[str, Any] | None = None  # of a file of weights: its tensors and bytes, by data type
 
     @property
-    def flops(self) -> int:
-        """FLOPs of contractions."""
-        return int(self.bills.flops.total(Kind.CONTRACTION))
+    def flops(self) -> int | None:
+        """FLOPs of contractions; None of weights alone."""
+        return None if self.bills.flops is None else int(self.bills.flops.total(Kind.CONTRACTION))
 
     @property
-    def pointwise(self) -> int:
-        """Pointwise operations."""
-        return int(self.bills.flops.total(Kind.POINTWISE))
+    def pointwise(self) -> int | None:
+        """Pointwise operations; None of weights alone."""
+        return None if self.bills.flops is None else int(self.bills.flops.total(Kind.POINTWISE))
 
     @property
     def params(self) -> int:
@@ -104,10 +105,12 @@ class Count:
             "optimizer": self.optimizer,
             "accumulate": self.accumulate,
         }
+        if self.weights is not None:
+            plain_data["weights"] = self.weights
         return plain_data | {"timeline": self.timeline} if timeline else plain_data
 
     def __str__(self) -> str:
-        bill = self.bills.flops.group(2)
+        bill = (self.bills.params if self.bills.flops is None else self.bills.flops).group(2)
         return f"{self.target}, {self.phase}, T = {self.sizes['T']}\n{bill}"
 
 
@@ -116,8 +119,8 @@ def _total(bill: Bill | None) -> Any:
 
 
 TOTALS: dict[str, Any] = {
-    "flops": lambda bills: bills.flops.total(Kind.CONTRACTION),
-    "pointwise": lambda bills: bills.flops.total(Kind.POINTWISE),
+    "flops": lambda bills: None if bills.flops is None else bills.flops.total(Kind.CONTRACTION),
+    "pointwise": lambda bills: None if bills.flops is None else bills.flops.total(Kind.POINTWISE),
     "bytes_moved": lambda bills: None if bills.moved is None else bills.moved.total(),
     "saved_bytes": lambda bills: None if bills.saved is None else bills.saved.total(),
     "state_bytes": lambda bills: None if bills.state is None else bills.state.total(),

@@ -17,7 +17,8 @@ from seqcost.formulas.parts.component import Component
 from seqcost.questions.cost import CONVENTIONS, TOTALS, Bills, Count, Curve
 from seqcost.questions.lengths import parse_length
 from seqcost.questions.phases import PHASES, by_formula
-from seqcost.questions.targets import formula_of
+from seqcost.questions.targets import formula_of, kind_of
+from seqcost.questions.weights import checked_for_weights, count_weights
 
 ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 # Short lengths and far ones: a window longer than the text, or a chunk that is not full, shows itself.
@@ -43,7 +44,11 @@ def count(
     accumulate: int = 1,
     strict: bool = False,
 ) -> Any:
-    """Cost of a target: an architecture or preset name, `package.module:callable`, or a live `torch.nn.Module`.
+    """Cost of a target.
+
+    A target is an architecture or preset name; `package.module:callable`; a Hugging Face configuration; a file of
+    weights (.safetensors), of an exported program (.pt2) or of an ONNX graph (.onnx); a live `torch.nn.Module` or
+    `torch.export.ExportedProgram`.
 
     Parameters
     ----------
@@ -87,8 +92,14 @@ def count(
         raise UnknownName.among("convention for causal attention", str(causal), ("full", "half"))
     whole(batch, "batch")
     whole(accumulate, "accumulate")
-    trace = trace or optimizer is not None or accumulate > 1
     config = formula_of(target, sizes or {}) if isinstance(target, str) else None
+    if isinstance(target, str) and kind_of(target) == "weights":
+        given = {"a source": source, "inputs": inputs is not None, "a trace": trace, "an optimizer": optimizer}
+        given |= {"accumulate": accumulate > 1, f"the phase {phase}": phase != "forward"}
+        checked_for_weights(given | {f"the dtype {dtype}": dtype != "float32"}, target)
+        answers = count_weights(target, lengths=lengths, batch=batch, phase=phase)
+        return answers if isinstance(length, list | tuple | range) else answers[0]
+    trace = trace or optimizer is not None or accumulate > 1
     if config is None or trace:
         if causal == "half":
             raise BadSize("causal='half' was asked of a trace; a trace counts what runs: use 'full', or a formula.")

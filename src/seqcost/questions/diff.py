@@ -14,7 +14,7 @@ from seqcost.algebra.rendering import plain
 from seqcost.errors import BadSize, BadTarget
 from seqcost.questions.cost import Count
 from seqcost.questions.count import count
-from seqcost.questions.targets import FRIENDLY, formula_of
+from seqcost.questions.targets import FRIENDLY, formula_of, kind_of
 
 QUANTITIES = ("flops", "pointwise", "params", "bytes_moved", "saved_bytes", "state_bytes", "peak_bytes", "depth")
 # The bill behind the lines of a kind; lines of a bill that one side cannot give are not compared.
@@ -170,7 +170,7 @@ def diff(
     Parameters
     ----------
     a, b
-        Each an architecture or preset name, a Hugging Face configuration, `package.module:callable`, or a live module.
+        Each what `count` takes as its target.
     length, batch, source, phase, dtype, causal, trace
         Of both sides, as in `count`; one length.
     sizes, sizes_a, sizes_b
@@ -193,6 +193,7 @@ def diff(
         isinstance(target, str) and formula_of(target, letters) is not None
         for target, letters in zip(targets, own, strict=True)
     ]
+    weights = [isinstance(target, str) and kind_of(target) == "weights" for target in targets]
     live = [not isinstance(target, str) for target in targets]
     given = [inputs_a, inputs_b]
     named = [
@@ -213,7 +214,7 @@ def diff(
             causal=causal,
             sizes=own[i],
             inputs=given[i] if given[i] is not None else inputs if live[i] else None,
-            trace=trace or not all(formulas),
+            trace=not weights[i] and (trace or not all(formulas)),
         )
         for i in (0, 1)
     ]

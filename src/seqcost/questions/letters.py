@@ -143,6 +143,8 @@ def letters(
 
 
 def _totals(answer: Count) -> dict[str, int]:
+    assert answer.flops is not None, "weights alone have no letters"
+    assert answer.pointwise is not None
     return {"flops": answer.flops, "pointwise": answer.pointwise, "params": answer.params}
 
 
@@ -164,12 +166,19 @@ def _model_of(
     if formula_of(target, sizes) is not None:
         return _Catalogue(target, sizes, batch=batch, source=source, phase=phase, dtype=dtype, trace=trace)
     spec = spec_of(target, sizes)
-    if spec["kind"] == "callable":
+    if spec["kind"] != "hugging-face":
         raise BadTarget(
-            f"letters were asked of {target!r}, which is code; a Hugging Face configuration ({HUGGING_FACE}gpt2, "
-            "config.json) or a name of the catalogue has sizes that can be set."
+            f"letters were asked of {target!r}, which {_FIXED[spec['kind']]}; a Hugging Face configuration "
+            f"({HUGGING_FACE}gpt2, config.json) or a name of the catalogue has sizes that can be set."
         )
     return _Configuration(spec, batch=batch, phase=phase, dtype=dtype)
+
+
+_FIXED = {
+    "callable": "is code",
+    "exported-program": "is a program of fixed sizes",
+    "onnx": "is a graph of fixed sizes",
+}
 
 
 class _Configuration:
@@ -230,6 +239,7 @@ class _Catalogue:
         if config.takes_source:
             tokens = config.source_tokens(T) if self._source is None else self._source
         bills, _ = by_formula(config, Workload(B=self._batch, T=T, S=tokens), self._phase)
+        assert bills.flops is not None, "a formula has FLOPs"
         return {
             "flops": bills.flops.total(Kind.CONTRACTION),
             "pointwise": bills.flops.total(Kind.POINTWISE),

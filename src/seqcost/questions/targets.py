@@ -1,11 +1,12 @@
 """What a user may name as a target.
 
 An architecture or preset with sizes; `package.module:callable`; a Hugging Face configuration, as a file, a folder or
-`hf:MODEL_TYPE`, with settings overridden; a live module.
+`hf:MODEL_TYPE`, with settings overridden; a file of weights (safetensors), of a program of `torch.export` (pt2) or of a
+graph (ONNX); a live module. `kind_of` tells them apart, everything else asks it.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,18 @@ from seqcost.formulas.parts.component import Component
 
 HUGGING_FACE = "hf:"
 LARGEST_CONFIG_BYTES = 4 * 2**20
+INDEX_OF_WEIGHTS = "model.safetensors.index.json"
+WEIGHTS = "model.safetensors"
+
+# Files by the end of their name, the longest that fits; a folder is what it has inside, the first that is there.
+FILES = {
+    ".safetensors.index.json": "weights",
+    ".safetensors": "weights",
+    ".json": "hugging-face",
+    ".pt2": "exported-program",
+    ".onnx": "onnx",
+}
+FOLDERS = {"config.json": "hugging-face", INDEX_OF_WEIGHTS: "weights", WEIGHTS: "weights"}
 
 # The words of the command line, and the letter that each stands for.
 FRIENDLY = {"width": "D", "layers": "L", "heads": "H", "vocab": "U"}
@@ -52,37 +65,76 @@ def resolve_sizes(name: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+def kind_of(target: str) -> str:
+    """What a name stands for: catalogue, callable, hugging-face, weights, exported-program or onnx.
+
+    Raises BadTarget for a file that is there and ends in no known way.
+    """
+    if target in CATALOGUE:
+        return "catalogue"
+    if target.startswith(HUGGING_FACE):
+        return "hugging-face"
+    path = Path(target)
+    if path.is_dir():
+        return next((kind for name, kind in FOLDERS.items() if (path / name).is_file()), "hugging-face")
+    end = next((end for end in FILES if path.name.endswith(end)), None)
+    if end is not None:
+        return FILES[end]
+    if path.is_file():
+        raise BadTarget(f"{target} was given; a file that ends in {', '.join(FILES)} is allowed.")
+    if "/" in target and ":" not in target:
+        return "hugging-face"
+    return "callable" if ":" in target else "catalogue"
+
+
 def formula_of(target: str, sizes: Mapping[str, Any]) -> Component | None:
-    """Config of a catalogue name; None for what has no formula and must be traced; anything else is refused."""
-    if target in CATALOGUE or not (":" in target or _is_path(target)):
+    """Config of a catalogue name; None for what has no formula; sizes of what has none are refused."""
+    kind = kind_of(target)
+    if kind == "catalogue":
         return configure(target, **resolve_sizes(target, sizes))
-    if sizes and ":" in target and not target.startswith(HUGGING_FACE):
-        raise BadTarget(
-            f"sizes {', '.join(sizes)} were given for {target!r}, which is code; set them in the callable instead."
-        )
+    if sizes and kind in _NO_SIZES:
+        raise BadTarget(f"sizes {', '.join(sizes)} were given for {target!r}, {_NO_SIZES[kind]}.")
     return None
 
 
-def _is_path(target: str) -> bool:
-    return "/" in target or Path(target).suffix == ".json" or Path(target).is_dir()
+_NO_SIZES = {
+    "callable": "which is code; set them in the callable instead",
+    "weights": "a file of weights; give the config.json, whose settings can be set",
+    "exported-program": "an exported program, whose sizes are fixed; export it anew",
+    "onnx": "an ONNX graph, whose sizes are fixed; export it anew",
+}
 
 
 def spec_of(target: str, sizes: Mapping[str, Any], *, source: int | None = None) -> dict[str, Any]:
-    """The target as plain data, for a trace or a started process; `source` is the length of a second sequence."""
-    if formula_of(target, sizes) is None:
-        if target.startswith(HUGGING_FACE):
-            config = {"model_type": target.removeprefix(HUGGING_FACE)}
-            return {"kind": "hugging-face", "name": target, "config": config, "sizes": dict(sizes)}
-        if _is_path(target):
-            return {
-                "kind": "hugging-face",
-                "name": target,
-                "config": configuration_at(Path(target)),
-                "sizes": dict(sizes),
-            }
-        return {"kind": "callable", "path": target}
-    spec: dict[str, Any] = {"kind": "catalogue", "name": target, "sizes": resolve_sizes(target, sizes)}
-    return spec if source is None else spec | {"source": source}
+    """The target as plain data, for a trace or a started process; `source` is the length of a second sequence.
+
+    Raises BadTarget for a file of weights alone, which nothing can run.
+    """
+    formula_of(target, sizes)
+    kind = kind_of(target)
+    if kind == "weights":
+        raise BadTarget(f"{target} holds weights alone, which cannot be run; give the config.json of the model.")
+    made = _SPECS[kind](target, sizes)
+    return made if source is None or kind != "catalogue" else made | {"source": source}
+
+
+def _configuration(target: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
+    named = target.startswith(HUGGING_FACE)
+    config = {"model_type": target.removeprefix(HUGGING_FACE)} if named else configuration_at(Path(target))
+    return {"kind": "hugging-face", "name": target, "config": config, "sizes": dict(sizes)}
+
+
+_SPECS: dict[str, Callable[[str, Mapping[str, Any]], dict[str, Any]]] = {
+    "catalogue": lambda target, sizes: {
+        "kind": "catalogue",
+        "name": target,
+        "sizes": resolve_sizes(target, sizes),
+    },
+    "callable": lambda target, sizes: {"kind": "callable", "path": target},
+    "hugging-face": _configuration,
+    "exported-program": lambda target, sizes: {"kind": "exported-program", "path": target},
+    "onnx": lambda target, sizes: {"kind": "onnx", "path": target},
+}
 
 
 def configuration_at(path: Path) -> dict[str, Any]:

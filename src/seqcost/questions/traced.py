@@ -1,12 +1,15 @@
 """Counts from a trace: code, a live module, or the working layer of an architecture. This page needs PyTorch."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from seqcost.algebra import Bill, Kind
 from seqcost.errors import BadTarget
 from seqcost.questions.cost import CONVENTIONS, Bills, Count
 from seqcost.questions.targets import formula_of, spec_of
+from seqcost.questions.weights import disagreement
 from seqcost.trace import Target, Trace, trace
 
 
@@ -41,7 +44,18 @@ def count_traced(
     def seen(T: int) -> Trace:
         return trace(wanted, phase=phase, B=batch, T=T, dtype=dtype, optimizer=optimizer, accumulate=accumulate)
 
-    return [_answer(wanted, letters, source, seen(T), dtype) for T in lengths]
+    answers = [_answer(wanted, letters, source, seen(T), dtype) for T in lengths]
+    return (
+        [_beside_weights(answer) for answer in answers]
+        if isinstance(target, str) and Path(target).is_dir()
+        else answers
+    )
+
+
+def _beside_weights(answer: Count) -> Count:
+    """The answer of a folder, with a word where the weights that lie there are not those of its configuration."""
+    found = disagreement(Path(answer.target), answer.params)
+    return answer if found is None else replace(answer, conventions={**answer.conventions, "weights": found})
 
 
 def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen: Trace, dtype: str) -> Count:
@@ -62,7 +76,12 @@ def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen
     if seen.no_polynomials:
         uncounted.append({"quantity": "polynomials", "reason": seen.no_polynomials})
     operators, moved = 100 * seen.coverage.operators, 100 * seen.coverage.moved_bytes
-    conventions = dict(CONVENTIONS) | {"coverage": f"{operators:.4g} % of operators, {moved:.4g} % of bytes"}
+    if seen.own_dtype is not None and dtype not in ("float32", seen.own_dtype):
+        raise BadTarget(
+            f"dtype {dtype} was asked of {target.name}, a program that holds {seen.own_dtype}; export it in that type."
+        )
+    conventions = {**CONVENTIONS, **seen.conventions}
+    conventions["coverage"] = f"{operators:.4g} % of operators, {moved:.4g} % of bytes"
     if seen.phase == "train":
         conventions["step"] = _step(seen)
     at = {"B": seen.B, "T": seen.T} | ({} if source is None else {"S": source})
@@ -78,7 +97,7 @@ def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen
         target=target.name,
         sizes=at | dict(letters),
         phase=seen.phase,
-        dtype=dtype,
+        dtype=seen.own_dtype or dtype,
         rung=seen.rung,
         bills=bills,
         peak_bytes=seen.peak_bytes,

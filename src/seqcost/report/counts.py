@@ -87,7 +87,7 @@ def lines_table(count: Mapping[str, Any], *, most: int = 16) -> Table:
             row = by_name.setdefault(line["name"], dict.fromkeys(kinds, 0))
             row[line["kind"]] += int(Fraction(line["amount"]))
     ranked = sorted(by_name.items(), key=lambda item: [item[1][kind] for kind in kinds], reverse=True)
-    total = max(count["flops"], 1)
+    total = max(count["flops"] or 0, 1)
     rows = [
         (
             name,
@@ -102,6 +102,31 @@ def lines_table(count: Mapping[str, Any], *, most: int = 16) -> Table:
     rest = len(ranked) - len(rows)
     note = f"and {rest} smaller lines: --lines {len(ranked)} shows them, --json gives all" if rest > 0 else ""
     return Table.of("by line", ("<line", "FLOPs", "share", "pointwise", "moved", "kept"), rows, note)
+
+
+def parameters_table(count: Mapping[str, Any], *, most: int = 16) -> Table:
+    """The modules of one count by falling parameters."""
+    lines = [line for line in count["lines"] if line["kind"] == "parameters"]
+    ranked = sorted(lines, key=lambda line: -line["amount"])
+    total = max(count["params"], 1)
+    rows = [
+        (line["name"], f"{line['amount']:,}", scaled(line["amount"], ""), f"{100 * line['amount'] / total:.1f} %")
+        for line in ranked[:most]
+    ]
+    rest = len(ranked) - len(rows)
+    note = f"and {rest} smaller modules: --lines {len(ranked)} shows them, --json gives all" if rest > 0 else ""
+    return Table.of("by module", ("<module", "parameters", "", "share"), rows, note)
+
+
+def weights_table(weights: Mapping[str, Any]) -> Table:
+    """The tensors of a file of weights by data type."""
+    rows = [
+        (dtype, f"{row['tensors']:,}", f"{row['elements']:,}", f"{row['bytes']:,}", scaled(row["bytes"], "B"))
+        for dtype, row in weights["dtypes"].items()
+    ]
+    files = len(weights["files"])
+    title = f"weights · {weights['tensors']:,} tensors in {files} {'file' if files == 1 else 'files'}"
+    return Table.of(title, ("<dtype", "tensors", "elements", "bytes", ""), rows)
 
 
 def _blank(value: int, unit: str) -> str:

@@ -11,6 +11,8 @@ training     the optimizer of a step, by name           foreach      its operato
 paths        which module an operator belongs to        fakes, shapes, trees: tensors without memory
 watch        the same ledger around any code            hugging_face models from a configuration
 letters      costs at other sizes than the target's own
+axes         which axis of a program is T               replayed    programs from files, as modules
+exported     programs of torch.export                   onnx_file, onnx_graph, onnx_operators, onnx_layers: ONNX
 """
 
 from seqcost.trace.ladder import trace as trace

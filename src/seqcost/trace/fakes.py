@@ -1,6 +1,7 @@
 """Copies of modules and tensors that have shapes and no memory."""
 
 import copy
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -33,6 +34,17 @@ UNFAKEABLE = (
 def fake_mode() -> FakeTensorMode:
     """A mode in which no kernel runs: one without a shape rule is an error, not a computation on zeros."""
     return FakeTensorMode(allow_fallback_kernels=False)
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Keep PyTorch from logging what a fake operator refuses: a length that a model does not take is no news."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from fractions import Fraction
 from seqcost.algebra import Bill, Kind, Line, Polynomial, Samples, lift
 from seqcost.errors import BadSize, BadTarget, SeqcostError, TraceFailed
 from seqcost.trace.composition import compose
+from seqcost.trace.fakes import unlogged
 from seqcost.trace.ledger import Key
 from seqcost.trace.program import check_phase
 from seqcost.trace.result import Coverage, Trace, Uncounted
@@ -73,11 +74,11 @@ def trace(
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise BadSize(f"{letter} = {size!r} was given; a whole number of at least 1 is allowed.")
     failures: list[str] = []
-    with untouched_random_state():
-        for rung in (
-            fake_rung(target, phase=phase, B=B, dtype=dtype),
-            real_rung(target, phase=phase, B=B, dtype=dtype, longest=LONGEST_REAL),
-        ):
+    with untouched_random_state(), unlogged():
+        rungs = [fake_rung(target, phase=phase, B=B, dtype=dtype)]
+        if not target.shapes_only:  # without values there is nothing real to run
+            rungs.append(real_rung(target, phase=phase, B=B, dtype=dtype, longest=LONGEST_REAL))
+        for rung in rungs:
             rung.optimizer, rung.accumulate, rung.asked = optimizer, accumulate, T
             try:
                 return _climb(rung, T, lengths, tuple(failures))
@@ -99,7 +100,8 @@ def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[st
             seen[T] = rung.look(T)
     else:
         _look(rung, lengths or _FIRST_LENGTHS, seen)
-    if rung.one_length:
+    fixed = rung.program is not None and rung.program.axes.fixed_length is not None
+    if rung.one_length or fixed:
         return _answer(rung, T, {T: seen[T]}, seen[T], failures)
     loop = _is_loop(seen)
     usual = _FEWER_LENGTHS if max(s.num_calls for s in seen.values()) > _MANY_OPERATORS else _LENGTHS
@@ -146,7 +148,13 @@ def _agree(seen: dict[int, Sighting]) -> bool:
 def _answer(rung: Rung, T: int, seen: dict[int, Sighting], at_T: Sighting, failures: tuple[str, ...]) -> Trace:
     found: dict[str, Polynomial | Samples] = {}
     reason = ""
-    if len(seen) > 1:
+    program = rung.program
+    if program is not None and program.axes.fixed_length is not None:
+        # A sample, for a number that holds at one length is no constant.
+        why = "the program was exported for one length"
+        totals = {name: at_T.total(name) for name in TOTALS}
+        found = {name: Samples("T", {T: Fraction(v)}, why) for name, v in totals.items() if v is not None}
+    elif len(seen) > 1:
         # What was derived for T takes part: a peak that lies elsewhere at short lengths must not pass for a formula.
         found = {name: _lifted(name, seen | {T: at_T}) for name in TOTALS if at_T.total(name) is not None}
     else:
@@ -189,6 +197,8 @@ def _answer(rung: Rung, T: int, seen: dict[int, Sighting], at_T: Sighting, failu
         lengths=tuple(sorted(seen)),
         range=(max(starts, default=min(seen)), max(seen)),
         failed_rungs=failures,
+        conventions={} if program is None else program.axes.conventions,
+        own_dtype=None if program is None else program.dtype,
     )
 
 

@@ -42,6 +42,9 @@ class Trace:
     `memory` says what the peak consists of; `timeline` has a row (operator index, live bytes, phase) for every operator
     of the step, and `timeline_categories` the same bytes divided as in `memory`. Where the run at T was derived from
     shorter ones `memory` is None and the timeline empty.
+
+    `conventions` and `own_dtype` are of programs from files: which axes were taken as T and B, and the type of their
+    weights, which they keep.
     """
 
     phase: str
@@ -67,6 +70,8 @@ class Trace:
     timeline_categories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     optimizer: str | None = None
     accumulate: int = 1
+    conventions: Mapping[str, str] = field(default_factory=dict)
+    own_dtype: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -22,6 +22,7 @@ from seqcost.trace.fakes import UNFAKEABLE, as_fake, copied, fake_mode, no_large
 from seqcost.trace.inputs import Inputs
 from seqcost.trace.paths import Paths
 from seqcost.trace.program import prepare
+from seqcost.trace.replayed import Replayed
 from seqcost.trace.sighting import Sighting, see
 from seqcost.trace.targets import Built, Target, check_dtype
 
@@ -65,6 +66,12 @@ class Rung:
                 return see(program, paths, remember=self.asked in (None, T), keeping=keeping)
 
     @property
+    def program(self) -> Replayed | None:
+        """The program of a file that was opened, if the target is one."""
+        module = None if self._built is None else self._built.module
+        return module if isinstance(module, Replayed) else None
+
+    @property
     def one_length(self) -> bool:
         """Whether the inputs came with the module, so that no other length can be seen."""
         return self._built is not None and self._built.given is not None and not self.target.takes_sizes
@@ -72,7 +79,7 @@ class Rung:
 
 def fake_rung(target: Target, *, phase: str, B: int, dtype: str) -> Rung:
     """Shapes without memory."""
-    mode, wanted = fake_mode(), None if target.live else check_dtype(dtype)
+    mode, wanted = fake_mode(), None if target.live or target.shapes_only else check_dtype(dtype)
 
     def build(T: int) -> Built:
         built = _built_as_fake(target, mode, B, T)
@@ -87,6 +94,8 @@ def fake_rung(target: Target, *, phase: str, B: int, dtype: str) -> Rung:
 
 
 def _built_as_fake(target: Target, mode: FakeTensorMode, B: int, T: int) -> Built:
+    if target.shapes_only:
+        return target.build(B=B, T=T)
     if not target.live:
         try:
             return target.build(B=B, T=T)

@@ -52,7 +52,8 @@ class Target:
     """A recipe for a module.
 
     `takes_sizes` says that every length needs a call of its own; `live` that the module exists already, holds real
-    memory and must not be touched.
+    memory and must not be touched; `shapes_only` that it is a program whose weights have shapes and types but no
+    values, which keeps its own types.
     """
 
     name: str
@@ -61,26 +62,28 @@ class Target:
     live: bool = False
     own_mode: bool = False  # the module is ours and is run in the mode it was built in
     source: int | None = None  # tokens of a second sequence, where it is not as long as the first
+    shapes_only: bool = False
 
     @classmethod
     def of_spec(cls, spec: dict[str, Any]) -> "Target":
         """From plain data, by its "kind".
 
         "catalogue": name, sizes, source (optional: the length of a second sequence); "callable": path, which reads
-        "package.module:function"; "hugging-face": name, config, sizes (settings of the config to override).
+        "package.module:function"; "hugging-face": name, config, sizes (settings of the config to override);
+        "exported-program" and "onnx": path, of a file.
         """
-        kind = spec.get("kind")
-        if kind == "catalogue":
-            return _of_catalogue(spec["name"], spec.get("sizes") or {}, spec.get("source"))
-        if kind == "callable":
-            return _of_callable(spec["path"])
-        if kind == "hugging-face":
-            return _of_hugging_face(spec)
-        raise UnknownName.among("kind of target", str(kind), ("catalogue", "callable", "hugging-face"))
+        kind = str(spec.get("kind"))
+        if kind not in _MAKERS:
+            raise UnknownName.among("kind of target", kind, _MAKERS)
+        return _MAKERS[kind](spec)
 
     @classmethod
-    def of_module(cls, module: nn.Module, inputs: Any = None) -> "Target":
-        """A live module, with inputs of its own or with ones that are inferred."""
+    def of_module(cls, module: Any, inputs: Any = None) -> "Target":
+        """A live module, or a program of torch.export, with inputs of its own or with ones that are inferred."""
+        if isinstance(module, torch.export.ExportedProgram):
+            if inputs is not None:
+                raise BadTarget("inputs were given for an exported program, which knows its own; leave them out.")
+            return _of_program("ExportedProgram", module)
         _check_module(module, "the target")
         return cls(type(module).__name__, lambda: module if inputs is None else (module, inputs), live=True)
 
@@ -123,6 +126,26 @@ def _of_hugging_face(spec: dict[str, Any]) -> Target:
         return model_of(spec["config"], **spec.get("sizes") or {})
 
     return Target(spec["name"], make)
+
+
+def _of_program(name: str, program: torch.export.ExportedProgram) -> Target:
+    from seqcost.trace.exported import Exported
+
+    return Target(name, lambda: Exported(name, program), own_mode=True, shapes_only=True)
+
+
+def _of_exported(path: str) -> Target:
+    from seqcost.trace.exported import program_at
+
+    return _of_program(path, program_at(Path(path)))
+
+
+def _of_onnx(path: str) -> Target:
+    from seqcost.trace.onnx_file import graph_at
+    from seqcost.trace.onnx_graph import OnnxGraph
+
+    graph = graph_at(Path(path))
+    return Target(path, lambda: OnnxGraph(path, graph), own_mode=True, shapes_only=True)
 
 
 def _of_callable(path: str) -> Target:
@@ -173,3 +196,12 @@ def _called(path: str, function: Callable[..., Any], **sizes: int) -> Any:
 def _sentence(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+_MAKERS: dict[str, Callable[[dict[str, Any]], Target]] = {
+    "catalogue": lambda spec: _of_catalogue(spec["name"], spec.get("sizes") or {}, spec.get("source")),
+    "callable": lambda spec: _of_callable(spec["path"]),
+    "hugging-face": _of_hugging_face,
+    "exported-program": lambda spec: _of_exported(spec["path"]),
+    "onnx": lambda spec: _of_onnx(spec["path"]),
+}
