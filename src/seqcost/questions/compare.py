@@ -303,10 +303,9 @@ def _agreement(points: Sequence[Point], fitting: Mapping[str, Any]) -> tuple[Agr
             dtype=formula.dtype,
             trace=True,
         )
-        out.append(Agreement(point.target, point.length, formula.flops, traced.flops, traced.rung, traced.peak_bytes))
         assert formula.flops is not None, "a name of the catalogue has a formula"
         assert traced.flops is not None
-        out.append(Agreement(name, length, formula.flops, traced.flops, traced.rung, traced.peak_bytes))
+        out.append(Agreement(point.target, point.length, formula.flops, traced.flops, traced.rung, traced.peak_bytes))
     return tuple(out)
 
 
