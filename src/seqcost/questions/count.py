@@ -18,6 +18,7 @@ from seqcost.questions.cost import CONVENTIONS, TOTALS, Bills, Count, Curve
 from seqcost.questions.lengths import parse_length
 from seqcost.questions.phases import PHASES, by_formula
 from seqcost.questions.targets import formula_of
+from seqcost.questions.written import Written
 
 ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 # Short lengths and far ones: a window longer than the text, or a chunk that is not full, shows itself.
@@ -172,6 +173,7 @@ def count_formula(
         uncounted=uncounted,
         polynomials=_polynomials(config, run, phase),
         conventions=conventions,
+        origin=Written(config, run(T), phase, bills),
     )
 
 

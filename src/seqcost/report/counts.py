@@ -1,4 +1,4 @@
-"""A count as tables: the totals with their polynomials, the lines ranked, what was left out."""
+"""A count as tables: the totals with their polynomials, several lengths, what was left out. Its parts: see views."""
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -76,36 +76,6 @@ def letters_table(found: Mapping[str, Any]) -> Table:
     return Table.of(
         f"in letters · {meanings} · B = {found['batch']}", ("<", "<as a function of all letters"), rows, note
     )
-
-
-def lines_table(count: Mapping[str, Any], *, most: int = 16) -> Table:
-    """The lines of one count, by falling FLOPs: contractions, pointwise, traffic and kept bytes side by side."""
-    kinds = ("contraction", "pointwise", "traffic", "saved")
-    by_name: dict[str, dict[str, int]] = {}
-    for line in count["lines"]:
-        if line["kind"] in kinds:
-            row = by_name.setdefault(line["name"], dict.fromkeys(kinds, 0))
-            row[line["kind"]] += int(Fraction(line["amount"]))
-    ranked = sorted(by_name.items(), key=lambda item: [item[1][kind] for kind in kinds], reverse=True)
-    total = max(count["flops"], 1)
-    rows = [
-        (
-            name,
-            _blank(values["contraction"], "FLOP"),
-            f"{100 * values['contraction'] / total:.1f} %" if values["contraction"] else "",
-            _blank(values["pointwise"], "FLOP"),
-            _blank(values["traffic"], "B"),
-            _blank(values["saved"], "B"),
-        )
-        for name, values in ranked[:most]
-    ]
-    rest = len(ranked) - len(rows)
-    note = f"and {rest} smaller lines: --lines {len(ranked)} shows them, --json gives all" if rest > 0 else ""
-    return Table.of("by line", ("<line", "FLOPs", "share", "pointwise", "moved", "kept"), rows, note)
-
-
-def _blank(value: int, unit: str) -> str:
-    return scaled(value, unit) if value else ""
 
 
 def lengths_table(counts: Sequence[Mapping[str, Any]]) -> Table:

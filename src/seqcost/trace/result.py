@@ -20,6 +20,38 @@ class Uncounted:
     moved_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Calls of an operator by one module whose tensors have the same shapes; the amounts are of all of them.
+
+    A tensor is its shape and the bytes of one element.
+    """
+
+    operands: tuple[tuple[tuple[int, ...], int], ...]
+    results: tuple[tuple[tuple[int, ...], int], ...]
+    calls: int
+    contraction: int
+    pointwise: int
+    moved_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """All calls of one operator by one module in one direction: a row of the ledger.
+
+    `alike` divides them by shapes; it is empty where the run at T was derived from shorter ones.
+    """
+
+    direction: str
+    path: str
+    operator: str
+    calls: int
+    contraction: int
+    pointwise: int
+    moved_bytes: int
+    alike: tuple[Alike, ...]
+
+
 @dataclass(frozen=True)
 class Coverage:
     """Shares of the run that the bill counts, from 0 to 1."""
@@ -42,6 +74,8 @@ class Trace:
     `memory` says what the peak consists of; `timeline` has a row (operator index, live bytes, phase) for every operator
     of the step, and `timeline_categories` the same bytes divided as in `memory`. Where the run at T was derived from
     shorter ones `memory` is None and the timeline empty.
+
+    `operators` are the rows behind `flops` and `traffic`, with calls and shapes; `weights` has the parameters' shapes.
     """
 
     phase: str
@@ -67,6 +101,8 @@ class Trace:
     timeline_categories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     optimizer: str | None = None
     accumulate: int = 1
+    operators: tuple[Booked, ...] = ()
+    weights: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
