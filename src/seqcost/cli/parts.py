@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqcost.errors import BadSize
+from seqcost.questions.derivation import check_quantity
 from seqcost.questions.lengths import parse_whole
+from seqcost.questions.views import check_view
 
 if TYPE_CHECKING:
     from seqcost.questions.cost import Count
@@ -68,9 +70,9 @@ class Wanted:
 def wanted(
     by: str | None, rank: str | None, depth: str | None, explain: str | None, *, num_lengths: int, rows: bool
 ) -> Wanted:
-    """The options read; `rows`: one flat table is to be written.
+    """The options read, before anything is worked out; `rows`: one flat table is to be written.
 
-    Raises BadSize for options that do not go together.
+    Raises BadSize for options that do not go together, UnknownName for words that mean nothing.
     """
     if rank is not None and by is None:
         by = "line"
@@ -81,6 +83,10 @@ def wanted(
         raise BadSize(f"--depth {depth} was given without --by module; only modules lie in each other: add it.")
     if rows and by is not None and explain is not None:
         raise BadSize("--by and --explain were given for one table of rows; give one of them, or --json.")
+    if by is not None:
+        check_view(by, rank or "flops")
+    if explain is not None:
+        check_quantity(explain.partition(":")[0])
     levels = None if depth is None else parse_whole(depth, "--depth")
     return Wanted(by, rank or "flops", levels, explain)
 

@@ -98,8 +98,7 @@ def derive(count: Any, quantity: str, path: str = "") -> Derivation:
 
     Raises UnknownName for a quantity or path that does not exist, BadTarget for one that the count cannot tell.
     """
-    if quantity not in QUANTITIES:
-        raise UnknownName.among("quantity", str(quantity), QUANTITIES)
+    check_quantity(quantity)
     whole = known(count, quantity)
     steps = _at_peak(count) if quantity == "peak_bytes" else tuple(origin_of(count).steps(quantity))
     found = sum((step.amount for step in steps), start=0)
@@ -120,6 +119,12 @@ def derive(count: Any, quantity: str, path: str = "") -> Derivation:
         whole=whole,
         steps=steps,
     )
+
+
+def check_quantity(quantity: str) -> None:
+    """Refuse what is no quantity."""
+    if quantity not in QUANTITIES:
+        raise UnknownName.among("quantity", str(quantity), QUANTITIES)
 
 
 def origin_of(count: Any) -> Origin:

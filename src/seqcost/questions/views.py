@@ -69,14 +69,7 @@ def view(count: Any, by: str, rank: str = "flops") -> View:
     Raises UnknownName for another way or rank, BadTarget where the count cannot be divided so or does not know the
     quantity.
     """
-    if by not in WAYS:
-        raise UnknownName.among("way to divide a count", str(by), WAYS)
-    if rank not in RANKS:
-        raise UnknownName.among("quantity to rank by", str(rank), RANKS)
-    if by == "operator" and rank not in OF_OPERATORS:
-        raise BadTarget(
-            f"{rank} is no cost of operators; rank them by {', '.join(OF_OPERATORS)}, or ask by module or by line."
-        )
+    check_view(by, rank)
     known(count, rank)
     if by == "operator":
         rows = sorted(origin_of(count).operators(), key=lambda row: _rank(row, rank, OF_OPERATORS), reverse=True)
@@ -87,6 +80,18 @@ def view(count: Any, by: str, rank: str = "flops") -> View:
         if by == "line":
             rows.sort(key=lambda row: _rank(row, rank, RANKS), reverse=True)
     return View(target=count.target, by=by, rank=rank, totals=totals, rows=tuple(rows))
+
+
+def check_view(by: str, rank: str) -> None:
+    """Refuse what is no way to divide, no rank, or both of which do not go together."""
+    if by not in WAYS:
+        raise UnknownName.among("way to divide a count", str(by), WAYS)
+    if rank not in RANKS:
+        raise UnknownName.among("quantity to rank by", str(rank), RANKS)
+    if by == "operator" and rank not in OF_OPERATORS:
+        raise BadTarget(
+            f"{rank} is no cost of operators; rank them by {', '.join(OF_OPERATORS)}, or ask by module or by line."
+        )
 
 
 def _rank(row: Mapping[str, Any], rank: str, names: Iterable[str]) -> list[Size]:

@@ -11,7 +11,7 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -132,4 +132,5 @@ def _whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise BadTarget(f"cannot write {path}: {error.strerror or error}; give a path in a writable folder.") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # there is none, or no folder for one
+            part.unlink()

@@ -57,7 +57,10 @@ def _columns(by: str, rank: str) -> list[tuple[str, str, str]]:
         "line": ("flops", "pointwise", "bytes_moved", "saved_bytes"),
     }[by]
     found = {column[0]: column for column in COLUMNS}
-    return [found[key] for key in dict.fromkeys((rank, *others))]
+    shown = dict.fromkeys((rank, *others))
+    if by == "line" and rank == "params":  # parameters are lines of their own
+        del shown["pointwise"]
+    return [found[key] for key in shown]
 
 
 _PLURALS = {"module": "rows", "operator": "operators", "line": "lines"}
