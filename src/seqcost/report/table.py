@@ -43,12 +43,13 @@ class Table:
             pad_edge=False,
             padding=(0, 1, 0, 0),
         )
-        for heading, left in self._columns():
-            # Words give way before numbers do.
+        for i, (heading, left) in enumerate(self._columns()):
             if left:
                 table.add_column(heading, justify="left", overflow="fold")
             else:
-                table.add_column(heading, justify="right", overflow="ellipsis", no_wrap=True)
+                # Words give way before numbers do, a long heading of short numbers among them.
+                whole = len(heading) <= max((len(row[i]) for row in self.rows), default=0)
+                table.add_column(heading, justify="right", overflow="ellipsis", no_wrap=whole)
         for row in self.rows:
             table.add_row(*(_escape(cell) for cell in row))
         return table
