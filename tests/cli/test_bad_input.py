@@ -15,7 +15,7 @@ WRONG = [
     (["count", "gpt2", "--dtype", "int3"], "unknown dtype 'int3'"),
     (["count", "bert-base", "--phase", "decode"], "sees the future"),
     (["count", "gpt2", "--explain", "flop"], "unknown quantity 'flop': did you mean flops?"),
-    (["count", "gpt2", "--explain", "flops:blocks.atention"], "did you mean blocks.attention or "),
+    (["count", "gpt2", "--explain", "flops:blocks.attentoin"], "did you mean blocks.attention or "),
     (["count", "gpt2", "--explain", "flops:attend"], "did you mean blocks.attention.attend?"),
     (["count", "gpt2", "--explain", "peak_bytes"], "peak_bytes of gpt2 is not known: formulas do not follow alloc"),
     (["count", "users:slow", "--explain", "flop"], "unknown quantity 'flop'"),
