@@ -169,3 +169,10 @@ def test_steps_that_do_not_add_up_are_never_shown():
     )
     with pytest.raises(AssertionError, match="add up to"):
         dataclasses.replace(count, origin=fewer).explain("flops")
+
+
+def test_letters_that_give_another_number_are_not_shown():
+    count = seqcost.count("gpt2")
+    other = dataclasses.replace(count.bills, flops=count.bills.flops.map(lambda amount: amount + 1))
+    steps = dataclasses.replace(count.origin, bills=other).steps("flops")
+    assert [(step.expression, step.numbers) for step in steps] == [("", "")] * len(steps)

@@ -93,8 +93,8 @@ def test_a_folder_that_does_not_exist_is_named(store, tmp_path, kind):
 
 
 ROWS = [
-    {"name": "a", "small": 1, "large": 2**63 - 1, "huge": 2**63, "unknown": None, "share": 0.5, "yes": True},
-    {"name": "b", "small": None, "large": -(2**63), "huge": 10**64, "unknown": None, "times": [0.5, 1.0]},
+    {"name": "a", "small": 1, "large": 2**63 - 1, "huge": 5, "edge": 2**63, "unknown": None, "share": 0.5, "yes": True},
+    {"name": "b", "small": None, "large": -(2**63), "huge": 10**64, "edge": 1, "unknown": None, "times": [0.5, 1.0]},
 ]
 
 
@@ -103,11 +103,11 @@ def test_plain_rows_keep_their_numbers_exact(tmp_path):
     table = parquet.read_table(tmp_path / "rows.parquet")
     types = {field.name: str(field.type) for field in table.schema}
     assert types == {
-        "name": "string", "small": "int64", "large": "int64", "huge": "string", "unknown": "int64",
+        "name": "string", "small": "int64", "large": "int64", "huge": "string", "edge": "string", "unknown": "int64",
         "share": "double", "yes": "bool", "times": "list<element: double>",
     }  # fmt: skip
     first, second = table.to_pylist()
-    assert (first["huge"], int(second["huge"])) == ("9223372036854775808", 10**64)
+    assert (first["huge"], int(second["huge"]), first["edge"]) == ("5", 10**64, "9223372036854775808")
     assert (first["large"], second["large"]) == (2**63 - 1, -(2**63))
     assert (first["times"], second["times"]) == (None, [0.5, 1.0])
 

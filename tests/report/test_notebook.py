@@ -9,6 +9,8 @@ from torch import nn
 
 import seqcost
 from seqcost.algebra import Bill, Kind, Line
+from seqcost.report.notebook import in_notebook
+from seqcost.report.table import Table
 
 
 class Page(html.parser.HTMLParser):
@@ -35,7 +37,7 @@ def read(shown):
     page.feed(shown)
     assert page.open == [], "every tag is closed"
     assert "table" in page.tags
-    assert not page.tags & {"script", "link", "img", "iframe", "b"}
+    assert not page.tags & {"script", "link", "img", "iframe", "b", "i"}
     return "".join(page.text)
 
 
@@ -69,6 +71,10 @@ def test_names_of_the_user_are_escaped():
     count = seqcost.count(named("<b>&"), inputs=(torch.randn(1, 3, 4),), length=3)
     for shown in (count, count.by("module"), count.explain("flops"), count.bills.flops):
         assert "<b>&" in read(shown._repr_html_())
+
+
+def test_remarks_are_escaped():
+    assert "<i>" in read(in_notebook([Table.of("", ("a",), [("1",)])], ["no <i>formula</i>"]))
 
 
 def test_a_bill_is_an_equation_whatever_its_lines_are_called():

@@ -44,6 +44,14 @@ def test_few_rows_are_the_largest_with_their_parents(traced):
     assert "smaller rows: --lines" in table.note
 
 
+def test_a_module_stands_before_the_part_that_costs_as_much():
+    names = {"": (6, 9), "b": (6, 8), "b.x": (6, 7), "b.y": (0, 1), "c": (0, 1)}
+    quantities = ("flops", "bytes_moved", "saved_bytes", "params")
+    rows = [{"name": name, **dict.fromkeys(quantities, 0), "flops": f, "params": p} for name, (f, p) in names.items()]
+    found = {"target": "all", "by": "module", "rank": "flops", "totals": {"flops": 6}, "rows": rows}
+    assert [row[0] for row in view_table(found, most=2).rows] == ["all", "  b"]
+
+
 def test_what_a_module_does_itself_is_shown():
     class Twice(nn.Linear):
         def __init__(self):
