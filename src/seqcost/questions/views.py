@@ -101,10 +101,10 @@ def _rank(row: Mapping[str, Any], rank: str, names: Iterable[str]) -> list[Size]
 def _lines(count: Any) -> Iterator[Mapping[str, Any]]:
     """The lines of all bills, those of one name together."""
     quantity_of = {kind: quantity for quantity, kind in KINDS.items()}
-    found: dict[str, dict[str, Any]] = {}
+    empty, found = _empty(count), dict[str, dict[str, Any]]()
     for bill in (count.bills.flops, count.bills.moved, count.bills.saved, count.bills.params):
         for line in bill or ():
-            row = found.setdefault(line.name, _empty(count))
+            row = found.setdefault(line.name, dict(empty))
             quantity = quantity_of[str(line.kind)]
             row[quantity] += line.amount
     return ({"name": name, **row} for name, row in found.items())
@@ -112,15 +112,13 @@ def _lines(count: Any) -> Iterator[Mapping[str, Any]]:
 
 def _modules(count: Any) -> Iterator[Mapping[str, Any]]:
     """Every path with what is below it, parents before children, in the order of their first operator."""
-    origin = origin_of(count)
-    found: dict[str, dict[str, Any]] = {"": _empty(count)}
-    for quantity in RANKS:
-        if getattr(count, quantity) is None:
-            continue
+    origin, empty = origin_of(count), _empty(count)
+    found: dict[str, dict[str, Any]] = {"": dict(empty)}
+    for quantity in (name for name in RANKS if empty[name] is not None):
         for path, amount in origin.amounts(quantity):
             parts = path.split(".") if path else []
             for n in range(len(parts) + 1):
-                row = found.setdefault(".".join(parts[:n]), _empty(count))
+                row = found.setdefault(".".join(parts[:n]), dict(empty))
                 row[quantity] += amount
     return ({"name": name, **row} for name, row in found.items())
 
