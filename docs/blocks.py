@@ -26,6 +26,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "preset-sources": formula.preset_sources,
     "run": command.run,
     "head": command.head,
+    "since": command.since,
     "json": command.json_of,
     "options": command.options,
     "measured-compare": command.measured_compare,

@@ -31,6 +31,13 @@ def head(count: str, *command: str) -> str:
     return f"```console\n$ seqcost {shlex.join(command)}\n" + "\n".join([*printed[: int(count)], "…"]) + "\n```"
 
 
+def since(text: str, *command: str) -> str:
+    """A command and what it prints from the line on that begins with a text."""
+    printed = _printed(command).splitlines()
+    at = next(i for i, line in enumerate(printed) if line.startswith(text))
+    return f"```console\n$ seqcost {shlex.join(command)}\n…\n" + "\n".join(printed[at:]) + "\n```"
+
+
 def json_of(*command: str) -> str:
     """A command with --json, its answer laid out with a key, and a row of a list, on each line."""
     return f"```console\n$ seqcost {shlex.join(command)} --json\n```\n\n{_laid_out(_answer(*command))}"

@@ -14,6 +14,25 @@ WRONG = [
     (["count", "gpt2", "--phase", "sideways"], "unknown phase 'sideways'"),
     (["count", "gpt2", "--dtype", "int3"], "unknown dtype 'int3'"),
     (["count", "bert-base", "--phase", "decode"], "sees the future"),
+    (["count", "gpt2", "--explain", "flop"], "unknown quantity 'flop': did you mean flops?"),
+    (["count", "gpt2", "--explain", "flops:blocks.attentoin"], "did you mean blocks.attention or "),
+    (["count", "gpt2", "--explain", "flops:attend"], "did you mean blocks.attention.attend?"),
+    (["count", "gpt2", "--explain", "peak_bytes"], "peak_bytes of gpt2 is not known: formulas do not follow alloc"),
+    (["count", "users:slow", "--explain", "flop"], "unknown quantity 'flop'"),
+    (["count", "gpt2", "--by", "modules"], "did you mean module?"),
+    (["count", "users:slow", "--by", "modules"], "did you mean module?"),
+    (["count", "gpt2", "--by", "operator"], "trace the layer for them (trace=True, --trace)"),
+    (["count", "gpt2", "--by", "operator", "--rank", "params", "--trace"], "params is no cost of operators"),
+    (["count", "gpt2", "--rank", "flop"], "did you mean flops?"),
+    (["count", "gpt2", "--rank", "bytes_moved", "--phase", "train"], "bytes_moved of gpt2 is not known"),
+    (["count", "gpt2", "--depth", "2"], "--depth 2 was given without --by module"),
+    (["count", "gpt2", "--by", "module", "--depth", "x"], "--depth 'x' was given; a whole number"),
+    (["count", "gpt2", "--by", "line", "--length", "64,128"], "--by was given with 2 lengths"),
+    (["count", "gpt2", "--explain", "flops", "--length", "64,128"], "--explain was given with 2 lengths"),
+    (["count", "gpt2", "--by", "line", "--explain", "flops", "--csv"], "one table of rows"),
+    (["count", "gpt2", "--parquet", "rows.csv"], "a name that ends in .parquet is allowed"),
+    (["count", "gpt2", "--parquet", "latin.txt/rows.parquet"], "cannot write"),
+    (["compare", "lstm", "--parquet", "rows"], "a name that ends in .parquet is allowed"),
     (["count", "gpt2", "--letters", "D=W"], "unknown setting of gpt2 'W'"),
     (["count", "gpt2", "--letters", "T=D"], "the letter 'T' was given; a word other than T and B"),
     (["count", "gpt2", "--letters", "D="], "letters 'D=' were given; auto, or LETTER=SETTING"),
@@ -85,6 +104,7 @@ class Odd(torch.nn.Linear):
 boom = Boom
 def raises(): raise ValueError("cannot build")
 def number(): return 3
+def slow(): raise AssertionError("a word that means nothing is refused before anything is built")
 """
 
 

@@ -29,6 +29,8 @@ COMMANDS = [
     "explain lstm",
     "explain gpt2 --latex",
     "count gpt2",
+    "count gpt2 --by module",
+    "count gpt2 --explain flops",
     "diff gpt2 llama-3-8b",
     "count llama-3.1-405b --length 1M --json",
 ]

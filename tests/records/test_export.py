@@ -7,7 +7,7 @@ from pyarrow import parquet
 
 from seqcost.errors import BadTarget, MissingExtra
 from seqcost.records import Store
-from seqcost.records.export import COLUMNS, write_csv
+from seqcost.records.export import COLUMNS, write_csv, write_rows
 
 
 @pytest.fixture
@@ -90,3 +90,36 @@ def test_an_export_that_breaks_off_leaves_the_old_file_whole(tmp_path, runs):
 def test_a_folder_that_does_not_exist_is_named(store, tmp_path, kind):
     with pytest.raises(BadTarget, match=r"cannot write .*/nowhere/runs"):
         getattr(store, f"export_{kind}")(tmp_path / "nowhere" / "runs")
+
+
+ROWS = [
+    {"name": "a", "small": 1, "large": 2**63 - 1, "huge": 5, "edge": 2**63, "unknown": None, "share": 0.5, "yes": True},
+    {"name": "b", "small": None, "large": -(2**63), "huge": 10**64, "edge": 1, "unknown": None, "times": [0.5, 1.0]},
+]
+
+
+def test_plain_rows_keep_their_numbers_exact(tmp_path):
+    write_rows(ROWS, tmp_path / "rows.parquet")
+    table = parquet.read_table(tmp_path / "rows.parquet")
+    types = {field.name: str(field.type) for field in table.schema}
+    assert types == {
+        "name": "string", "small": "int64", "large": "int64", "huge": "string", "edge": "string", "unknown": "int64",
+        "share": "double", "yes": "bool", "times": "list<element: double>",
+    }  # fmt: skip
+    first, second = table.to_pylist()
+    assert (first["huge"], int(second["huge"]), first["edge"]) == ("5", 10**64, "9223372036854775808")
+    assert (first["large"], second["large"]) == (2**63 - 1, -(2**63))
+    assert (first["times"], second["times"]) == (None, [0.5, 1.0])
+
+
+def test_a_column_of_many_kinds_is_text(tmp_path):
+    write_rows([{"size": 3}, {"size": "many"}, {"size": 0.5}, {"size": True}], tmp_path / "rows.parquet")
+    rows = parquet.read_table(tmp_path / "rows.parquet").to_pylist()
+    assert [row["size"] for row in rows] == ["3", "many", "0.5", "true"]
+
+
+def test_plain_rows_without_pyarrow_say_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtra, match="pip install 'seqcost\\[parquet\\]'"):
+        write_rows(ROWS, tmp_path / "rows.parquet")
+    assert list(tmp_path.iterdir()) == []

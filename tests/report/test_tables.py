@@ -37,3 +37,11 @@ def test_html_is_escaped():
 def test_csv_has_the_union_of_columns():
     rows = list(csv.DictReader(io.StringIO(rows_to_csv([{"a": 1}, {"a": 2, "b": "x,y"}]))))
     assert rows == [{"a": "1", "b": ""}, {"a": "2", "b": "x,y"}]
+
+
+def test_words_give_way_before_numbers_do():
+    rows = [(f"some.rather.long.path.of.a.module.{i}", "291,648,307,200", "15.5 GFLOP", "1") for i in range(2)]
+    text = shown(Table.of("", ("<module", "FLOPs", "share", "a heading of words"), rows), width=60)
+    assert text.count("291,648,307,200") == text.count("15.5 GFLOP") == 2
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 60

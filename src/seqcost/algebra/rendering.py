@@ -160,5 +160,9 @@ def _total(lines: Sequence[Line]) -> Size:
     return sum((line.amount for line in lines), start=0)
 
 
+_TEX = str.maketrans({sign: rf"\{sign}" for sign in "_%&#${}"} | {"\\": r"\backslash{}", "^": r"\^{}", "~": r"\~{}"})
+
+
 def _tex(text: str) -> str:
-    return text.replace("_", r"\_")
+    r"""A name inside of `\text{}`: every sign that means something to TeX is escaped."""
+    return text.translate(_TEX)

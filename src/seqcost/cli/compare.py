@@ -40,6 +40,7 @@ def compare_command(
         typer.Option("--memory-limit", metavar="BYTES", help="of one run: 8G [default: 80 % of what is free]"),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="measure anew what was measured before")] = False,
+    parquet: options.Parquet = None,
     as_json: options.Json = False,
     as_csv: options.Csv = False,
 ) -> None:
@@ -49,6 +50,7 @@ def compare_command(
     if not targets and not every:
         raise BadTarget("no target was given; name architectures or presets of seqcost list, or give --all.")
     from seqcost.formulas.catalogue import language_models
+    options.check_parquet(parquet)
     from seqcost.measure import Limits
     from seqcost.questions.compare import compare
     from seqcost.records import this_environment
@@ -76,6 +78,9 @@ def compare_command(
         ).to_dict()
     page = write_report(answer, out, environment=this_environment().to_dict() if measure else None)
 
+    if parquet is not None:
+        options.write_parquet(answer["points"], parquet)
+
     def csv() -> str:
         from seqcost.report.table import rows_to_csv
 
@@ -85,7 +90,8 @@ def compare_command(
         stopped = [
             f"[dim]{p['target']}, T = {p['T']:,}: {p['reason']}[/dim]" for p in answer["points"] if p.get("reason")
         ]
-        return [*tables(answer), *stopped, f"report: {page}"]
+        wrote = [] if parquet is None else [f"wrote {parquet}"]
+        return [*tables(answer), *stopped, *wrote, f"report: {page}"]
 
     options.show(as_json=as_json, as_csv=as_csv, data=lambda: answer, csv=csv, rich=shown)
 

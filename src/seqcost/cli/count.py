@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seqcost.cli import options
+from seqcost.cli import options, parts
 from seqcost.errors import BadSize, BadTarget
 from seqcost.questions.count import count
 from seqcost.questions.lengths import parse_lengths, parse_whole
@@ -53,19 +53,27 @@ def count_command(
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="refuse to answer while operators are uncounted")] = False,
+    by: parts.By = None,
+    rank: parts.Rank = None,
+    depth: parts.Depth = None,
+    explain: parts.Explain = None,
     lines: Annotated[str, typer.Option("--lines", help="how many lines to show")] = "16",
+    parquet: options.Parquet = None,
     as_json: options.Json = False,
     as_csv: options.Csv = False,
 ) -> None:
     """FLOPs, memory, traffic and depth of TARGET, by line, with the formula in T."""
     lengths = parse_lengths(length or ["1024"])
     most = parse_whole(lines, "--lines")
+    wanted = parts.wanted(by, rank, depth, explain, num_lengths=len(lengths), rows=as_csv or parquet is not None)
+    options.check_parquet(parquet)
     if timeline is not None and timeline.suffix != ".png":
         raise BadTarget(f"--timeline {timeline} was given; a name that ends in .png is allowed.")
     if timeline is not None and len(lengths) > 1:
         raise BadSize(f"--timeline was given with {len(lengths)} lengths; it plots one: give --length once.")
-    if letters is not None and as_csv:
-        raise BadSize("--letters was given with --csv, whose rows have no place for formulas; give --json.")
+    if letters is not None and (as_csv or parquet is not None):
+        option = "--csv" if as_csv else "--parquet"
+        raise BadSize(f"--letters was given with {option}, whose rows have no place for formulas; give --json.")
     if letters is not None and causal != "full":
         raise BadSize("--letters was given with --causal half; letters count the whole rectangle: leave --causal out.")
     asked: dict[str, Any] = {
@@ -96,12 +104,18 @@ def count_command(
 
         found = in_letters(target, letters, counted=answers, **asked).to_dict()
         data = [row | {"letters": found} for row in data]
+    found_parts = wanted.of(answers[0])
+    data[0] |= found_parts
+
+    def rows() -> list[dict[str, object]]:
+        from seqcost.report.counts import flat_row
+
+        return parts.rows(found_parts) if found_parts else [flat_row(row) for row in data]
 
     def csv() -> str:
-        from seqcost.report.counts import flat_row
         from seqcost.report.table import rows_to_csv
 
-        return rows_to_csv([flat_row(row) for row in data])
+        return rows_to_csv(rows())
 
     def tables() -> list[object]:
         from rich.markup import escape
@@ -115,14 +129,25 @@ def count_command(
             shown += [counts.weights_table(data[0]["weights"]), counts.parameters_table(data[0], most=most)]
         elif len(data) == 1:
             shown.append(counts.lines_table(data[0], most=most))
+        from seqcost.report.counts import lengths_table, letters_table, totals_table, uncounted_notes
+        from seqcost.report.memory import memory_tables
+
+        shown: list[object]
+        shown = [totals_table(data[0])] if len(data) == 1 else [lengths_table(data)]
+        if len(data) == 1:
+            shown += wanted.tables(answers[0], found_parts, most=most)
         if memory:
             shown += [table for row in data for table in memory_tables(row, most=most)]
         if timeline is not None:
             shown.append(f"wrote {timeline}")
+        if parquet is not None:
+            shown.append(f"wrote {parquet}")
         if "letters" in data[0]:
             shown.insert(1, counts.letters_table(data[0]["letters"]))
         if (note := data[0]["conventions"].get("weights")) is not None:
             shown.append(f"[dim]{escape(note)}[/dim]")
         return [*shown, *(f"[dim]not counted — {note}[/dim]" for note in counts.uncounted_notes(data[0]))]
 
+    if parquet is not None:
+        options.write_parquet(rows(), parquet)
     options.show(as_json=as_json, as_csv=as_csv, data=lambda: data[0] if len(data) == 1 else data, csv=csv, rich=tables)

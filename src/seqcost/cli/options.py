@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from seqcost.errors import BadTarget
 from seqcost.questions.lengths import parse_whole
 from seqcost.questions.targets import parse_assignment
 
@@ -21,6 +23,9 @@ DType = Annotated[str, typer.Option("--dtype", help="float32, bfloat16, float16 
 Phase = Annotated[str, typer.Option("--phase", help="forward, train, prefill or decode")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Csv = Annotated[bool, typer.Option("--csv", help="print CSV")]
+Parquet = Annotated[
+    Path | None, typer.Option("--parquet", metavar="FILE.parquet", help="also write the rows of --csv, with types")
+]
 
 
 def sizes_from(
@@ -30,6 +35,19 @@ def sizes_from(
     sizes = dict(parse_assignment(text) for text in assignments or ())
     friendly = {"width": width, "layers": layers, "heads": heads, "vocab": vocab}
     return sizes | {word: parse_whole(value, f"--{word}") for word, value in friendly.items() if value is not None}
+
+
+def check_parquet(path: Path | None) -> None:
+    """Refuse a name that says something else, before anything is worked out."""
+    if path is not None and path.suffix != ".parquet":
+        raise BadTarget(f"--parquet {path} was given; a name that ends in .parquet is allowed.")
+
+
+def write_parquet(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """The rows as a Parquet file."""
+    from seqcost.records.export import write_rows
+
+    write_rows(rows, path)
 
 
 def show(

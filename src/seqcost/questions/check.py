@@ -50,6 +50,13 @@ class Checked:
             "rows": [vars(row) for row in self.rows],
         }
 
+    def _repr_html_(self) -> str:
+        from seqcost.report.checks import check_table
+        from seqcost.report.notebook import in_notebook
+
+        title = f"{self.target}, {self.custom}; B = {self.batch}, T = {self.length}"
+        return in_notebook([check_table(self.rows, title)])
+
 
 def check(
     target: Any,

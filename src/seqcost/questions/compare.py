@@ -118,6 +118,11 @@ class Comparison:
             "runs": [point.run.to_dict() for point in self.points if point.run is not None],
         }
 
+    def _repr_html_(self) -> str:
+        from seqcost.report.notebook import comparison_html
+
+        return comparison_html(self.to_dict())
+
 
 def _point_row(point: Point) -> dict[str, Any]:
     cost, run = point.count.to_dict(), point.run

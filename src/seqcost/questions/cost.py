@@ -4,15 +4,19 @@ JSON contract of `Count.to_dict()`, stable: keys target, sizes, phase, dtype, co
 params, bytes_moved, saved_bytes, state_bytes, peak_bytes, depth, lines, uncounted, polynomials, memory, optimizer,
 accumulate; timeline where it is asked for; weights of a file of weights. What a source cannot give is None and listed
 under `uncounted` with the reason, never 0.
+accumulate; timeline where it is asked for. The command adds letters, view and explanation where they are. What a source
+cannot give is None and listed under `uncounted` with the reason, never 0.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from seqcost.algebra import Bill, Kind, Polynomial, Samples
 from seqcost.algebra.quasi import QuasiPolynomial
 from seqcost.algebra.rendering import plain
+from seqcost.questions.derivation import Derivation, Origin, derive
+from seqcost.questions.views import View, view
 
 Curve = Polynomial | QuasiPolynomial | Samples
 
@@ -59,6 +63,7 @@ class Count:
     optimizer: str | None = None
     accumulate: int = 1
     weights: Mapping[str, Any] | None = None  # of a file of weights: its tensors and bytes, by data type
+    origin: Origin | None = field(default=None, repr=False, compare=False)  # what it can tell of its making
 
     @property
     def flops(self) -> int | None:
@@ -74,6 +79,40 @@ class Count:
     def params(self) -> int:
         """Trainable scalars."""
         return int(self.bills.params.total())
+
+    @property
+    def bytes_moved(self) -> Any:
+        """Bytes read and written by all operators; None where the source cannot tell."""
+        return _total(self.bills.moved)
+
+    @property
+    def saved_bytes(self) -> Any:
+        """Bytes kept for backward; None where the source cannot tell."""
+        return _total(self.bills.saved)
+
+    @property
+    def state_bytes(self) -> Any:
+        """Bytes of the state that decoding carries; None where there is none that the source can see."""
+        return _total(self.bills.state)
+
+    @property
+    def depth(self) -> Any:
+        """Longest chain of dependent operators; None where the source cannot tell."""
+        return _total(self.bills.depth)
+
+    def explain(self, quantity: str, path: str = "") -> Derivation:
+        """How a number came about: steps that add up to it; those of one module or line where a `path` is given.
+
+        Raises UnknownName for a quantity or path that does not exist, BadTarget for one that cannot be told.
+        """
+        return derive(self, quantity, path)
+
+    def by(self, way: str, rank: str = "flops") -> View:
+        """The count divided by "module", "operator" or "line", ranked by a quantity.
+
+        Raises UnknownName for another way or rank, BadTarget where the count cannot be divided so.
+        """
+        return view(self, way, rank)
 
     @property
     def lines(self) -> tuple[Mapping[str, Any], ...]:
@@ -93,11 +132,11 @@ class Count:
             "flops": self.flops,
             "pointwise": self.pointwise,
             "params": self.params,
-            "bytes_moved": _total(self.bills.moved),
-            "saved_bytes": _total(self.bills.saved),
-            "state_bytes": _total(self.bills.state),
+            "bytes_moved": self.bytes_moved,
+            "saved_bytes": self.saved_bytes,
+            "state_bytes": self.state_bytes,
             "peak_bytes": self.peak_bytes,
-            "depth": _total(self.bills.depth),
+            "depth": self.depth,
             "lines": list(self.lines),
             "uncounted": [dict(item) for item in self.uncounted],
             "polynomials": {name: curve.to_dict() for name, curve in self.polynomials.items()},
@@ -112,6 +151,11 @@ class Count:
     def __str__(self) -> str:
         bill = (self.bills.params if self.bills.flops is None else self.bills.flops).group(2)
         return f"{self.target}, {self.phase}, T = {self.sizes['T']}\n{bill}"
+
+    def _repr_html_(self) -> str:
+        from seqcost.report.notebook import count_html
+
+        return count_html(self.to_dict(), self.by("line").to_dict())
 
 
 def _total(bill: Bill | None) -> Any:

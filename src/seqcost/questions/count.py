@@ -19,6 +19,8 @@ from seqcost.questions.lengths import parse_length
 from seqcost.questions.phases import PHASES, by_formula
 from seqcost.questions.targets import formula_of, kind_of
 from seqcost.questions.weights import checked_for_weights, count_weights
+from seqcost.questions.targets import formula_of
+from seqcost.questions.written import Written
 
 ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 # Short lengths and far ones: a window longer than the text, or a chunk that is not full, shows itself.
@@ -196,6 +198,7 @@ def _at_length(
         uncounted=uncounted,
         polynomials=polynomials,
         conventions=conventions,
+        origin=Written(config, run(T), phase, bills),
     )
 
 

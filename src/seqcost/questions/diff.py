@@ -146,6 +146,11 @@ class Diff:
             "polynomials": self.polynomials,
         }
 
+    def _repr_html_(self) -> str:
+        from seqcost.report.notebook import diff_html
+
+        return diff_html(self.to_dict())
+
 
 def diff(
     a: Any,

@@ -72,6 +72,11 @@ class Letters:
             "uncounted": list(self.uncounted),
         }
 
+    def _repr_html_(self) -> str:
+        from seqcost.report.notebook import letters_html
+
+        return letters_html(self.to_dict())
+
     def __str__(self) -> str:
         return "\n".join(
             f"{name}: {found if isinstance(found, Multinomial) else found.reason}"

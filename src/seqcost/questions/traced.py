@@ -8,6 +8,7 @@ from typing import Any
 from seqcost.algebra import Bill, Kind
 from seqcost.errors import BadTarget
 from seqcost.questions.cost import CONVENTIONS, Bills, Count
+from seqcost.questions.followed import Followed
 from seqcost.questions.targets import formula_of, spec_of
 from seqcost.questions.weights import disagreement
 from seqcost.trace import Target, Trace, trace
@@ -108,6 +109,7 @@ def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen
         timeline=_timeline(seen),
         optimizer=seen.optimizer,
         accumulate=seen.accumulate,
+        origin=Followed(seen),
     )
 
 

@@ -1,5 +1,8 @@
 """Runs as a flat table, in CSV or Parquet: one row a run, one column a fact, an empty cell for what is unknown.
 
+Any other plain rows can be written as Parquet too. Their whole numbers are int64; a column in which one of them is
+beyond int64 is text, which is exact at any size and which every reader takes.
+
 A file is written beside its place and renamed when whole, so that what bears the name is never half a table. Not
 covered: reading such a table back; the store is what is read.
 """
@@ -7,8 +10,8 @@ covered: reading such a table back; the store is what is read.
 import csv
 import json
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -63,11 +66,7 @@ def write_csv(runs: Iterable[Run], path: Path) -> None:
 
 def write_parquet(runs: Iterable[Run], path: Path) -> None:
     """The same table with types; needs pyarrow."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise MissingExtra("Parquet needs pyarrow: pip install 'seqcost[parquet]'.") from error
+    pyarrow, parquet = _pyarrow()
     types = {
         "string": pyarrow.string(), "int64": pyarrow.int64(), "double": pyarrow.float64(), "bool": pyarrow.bool_(),
     }  # fmt: skip
@@ -76,6 +75,52 @@ def write_parquet(runs: Iterable[Run], path: Path) -> None:
     table = pyarrow.Table.from_pylist([row(run) for run in runs], schema=schema)
     with _whole(path) as part:
         parquet.write_table(table, part)
+
+
+def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Plain rows as Parquet; a column for every key, in order of first appearance, of the type of its values."""
+    pyarrow, parquet = _pyarrow()
+    columns = {}
+    for name in dict.fromkeys(key for row in rows for key in row):
+        values = [row.get(name) for row in rows]
+        kind = _kind_of(values)
+        if kind == "string":
+            values = [value if value is None or isinstance(value, str) else _text(value) for value in values]
+        inner = {"bool": pyarrow.bool_(), "int64": pyarrow.int64(), "double": pyarrow.float64()}
+        types = inner | {"string": pyarrow.string(), "list": pyarrow.list_(pyarrow.float64())}
+        columns[name] = pyarrow.array(values, types[kind])
+    with _whole(path) as part:
+        parquet.write_table(pyarrow.table(columns), part)
+
+
+def _kind_of(values: Sequence[Any]) -> str:
+    """The type that takes all values of a column exactly; a column of unknown numbers is int64 like its likes."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {bool}:
+        return "bool"
+    if kinds <= {int}:
+        return "int64" if all(-(2**63) <= value < 2**63 for value in values if value is not None) else "string"
+    if kinds == {float}:
+        return "double"
+    numbers = all(isinstance(item, int | float) for value in values if value is not None for item in _items(value))
+    return "list" if kinds <= {list, tuple} and numbers else "string"
+
+
+def _items(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise MissingExtra("Parquet needs pyarrow: pip install 'seqcost[parquet]'.") from error
+    return pyarrow, parquet
 
 
 @contextmanager
@@ -87,4 +132,5 @@ def _whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise BadTarget(f"cannot write {path}: {error.strerror or error}; give a path in a writable folder.") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # there is none, or no folder for one
+            part.unlink()

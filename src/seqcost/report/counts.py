@@ -1,4 +1,4 @@
-"""A count as tables: the totals with their polynomials, the lines ranked, what was left out."""
+"""A count as tables: the totals with their polynomials, several lengths, what was left out. Its parts: see views."""
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction

@@ -43,11 +43,24 @@ class Table:
             pad_edge=False,
             padding=(0, 1, 0, 0),
         )
-        for heading, left in self._columns():
-            table.add_column(heading, justify="left" if left else "right", overflow="fold" if left else "ellipsis")
+        for i, (heading, left) in enumerate(self._columns()):
+            if left:
+                table.add_column(heading, justify="left", overflow="fold")
+            else:
+                # Words give way before numbers do, a long heading of short numbers among them.
+                whole = len(heading) <= max((len(row[i]) for row in self.rows), default=0)
+                table.add_column(heading, justify="right", overflow="ellipsis", no_wrap=whole)
         for row in self.rows:
             table.add_row(*(_escape(cell) for cell in row))
         return table
+
+    def to_text(self, width: int = 100) -> str:
+        """As a terminal of that width shows it, without colours."""
+        from rich.console import Console
+
+        console = Console(width=width, file=io.StringIO(), color_system=None, highlight=False)
+        console.print(self)
+        return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]
 
     def to_markdown(self) -> str:
         """A pipe table."""

@@ -15,8 +15,9 @@ from seqcost.errors import BadSize, BadTarget, SeqcostError, TraceFailed
 from seqcost.trace.composition import compose
 from seqcost.trace.fakes import unlogged
 from seqcost.trace.ledger import Key
+from seqcost.trace.ledger import Entry, Key, Shown
 from seqcost.trace.program import check_phase
-from seqcost.trace.result import Coverage, Trace, Uncounted
+from seqcost.trace.result import Alike, Booked, Coverage, Trace, Uncounted
 from seqcost.trace.rungs import Rung, fake_rung, real_rung, untouched_random_state
 from seqcost.trace.sighting import TOTALS, Sighting, extrapolate
 from seqcost.trace.targets import Target
@@ -199,7 +200,28 @@ def _answer(rung: Rung, T: int, seen: dict[int, Sighting], at_T: Sighting, failu
         failed_rungs=failures,
         conventions={} if program is None else program.axes.conventions,
         own_dtype=None if program is None else program.dtype,
+        operators=tuple(_booked(key, entry) for key, entry in at_T.entries.items()),
+        weights=at_T.weights or {},
     )
+
+
+def _booked(key: Key, entry: Entry) -> Booked:
+    alike = (
+        Alike(_plain(operands), _plain(results), *(int(amount) for amount in amounts))
+        for (operands, results), amounts in entry.by_shapes.items()
+    )
+    return Booked(
+        *key,
+        calls=int(entry.calls),
+        contraction=int(entry.contraction),
+        pointwise=int(entry.pointwise),
+        moved_bytes=int(entry.moved_bytes),
+        alike=tuple(alike),
+    )
+
+
+def _plain(tensors: Shown) -> tuple[tuple[tuple[int, ...], int], ...]:
+    return tuple((tuple(int(n) for n in shape), dtype.itemsize) for shape, dtype in tensors)
 
 
 def _lifted(name: str, seen: dict[int, Sighting]) -> Polynomial | Samples:

@@ -45,9 +45,25 @@ class Entry:
     moved_bytes: Any = 0
     alive_bytes: list[Any] = field(default_factory=list)  # during each call
     known: bool = True
+    by_shapes: dict["Shapes", list[Any]] = field(default_factory=dict)  # those four, of calls that are alike
+
+    def book(self, amounts: tuple[Any, Any, Any, Any], shapes: "Shapes | None") -> None:
+        """Add calls, FLOPs of contractions, pointwise operations and bytes; apart by shapes where those are noted."""
+        calls, contraction, pointwise, moved_bytes = amounts
+        self.calls += calls
+        self.contraction += contraction
+        self.pointwise += pointwise
+        self.moved_bytes += moved_bytes
+        if shapes is not None:
+            alike = self.by_shapes.get(shapes)
+            self.by_shapes[shapes] = (
+                list(amounts) if alike is None else [a + b for a, b in zip(alike, amounts, strict=True)]
+            )
 
 
 Key = tuple[str, str, str]  # forward, backward or optimizer; module path; operator
+Shown = tuple[tuple[torch.Size, torch.dtype], ...]
+Shapes = tuple[Shown, Shown]  # of the operands, in the order of the arguments; of what is written
 
 
 class Ledger(TorchDispatchMode):
@@ -144,14 +160,17 @@ class Ledger(TorchDispatchMode):
             moment = Moment(len(history.events), kernel_bytes, alive_bytes, direction, path, name)
             history.note(moment, made, recording=torch.is_grad_enabled())
         entry = self.entries.setdefault((direction, path, name), Entry(known=costs.known))
-        entry.calls += self.times
         entry.alive_bytes.append(alive_bytes)
-        entry.moved_bytes += self.times * moved_bytes(func, operands, changed, results)
         named = {name: value for name, value in kwargs.items() if name != "out"}
-        if costs.contraction is not None:
-            entry.contraction += self.times * costs.contraction(*args, out=out, **named)
-        if costs.pointwise is not None:
-            entry.pointwise += self.times * costs.pointwise(*args, out=out, **named)
+        times = self.times
+        amounts = (
+            times,
+            0 if costs.contraction is None else times * costs.contraction(*args, out=out, **named),
+            0 if costs.pointwise is None else times * costs.pointwise(*args, out=out, **named),
+            times * moved_bytes(func, operands, changed, results),
+        )
+        # Only of the run that is asked for in detail: the others are there for their totals.
+        entry.book(amounts, None if history is None else (_shown(operands), _shown(results or changed)))
 
     def _follow_depth(
         self, func: Any, args: Any, operands: Iterable[torch.Tensor], written: Iterable[torch.Tensor]
@@ -180,6 +199,10 @@ def tensors_among(value: Any) -> Iterator[torch.Tensor]:
     elif isinstance(value, dict):
         for item in value.values():
             yield from tensors_among(item)
+
+
+def _shown(tensors: Iterable[torch.Tensor]) -> Shown:
+    return tuple([(t.shape, t.dtype) for t in tensors])
 
 
 @cache

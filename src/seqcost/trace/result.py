@@ -20,6 +20,38 @@ class Uncounted:
     moved_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Calls of an operator by one module whose tensors have the same shapes; the amounts are of all of them.
+
+    A tensor is its shape and the bytes of one element.
+    """
+
+    operands: tuple[tuple[tuple[int, ...], int], ...]
+    results: tuple[tuple[tuple[int, ...], int], ...]
+    calls: int
+    contraction: int
+    pointwise: int
+    moved_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """All calls of one operator by one module in one direction: a row of the ledger.
+
+    `alike` divides them by shapes; it is empty where the run at T was derived from shorter ones.
+    """
+
+    direction: str
+    path: str
+    operator: str
+    calls: int
+    contraction: int
+    pointwise: int
+    moved_bytes: int
+    alike: tuple[Alike, ...]
+
+
 @dataclass(frozen=True)
 class Coverage:
     """Shares of the run that the bill counts, from 0 to 1."""
@@ -45,6 +77,7 @@ class Trace:
 
     `conventions` and `own_dtype` are of programs from files: which axes were taken as T and B, and the type of their
     weights, which they keep.
+    `operators` are the rows behind `flops` and `traffic`, with calls and shapes; `weights` has the parameters' shapes.
     """
 
     phase: str
@@ -72,6 +105,8 @@ class Trace:
     accumulate: int = 1
     conventions: Mapping[str, str] = field(default_factory=dict)
     own_dtype: str | None = None
+    operators: tuple[Booked, ...] = ()
+    weights: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""

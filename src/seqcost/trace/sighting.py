@@ -34,6 +34,7 @@ class Sighting:
     peak_bytes: int | None
     state_bytes: int | None
     params: int
+    weights: Mapping[str, tuple[int, ...]] | None = None  # shapes of the parameters by name, a shared one once
     history: History | None = None  # None where it was not asked for, or the run was derived from others
 
     @property
@@ -84,6 +85,7 @@ def see(program: Program, paths: Paths, *, remember: bool = True, keeping: bool 
         peak_bytes=memory.peak_bytes,
         state_bytes=state_bytes,
         params=sum(p.numel() for p in program.module.parameters()),
+        weights={name: tuple(p.shape) for name, p in program.module.named_parameters()},
         history=history,
     )
 
@@ -132,6 +134,7 @@ def extrapolate(seen: Mapping[int, Sighting], T: int) -> Sighting | None:
             peak_bytes=_worst_moment(T, seen),
             state_bytes=None if longest.state_bytes is None else _at(T, {n: s.state_bytes for n, s in seen.items()}),
             params=longest.params,
+            weights=longest.weights,
         )
     except _NoPolynomialError:
         return None

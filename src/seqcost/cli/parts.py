@@ -1,0 +1,96 @@
+"""Options of `seqcost count` that divide a number: --by and --explain, and how their answers are shown."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seqcost.errors import BadSize
+from seqcost.questions.derivation import check_quantity
+from seqcost.questions.lengths import parse_whole
+from seqcost.questions.views import check_view
+
+if TYPE_CHECKING:
+    from seqcost.questions.cost import Count
+
+By = Annotated[
+    str | None, typer.Option("--by", metavar="WAY", help="divide by module, operator or line [default: line]")
+]
+Rank = Annotated[
+    str | None,
+    typer.Option(
+        "--rank",
+        metavar="QUANTITY",
+        help="rank by flops, pointwise, bytes_moved, saved_bytes or params [default: flops]",
+    ),
+]
+Depth = Annotated[str | None, typer.Option("--depth", metavar="N", help="levels of modules to show [default: all]")]
+Explain = Annotated[
+    str | None,
+    typer.Option(
+        "--explain", metavar="QUANTITY[:PATH]", help="how a number came about: flops, or flops:blocks.attention"
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked for."""
+
+    by: str | None
+    rank: str
+    depth: int | None
+    explain: str | None
+
+    def of(self, count: "Count") -> dict[str, Any]:
+        """Plain data: `view` where a division was asked for, `explanation` where a number was to be explained."""
+        found: dict[str, Any] = {}
+        if self.by is not None:
+            found["view"] = count.by(self.by, self.rank).to_dict()
+        if self.explain is not None:
+            quantity, _, path = self.explain.partition(":")
+            found["explanation"] = count.explain(quantity, path).to_dict()
+        return found
+
+    def tables(self, count: "Count", found: Mapping[str, Any], *, most: int) -> list[object]:
+        """The view, by line where none was asked for; the explanation alone where only that was."""
+        from seqcost.report.derivations import derivation_table
+        from seqcost.report.views import view_table
+
+        shown: list[object] = []
+        if "view" in found or "explanation" not in found:
+            view = found.get("view") or count.by("line", self.rank).to_dict()
+            shown.append(view_table(view, most=most, depth=self.depth))
+        if "explanation" in found:
+            shown.append(derivation_table(found["explanation"], most=most))
+        return shown
+
+
+def wanted(
+    by: str | None, rank: str | None, depth: str | None, explain: str | None, *, num_lengths: int, rows: bool
+) -> Wanted:
+    """The options read, before anything is worked out; `rows`: one flat table is to be written.
+
+    Raises BadSize for options that do not go together, UnknownName for words that mean nothing.
+    """
+    if rank is not None and by is None:
+        by = "line"
+    for option, value in (("--by" if rank is None else "--rank", by), ("--explain", explain)):
+        if value is not None and num_lengths > 1:
+            raise BadSize(f"{option} was given with {num_lengths} lengths; it divides one: give --length once.")
+    if depth is not None and by != "module":
+        raise BadSize(f"--depth {depth} was given without --by module; only modules lie in each other: add it.")
+    if rows and by is not None and explain is not None:
+        raise BadSize("--by and --explain were given for one table of rows; give one of them, or --json.")
+    if by is not None:
+        check_view(by, rank or "flops")
+    if explain is not None:
+        check_quantity(explain.partition(":")[0])
+    levels = None if depth is None else parse_whole(depth, "--depth")
+    return Wanted(by, rank or "flops", levels, explain)
+
+
+def rows(found: Mapping[str, Any]) -> list[dict[str, object]]:
+    """The rows of what was found, flat."""
+    return list(found["view"]["rows"] if "view" in found else found["explanation"]["steps"])
