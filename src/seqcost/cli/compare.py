@@ -50,6 +50,7 @@ def compare_command(
     if not targets and not every:
         raise BadTarget("no target was given; name architectures or presets of seqcost list, or give --all.")
     from seqcost.formulas.catalogue import language_models
+
     options.check_parquet(parquet)
     from seqcost.measure import Limits
     from seqcost.questions.compare import compare

@@ -128,13 +128,6 @@ def count_command(
         if "weights" in data[0]:
             shown += [counts.weights_table(data[0]["weights"]), counts.parameters_table(data[0], most=most)]
         elif len(data) == 1:
-            shown.append(counts.lines_table(data[0], most=most))
-        from seqcost.report.counts import lengths_table, letters_table, totals_table, uncounted_notes
-        from seqcost.report.memory import memory_tables
-
-        shown: list[object]
-        shown = [totals_table(data[0])] if len(data) == 1 else [lengths_table(data)]
-        if len(data) == 1:
             shown += wanted.tables(answers[0], found_parts, most=most)
         if memory:
             shown += [table for row in data for table in memory_tables(row, most=most)]

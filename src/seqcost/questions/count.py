@@ -19,7 +19,6 @@ from seqcost.questions.lengths import parse_length
 from seqcost.questions.phases import PHASES, by_formula
 from seqcost.questions.targets import formula_of, kind_of
 from seqcost.questions.weights import checked_for_weights, count_weights
-from seqcost.questions.targets import formula_of
 from seqcost.questions.written import Written
 
 ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
@@ -198,7 +197,7 @@ def _at_length(
         uncounted=uncounted,
         polynomials=polynomials,
         conventions=conventions,
-        origin=Written(config, run(T), phase, bills),
+        origin=Written(config, run, phase, bills),
     )
 
 

@@ -14,7 +14,6 @@ from seqcost.algebra import Bill, Kind, Line, Polynomial, Samples, lift
 from seqcost.errors import BadSize, BadTarget, SeqcostError, TraceFailed
 from seqcost.trace.composition import compose
 from seqcost.trace.fakes import unlogged
-from seqcost.trace.ledger import Key
 from seqcost.trace.ledger import Entry, Key, Shown
 from seqcost.trace.program import check_phase
 from seqcost.trace.result import Alike, Booked, Coverage, Trace, Uncounted
