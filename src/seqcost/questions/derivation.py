@@ -164,7 +164,7 @@ def _at_peak(count: Any) -> tuple[Step, ...]:
 
 def _no_path(path: str, quantity: str, paths: Iterable[str]) -> UnknownName:
     """Names near paths: those that end alike, those that are spelt alike, else where one can begin."""
-    prefixes = list(dict.fromkeys(prefix for name in paths for prefix in _prefixes(name)))
+    prefixes = sorted({prefix for name in paths for prefix in _prefixes(name)})
     ending = [name for name in prefixes if name.endswith("." + path)]
     near = ending[:3] or difflib.get_close_matches(path, prefixes, n=3, cutoff=0.6)
     if near:
