@@ -4,7 +4,8 @@ import seqcost
 from seqcost.algebra.crossings import crossings
 from seqcost.algebra.lift import Polynomial
 from seqcost.errors import BadSize, BadTarget, UnknownName
-from seqcost.questions.compare import Point, _interpolated, complexity_row
+from seqcost.questions.compare import Point, _interpolated
+from seqcost.questions.complexity import complexity_row
 
 SMALL = {"width": 24, "heads": 3, "layers": 2}
 

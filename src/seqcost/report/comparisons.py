@@ -209,7 +209,8 @@ def write_report(answer: Row, folder: Path, *, environment: Mapping[str, Any] | 
         where = f'<p class="note">Measured on: {html.escape(facts)}.</p>'
     body = "".join(f'<div class="scroll">{table.to_html()}</div>' for table in tables(answer))
     title = f"{_headline(answer)} · {answer['phase']}"
-    page = document(f"seqcost compare: {title}", f"{where}<div class='panels'>{images}</div>{body}")
+    plots = f"<div class='panels'>{images}</div>"
+    page = document(f"seqcost compare: {title}", where + (body + plots if many(answer) else plots + body))
     write_text(folder / "index.html", page)
     return folder / "index.html"
 
