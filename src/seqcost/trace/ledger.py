@@ -60,6 +60,7 @@ class Ledger(TorchDispatchMode):
         self._recall = Recall()
         self.entries: dict[Key, Entry] = {}
         self.saved: dict[str, int] = {}
+        self.shapes: set[Any] | None = None  # of everything that an operator returned, where they are asked for
         self.depth: Any = 0
         self.times = 1  # equal runs that the one under way stands for
         self.memory = memory
@@ -129,6 +130,8 @@ class Ledger(TorchDispatchMode):
 
     def _book(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         operands = list(tensors_among((args, kwargs)))
+        if self.shapes is not None:
+            self.shapes.update(tensor.shape for tensor in tensors_among(out))
         results = [t for t in tensors_among(out) if self.memory.is_new(t)]
         made = [self.memory.hold(tensor) for tensor in results]
         changed = list(tensors_among([args[i] if isinstance(i, int) else kwargs.get(i) for i in _written(func)]))

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 from seqcost.errors import BadTarget
@@ -63,6 +64,12 @@ class Rung:
             paths = Paths(built.module)
             with paths.following_ways_in(built.module):
                 return see(program, paths, remember=self.asked in (None, T), keeping=keeping)
+
+    @property
+    def module(self) -> nn.Module:
+        """The module of the last run."""
+        assert self._built is not None, "nothing was run yet"
+        return self._built.module
 
     @property
     def one_length(self) -> bool:

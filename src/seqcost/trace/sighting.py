@@ -1,14 +1,14 @@
 """One booked run at one length, as plain numbers; and a run at a length nobody saw, made from those that were."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import torch
 
-from seqcost.algebra import Polynomial, lift
+from seqcost.algebra import Samples
+from seqcost.trace.blocks import curve
 from seqcost.trace.cpu_kernels import Substituting
 from seqcost.trace.history import History, Repeat
 from seqcost.trace.keeper import Keeper
@@ -35,6 +35,7 @@ class Sighting:
     state_bytes: int | None
     params: int
     history: History | None = None  # None where it was not asked for, or the run was derived from others
+    sizes: frozenset[int] = frozenset()  # of the dimensions of everything that operators made
 
     @property
     def num_calls(self) -> int:
@@ -62,6 +63,7 @@ def see(program: Program, paths: Paths, *, remember: bool = True, keeping: bool 
         for tensor in tensors:
             memory.hold(tensor, category)
     ledger = Ledger(paths, memory, [], program.inputs())
+    shapes = ledger.shapes = set()
     state_bytes = None
     with ledger.booking([*program.module.parameters(), *program.module.buffers()]):
         if program.phase in ("prefill", "decode"):
@@ -85,6 +87,7 @@ def see(program: Program, paths: Paths, *, remember: bool = True, keeping: bool 
         state_bytes=state_bytes,
         params=sum(p.numel() for p in program.module.parameters()),
         history=history,
+        sizes=frozenset(size for shape in shapes for size in shape),
     )
 
 
@@ -118,40 +121,41 @@ def kept_by(program: Program, paths: Paths) -> Mapping[str, int]:
     return keeper.saved
 
 
-def extrapolate(seen: Mapping[int, Sighting], T: int) -> Sighting | None:
-    """The run at T if every line of the runs seen is a polynomial in the length, else None."""
+def extrapolate(seen: Mapping[int, Sighting], T: int, blocks: Sequence[int] = ()) -> Sighting | None:
+    """The run at T if every line of the runs seen is a formula in the length and, maybe, in blocks of it, else None."""
     longest = seen[max(seen)]
+    at = _Reader(T, blocks)
     try:
         entries = {
-            key: _entry_at(T, [(n, s.entries.get(key, Entry())) for n, s in seen.items()]) for key in longest.entries
+            key: _entry_at(at, [(n, s.entries.get(key, Entry())) for n, s in seen.items()]) for key in longest.entries
         }
         return Sighting(
             entries=entries,
-            saved=_saved_at(T, [(n, s.saved) for n, s in seen.items()]),
-            depth=_at(T, {n: s.depth for n, s in seen.items()}),
-            peak_bytes=_worst_moment(T, seen),
-            state_bytes=None if longest.state_bytes is None else _at(T, {n: s.state_bytes for n, s in seen.items()}),
+            saved=_saved_at(at, [(n, s.saved) for n, s in seen.items()]),
+            depth=at({n: s.depth for n, s in seen.items()}),
+            peak_bytes=_worst_moment(at, seen),
+            state_bytes=None if longest.state_bytes is None else at({n: s.state_bytes for n, s in seen.items()}),
             params=longest.params,
         )
-    except _NoPolynomialError:
+    except _NoFormulaError:
         return None
 
 
-def _saved_at(T: int, seen: list[tuple[int, Mapping[str, int] | None]]) -> Mapping[str, int] | None:
+def _saved_at(at: "_Reader", seen: list[tuple[int, Mapping[str, int] | None]]) -> Mapping[str, int] | None:
     kept = {n: saved for n, saved in seen if saved is not None}
     if len(kept) < len(seen):
         return None
-    return {path: _at(T, {n: saved.get(path, 0) for n, saved in kept.items()}) for path in kept[max(kept)]}
+    return {path: at({n: saved.get(path, 0) for n, saved in kept.items()}) for path in kept[max(kept)]}
 
 
-def _entry_at(T: int, seen: list[tuple[int, Entry]]) -> Entry:
+def _entry_at(at: "_Reader", seen: list[tuple[int, Entry]]) -> Entry:
     entry = Entry(known=all(e.known for _, e in seen))
     for column in COLUMNS:
-        setattr(entry, column, _at(T, {n: getattr(e, column) for n, e in seen}))
+        setattr(entry, column, at({n: getattr(e, column) for n, e in seen}))
     return entry
 
 
-def _worst_moment(T: int, seen: Mapping[int, Sighting]) -> int | None:
+def _worst_moment(at: "_Reader", seen: Mapping[int, Sighting]) -> int | None:
     # The peak of a long run may lie at another operator than that of a short one, so the moments are followed apart:
     # each call by itself, or the worst of all calls where the loop over time makes their number grow.
     worst = 0
@@ -161,19 +165,30 @@ def _worst_moment(T: int, seen: Mapping[int, Sighting]) -> int | None:
             moments = {n: [max(alive)] for n, alive in moments.items()}
         for index in range(len(next(iter(moments.values())))):
             try:
-                worst = max(worst, _at(T, {n: alive[index] for n, alive in moments.items()}))
-            except _NoPolynomialError:
+                worst = max(worst, at({n: alive[index] for n, alive in moments.items()}))
+            except _NoFormulaError:
                 return None
     return worst
 
 
-class _NoPolynomialError(Exception):
-    """No polynomial passes through the values that were seen."""
+class _NoFormulaError(Exception):
+    """No formula passes through the values that were seen."""
 
 
-def _at(T: int, values: Mapping[int, Any]) -> int:
-    found = lift(lambda n: values[n], sorted(values))
-    value = found(T) if isinstance(found, Polynomial) else Fraction(1, 2)
-    if value.denominator != 1:
-        raise _NoPolynomialError
-    return int(value)
+class _Reader:
+    """Values at T of the formulas through values at other lengths; equal values are asked for often."""
+
+    def __init__(self, T: int, blocks: Sequence[int]) -> None:
+        self._T, self._blocks = T, blocks
+        self._known: dict[tuple[tuple[int, Any], ...], int | None] = {}
+
+    def __call__(self, values: Mapping[int, Any]) -> int:
+        key = tuple(values.items())
+        if key not in self._known:
+            found = curve(values, self._blocks)
+            value = None if isinstance(found, Samples) or found.valid_from > self._T else found(self._T)
+            self._known[key] = int(value) if value is not None and value.denominator == 1 else None
+        value = self._known[key]
+        if value is None:
+            raise _NoFormulaError
+        return value
