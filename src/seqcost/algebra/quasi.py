@@ -79,7 +79,7 @@ def lift_blocks(
     candidates = sorted({c for c in blocks if c > 1 and any(n > c for n in lengths)})
     for count in range(1, min(MOST_BLOCKS, len(candidates)) + 1):
         for chosen in itertools.combinations(candidates, count):
-            for basis in _bases(count):
+            for basis in _bases(chosen):
                 if len(values) < len(basis) + SPARE_POINTS:
                     continue
                 found = _solved([(_row(basis, n, chosen), value) for n, value in values.items()])
@@ -89,13 +89,16 @@ def lift_blocks(
     return None
 
 
-def _bases(count: int) -> Iterator[list[Monomial]]:
+def _bases(blocks: Sequence[int]) -> Iterator[list[Monomial]]:
+    count = len(blocks)
     zero = (0,) * count
     units = [tuple(int(i == j) for i in range(count)) for j in range(count)]
     linear: list[Monomial] = [(0, *zero), (1, *zero), *((0, *unit) for unit in units)]
+    # Of blocks of two the square follows from the others: whether T is odd is its own square.
+    squares = [(0, *(2 * p for p in unit)) for unit, c in zip(units, blocks, strict=True) if c > 2]
     yield linear
     yield [*linear, (2, *zero)]
-    yield [*linear, (2, *zero), *((1, *unit) for unit in units), *((0, *(2 * p for p in unit)) for unit in units)]
+    yield [*linear, (2, *zero), *((1, *unit) for unit in units), *squares]
 
 
 def _row(basis: Sequence[Monomial], n: int, blocks: Sequence[int]) -> list[int]:

@@ -5,7 +5,7 @@ trace: at every length the operators made something that is as long as the lengt
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -56,18 +56,18 @@ def seen_blocks(sizes: Mapping[int, frozenset[int]]) -> list[int]:
 
 
 def _left_traces(c: int, sizes: Mapping[int, frozenset[int]]) -> bool:
-    odd = 0
+    filled = False  # within the first block any width of the module would pass for a block
     for length, seen in sizes.items():
         blocks = -(-length // c)
         if blocks * c not in seen or (c not in seen and blocks not in seen):
             return False
-        odd += length % c != 0
-    return odd > 1
+        filled = filled or (length > c and length % c != 0)
+    return filled
 
 
 def lengths_of(c: int) -> tuple[int, ...]:
     """Lengths that tell T, T² and ⌈T/c⌉ apart: within, at and beyond whole blocks."""
-    return (c - 1, c, c + 1, 2 * c + 1, 3 * c, 3 * c + 2, 5 * c - 1, 7 * c + 3)
+    return (c - 1, c, c + 1, 2 * c + 1, 3 * c, 3 * c + 2, 5 * c - 1, 7 * c + 3, 8 * c)
 
 
 def far_lengths_of(c: int) -> tuple[int, ...]:
@@ -82,12 +82,19 @@ def curve(values: Mapping[int, int | Fraction], blocks: Iterable[int] = ()) -> C
     that does. Two lengths or more are spare.
     """
     lengths = sorted(values)
-    found: Curve = lift(lambda n: values[n], lengths)
     candidates = sorted(blocks)
-    if isinstance(found, Polynomial) or not candidates:
+    found: Curve = lift(lambda n: values[n], lengths)
+    if not candidates or (isinstance(found, Polynomial) and _telling(lengths, found.valid_from, candidates)):
         return found
     for start in range(len(lengths) - _NEEDS + 1):
         in_blocks = lift_blocks(lambda n: values[n], lengths[start:], candidates)
-        if in_blocks is not None:
+        if in_blocks is not None and _telling(lengths, in_blocks.valid_from, candidates):
             return in_blocks
-    return found
+    reason = f"no formula in T and whole blocks of {' or '.join(map(str, candidates))} passes through all lengths"
+    return Samples("T", {n: Fraction(values[n]) for n in lengths}, reason)
+
+
+def _telling(lengths: Sequence[int], start: int, blocks: Sequence[int]) -> bool:
+    """Whether whole blocks and broken ones are among the lengths used: only a broken one may have to be filled up."""
+    used = [n for n in lengths if n >= start]
+    return all(any(n % c == 0 for n in used) and any(n % c for n in used) for c in blocks)

@@ -112,8 +112,8 @@ def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[st
     _look(rung, lengths if lengths is not None else (_LOOP_LENGTHS if loop else usual), seen)
     named = named_blocks(rung.module) if lengths is None else set()
     hidden = _beyond(rung, named, seen) if lengths is None else set()
-    if within and T not in seen and not _is_loop(seen):
-        seen[T] = rung.look(T)  # too long to be followed in vain before it was known to be no loop over blocks
+    if within and T not in seen and _calls_at(T, seen) <= 2 * max(s.num_calls for s in seen.values()):
+        seen[T] = rung.look(T)  # too long to be followed before it was known that no operator is called for each block
     blocks: tuple[int, ...] = ()
     if lengths is None and not _agree(seen):
         if not named:
@@ -125,7 +125,7 @@ def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[st
             _look(rung, _FURTHER_LOOP_LENGTHS if loop else _FURTHER_LENGTHS, seen)
     at_T = seen.get(T) or (None if hidden and not within else extrapolate(seen, T, blocks))
     if at_T is None:
-        if rung.longest is not None:
+        if not within and not _affordable(rung, T, seen):
             reason = f"its settings name blocks of {max(hidden):,} tokens, beyond what can be run" if hidden else ""
             raise TraceFailed(reason or f"no polynomial passes through its cost at the lengths {sorted(seen)}")
         at_T = seen[T] = rung.look(T)
@@ -158,7 +158,7 @@ def _beyond(rung: Rung, named: set[int], seen: dict[int, Sighting]) -> set[int]:
 
 
 def _in_blocks(rung: Rung, named: set[int], seen: dict[int, Sighting]) -> tuple[int, ...]:
-    """Look where one block after the other would show itself, until all totals are formulas; the blocks that explain some."""
+    """Look where one block after the other would show itself, until all totals are formulas; those that explain some."""
     evident = seen_blocks({length: sighting.sizes for length, sighting in seen.items()})
     order = [c for c in evident if c in named] + [c for c in evident if c not in named]
     tried: list[int] = []
@@ -174,19 +174,24 @@ def _in_blocks(rung: Rung, named: set[int], seen: dict[int, Sighting]) -> tuple[
             without, remaining = (_without_formula(seen, blocks) for blocks in (tried, [*tried, c]))
             if not remaining:
                 return (*tried, c)
-            if len(remaining) < len(without):
-                tried.append(c)
-                break
+        if len(remaining) < len(without):
+            tried.append(c)
     return tuple(tried)
 
 
 def _affordable(rung: Rung, length: int, seen: dict[int, Sighting]) -> bool:
     """Whether a run at this length has few enough operators and, where it computes, few enough FLOPs."""
-    longest = seen[max(seen)]
-    growth = max(1, length // max(seen) + 1)
-    calls = longest.num_calls * (growth if _is_loop(seen) else 1)
-    flops = (longest.total("flops") or 0) * growth
-    return calls <= _MOST_CALLS and (rung.longest is None or length <= rung.longest or flops <= _MOST_REAL_FLOPS)
+    flops = (seen[max(seen)].total("flops") or 0) * (length // max(seen) + 1)
+    small = rung.longest is None or length <= rung.longest or flops <= _MOST_REAL_FLOPS
+    return small and _calls_at(length, seen) <= _MOST_CALLS
+
+
+def _calls_at(length: int, seen: dict[int, Sighting]) -> float:
+    """Operators of a run, if they grow as from the shortest to the longest run seen, or as between the last two."""
+    lengths = sorted(seen)
+    longest, calls = lengths[-1], seen[lengths[-1]].num_calls
+    slopes = [(calls - seen[n].num_calls) / (longest - n) for n in {*lengths[:1], *lengths[-2:-1]} - {longest}]
+    return calls + max([0.0, *slopes]) * max(0, length - longest)
 
 
 def _is_loop(seen: dict[int, Sighting]) -> bool:
