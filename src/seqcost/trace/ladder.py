@@ -17,7 +17,7 @@ from seqcost.trace.ledger import Key
 from seqcost.trace.program import check_phase
 from seqcost.trace.result import Coverage, Trace, Uncounted
 from seqcost.trace.rungs import Rung, fake_rung, real_rung, untouched_random_state
-from seqcost.trace.sighting import TOTALS, Sighting, extrapolate
+from seqcost.trace.sighting import TOO_MANY, TOTALS, Sighting, extrapolate
 from seqcost.trace.targets import Target
 from seqcost.trace.training import check_training
 
@@ -158,7 +158,7 @@ def _beyond(rung: Rung, named: set[int], seen: dict[int, Sighting]) -> set[int]:
 
 
 def _in_blocks(rung: Rung, named: set[int], seen: dict[int, Sighting]) -> tuple[int, ...]:
-    """Look where one block after the other would show itself, until all totals are formulas; those that explain some."""
+    """Look where one block after the other would show itself, until all totals are formulas; those that explain."""
     evident = seen_blocks({length: sighting.sizes for length, sighting in seen.items()})
     order = [c for c in evident if c in named] + [c for c in evident if c not in named]
     tried: list[int] = []
@@ -261,6 +261,7 @@ def _answer(
         lengths=tuple(sorted(seen)),
         range=(max(starts, default=min(seen)), max(seen)),
         failed_rungs=failures,
+        no_saved=at_T.unseen or ("" if at_T.saved is not None else TOO_MANY),
     )
 
 

@@ -37,7 +37,7 @@ class Trace:
     `depth`, `peak_bytes`; in T and ⌈T/c⌉ where the length is rounded up to blocks of c, a `Samples` where no formula
     passes through the lengths seen, nothing where only one length can be seen (`no_polynomials` says why). `range` is
     from the shortest length at which all formulas hold to the longest one seen. `saved` is what a pass with gradients
-    keeps, None where a forward pass has too many operators to be run a second time for it. `peak_bytes` is None where
+    keeps, None where that cannot be seen (`no_saved` says why). `peak_bytes` is None where
     the run at T was too long to follow and the peak is no polynomial.
 
     `memory` says what the peak consists of; `timeline` has a row (operator index, live bytes, phase) for every operator
@@ -63,6 +63,7 @@ class Trace:
     lengths: tuple[int, ...]
     range: tuple[int, int]
     failed_rungs: tuple[str, ...] = ()
+    no_saved: str = ""
     memory: PeakMemory | None = None
     timeline: tuple[tuple[int, int, str], ...] = ()
     timeline_categories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

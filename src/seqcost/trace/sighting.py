@@ -10,6 +10,7 @@ import torch
 from seqcost.algebra import Samples
 from seqcost.trace.blocks import curve
 from seqcost.trace.cpu_kernels import Substituting
+from seqcost.trace.higher_order import uncompiled
 from seqcost.trace.history import History, Repeat
 from seqcost.trace.keeper import Keeper
 from seqcost.trace.ledger import Entry, Key, Ledger
@@ -21,6 +22,8 @@ from seqcost.trace.trees import tensors_in
 COLUMNS = ("calls", "contraction", "pointwise", "moved_bytes")  # a line's amounts, which are sums over its calls
 # A forward pass of more operators is not run a second time to see what it would keep.
 MOST_OPERATORS_TWICE = 4000
+TOO_MANY = "too many operators for a second forward pass that records gradients; ask phase train"
+HIDDEN = "transforms of torch.func hide what autograd keeps"
 TOTALS = ("flops", "pointwise", "bytes_moved", "saved_bytes", "state_bytes", "depth", "peak_bytes")
 
 
@@ -34,6 +37,7 @@ class Sighting:
     peak_bytes: int | None
     state_bytes: int | None
     params: int
+    unseen: str = ""  # why it is not known what is saved
     history: History | None = None  # None where it was not asked for, or the run was derived from others
     sizes: frozenset[int] = frozenset()  # of the dimensions of everything that operators made
 
@@ -76,12 +80,14 @@ def see(program: Program, paths: Paths, *, remember: bool = True, keeping: bool 
         else:
             program.run()
     saved: Mapping[str, int] | None = ledger.saved
+    unseen = HIDDEN if ledger.blind and program.phase == "train" else ""
     if program.phase == "forward":
         num_calls = sum(entry.calls for entry in ledger.entries.values())
-        saved = kept_by(program, paths) if keeping and num_calls <= MOST_OPERATORS_TWICE else None
+        saved, unseen = kept_by(program, paths) if keeping and num_calls <= MOST_OPERATORS_TWICE else (None, TOO_MANY)
     return Sighting(
         entries=ledger.entries,
-        saved=saved,
+        saved=None if unseen else saved,
+        unseen=unseen,
         depth=ledger.depth,
         peak_bytes=memory.peak_bytes,
         state_bytes=state_bytes,
@@ -113,12 +119,19 @@ def _train(program: Program, ledger: Ledger, paths: Paths) -> None:
         program.drop_gradients()
 
 
-def kept_by(program: Program, paths: Paths) -> Mapping[str, int]:
-    """What a forward pass would keep for backward if gradients were recorded; its operators are not booked again."""
+def kept_by(program: Program, paths: Paths) -> tuple[Mapping[str, int] | None, str]:
+    """What a forward pass would keep for backward if gradients were recorded, or why that is not known.
+
+    Its operators are not booked again.
+    """
     keeper = Keeper(paths, [*program.module.parameters(), *program.module.buffers()])
-    with torch.enable_grad(), keeper.keeping(), Substituting():
-        program.differentiable_result()
-    return keeper.saved
+    try:
+        with torch.enable_grad(), keeper.keeping(), uncompiled(), Substituting():
+            program.differentiable_result()
+    except Exception as error:  # noqa: BLE001 - what runs may not be made to be differentiated
+        said = " ".join(str(error).split())[:200].rstrip(".")
+        return None, f"the module does not run with gradients: {type(error).__name__}, {said}"
+    return (None, HIDDEN) if keeper.blind else (keeper.saved, "")
 
 
 def extrapolate(seen: Mapping[int, Sighting], T: int, blocks: Sequence[int] = ()) -> Sighting | None:
@@ -132,6 +145,7 @@ def extrapolate(seen: Mapping[int, Sighting], T: int, blocks: Sequence[int] = ()
         return Sighting(
             entries=entries,
             saved=_saved_at(at, [(n, s.saved) for n, s in seen.items()]),
+            unseen=longest.unseen,
             depth=at({n: s.depth for n, s in seen.items()}),
             peak_bytes=_worst_moment(at, seen),
             state_bytes=None if longest.state_bytes is None else at({n: s.state_bytes for n, s in seen.items()}),
