@@ -11,6 +11,8 @@ training     the optimizer of a step, by name           foreach      its operato
 paths        which module an operator belongs to        fakes, shapes, trees: tensors without memory
 watch        the same ledger around any code            hugging_face models from a configuration
 letters      costs at other sizes than the target's own
+blocks       what a length is rounded up to             higher_order operators that take functions
+factorisations, windows: more formulas of operators
 """
 
 from seqcost.trace.ladder import trace as trace

@@ -7,6 +7,7 @@ Of eigenvalues, singular values and matrix exponentials the number of steps depe
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 COMPLEX = 4  # a multiply-add of complex numbers: four products and four sums for one of each
@@ -96,7 +97,7 @@ def _qr(a: Any, mode: str = "reduced", *_: Any, **__: Any) -> Any:
     return _batch(a) * (factor + q) * real_operations(a)
 
 
-FACTORISATIONS = {
+FACTORISATIONS: dict[str, Callable[..., Any]] = {
     "aten::_grouped_mm": _grouped,
     "aten::_scaled_grouped_mm": _grouped,
     "aten::_scaled_mm": _plain,

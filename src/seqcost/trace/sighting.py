@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -200,8 +201,11 @@ class _Reader:
         key = tuple(values.items())
         if key not in self._known:
             found = curve(values, self._blocks)
-            value = None if isinstance(found, Samples) or found.valid_from > self._T else found(self._T)
-            self._known[key] = int(value) if value is not None and value.denominator == 1 else None
+            if isinstance(found, Samples) or found.valid_from > self._T:
+                exact = Fraction(1, 2)
+            else:
+                exact = found(self._T)
+            self._known[key] = int(exact) if exact.denominator == 1 else None
         value = self._known[key]
         if value is None:
             raise _NoFormulaError
