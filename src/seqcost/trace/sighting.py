@@ -201,10 +201,7 @@ class _Reader:
         key = tuple(values.items())
         if key not in self._known:
             found = curve(values, self._blocks)
-            if isinstance(found, Samples) or found.valid_from > self._T:
-                exact = Fraction(1, 2)
-            else:
-                exact = found(self._T)
+            exact = Fraction(1, 2) if isinstance(found, Samples) or found.valid_from > self._T else found(self._T)
             self._known[key] = int(exact) if exact.denominator == 1 else None
         value = self._known[key]
         if value is None:
