@@ -28,6 +28,11 @@ def test_what_was_put_in_comes_out(c, a, b, d, e):
     assert all(found(T) == cost(T) for T in (1, c, 10 * c + 1, 10**9 + 7))
 
 
+def test_blocks_of_two_tokens():
+    found = lift_blocks(lambda T: (1 + T) * ceil_div(T, 2), lengths_for([2]), [2])
+    assert str(found) == "T·⌈T/2⌉ + ⌈T/2⌉"
+
+
 def test_two_blocks():
     found = lift_blocks(lambda T: 3 * T + 5 * ceil_div(T, 16) + 7 * ceil_div(T, 64), lengths_for([16, 64]), [16, 64])
     assert str(found) == "3·T + 5·⌈T/16⌉ + 7·⌈T/64⌉"

@@ -14,6 +14,7 @@ from typing import Any
 from seqcost.algebra.lift import SPARE_POINTS
 
 MOST_BLOCKS = 2  # different ones in one formula
+_PRIME = 2**61 - 1  # what has no solution modulo a prime has no exact one either, and is found out far sooner
 Monomial = tuple[int, ...]  # power of T, then of ⌈T/c⌉ for each block c
 
 
@@ -78,7 +79,7 @@ def lift_blocks(
     candidates = sorted({c for c in blocks if c > 1 and any(n > c for n in lengths)})
     for count in range(1, min(MOST_BLOCKS, len(candidates)) + 1):
         for chosen in itertools.combinations(candidates, count):
-            for basis in _bases(count):
+            for basis in _bases(chosen):
                 if len(values) < len(basis) + SPARE_POINTS:
                     continue
                 found = _solved([(_row(basis, n, chosen), value) for n, value in values.items()])
@@ -88,15 +89,19 @@ def lift_blocks(
     return None
 
 
-def _bases(count: int) -> Iterator[list[Monomial]]:
+def _bases(blocks: Sequence[int]) -> Iterator[list[Monomial]]:
+    count = len(blocks)
     zero = (0,) * count
     units = [tuple(int(i == j) for i in range(count)) for j in range(count)]
     linear: list[Monomial] = [(0, *zero), (1, *zero), *((0, *unit) for unit in units)]
+    # Of blocks of two the square follows from the others: whether T is odd is its own square.
+    squares = [(0, *(2 * p for p in unit)) for unit, c in zip(units, blocks, strict=True) if c > 2]
     yield linear
     yield [*linear, (2, *zero)]
     mixed: list[Monomial] = [*linear, (2, *zero), *((1, *unit) for unit in units)]
     yield mixed  # on its own, since for blocks of 2 the square below is a sum of these
     yield [*mixed, *((0, *(2 * p for p in unit)) for unit in units)]
+    yield [*linear, (2, *zero), *((1, *unit) for unit in units), *squares]
 
 
 def _row(basis: Sequence[Monomial], n: int, blocks: Sequence[int]) -> list[int]:
@@ -112,6 +117,8 @@ def _row(basis: Sequence[Monomial], n: int, blocks: Sequence[int]) -> list[int]:
 
 def _solved(equations: Sequence[tuple[Sequence[int], Fraction]]) -> list[Fraction] | None:
     """The one exact solution of more equations than unknowns; None where there is none, or more than one."""
+    if not _solvable(equations):
+        return None
     rows = [[*map(Fraction, row), value] for row, value in equations]
     unknowns = len(rows[0]) - 1
     for column in range(unknowns):
@@ -128,3 +135,23 @@ def _solved(equations: Sequence[tuple[Sequence[int], Fraction]]) -> list[Fractio
     if any(row[-1] for row in rows[unknowns:]):
         return None
     return [rows[i][-1] for i in range(unknowns)]
+
+
+def _solvable(equations: Sequence[tuple[Sequence[int], Fraction]]) -> bool:
+    """Whether there is one solution modulo a prime, which every exact one is but for a denominator that it divides."""
+    rows = [
+        [*(x % _PRIME for x in row), value.numerator * pow(value.denominator, -1, _PRIME) % _PRIME]
+        for row, value in equations
+    ]
+    unknowns = len(rows[0]) - 1
+    for column in range(unknowns):
+        pivot = next((i for i in range(column, len(rows)) if rows[i][column]), None)
+        if pivot is None:
+            return False
+        rows[column], rows[pivot] = rows[pivot], rows[column]
+        inverse = pow(rows[column][column], -1, _PRIME)
+        head = rows[column] = [x * inverse % _PRIME for x in rows[column]]
+        for i in range(column + 1, len(rows)):
+            if factor := rows[i][column]:
+                rows[i] = [(x - factor * y) % _PRIME for x, y in zip(rows[i], head, strict=True)]
+    return not any(row[-1] for row in rows[unknowns:])

@@ -4,7 +4,6 @@ An architecture or preset is answered from its formulas, without PyTorch; code, 
 tracing. The answer is a `Count`: see cost.
 """
 
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -14,6 +13,7 @@ from seqcost.algebra.quasi import QuasiPolynomial, lengths_for, lift_blocks
 from seqcost.errors import BadSize, BadTarget, UnknownName
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
+from seqcost.formulas.parts.rounding import block_sizes
 from seqcost.questions.cost import CONVENTIONS, TOTALS, Bills, Count, Curve
 from seqcost.questions.lengths import parse_length
 from seqcost.questions.phases import PHASES, by_formula
@@ -24,8 +24,6 @@ from seqcost.questions.written import Written
 ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 # Short lengths and far ones: a window longer than the text, or a chunk that is not full, shows itself.
 LIFTED_AT = (1, 2, 3, 5, 8, 13, 21, 1021, 2050, 4099, 10007, 65537, 1000003)
-LARGEST_BLOCK = 4096
-NO_BLOCKS = frozenset("UDLFHGKVNAMEk")  # letters of what no length is rounded up to
 NAMED = 3  # uncounted operators that a refusal names
 
 
@@ -211,7 +209,7 @@ def _polynomials(config: Component, run: Any, phase: str) -> dict[str, Curve]:
         return TOTALS[name](seen[T])
 
     out: dict[str, Curve] = {}
-    blocks = _blocks(config)
+    blocks = block_sizes(config)
     for name in TOTALS:
         if value(name, LIFTED_AT[-1]) is None:
             continue
@@ -228,16 +226,6 @@ def _in_blocks(cost: Callable[[int], Any], blocks: list[int]) -> QuasiPolynomial
         if (found := lift_blocks(cost, [n for n in lengths if n >= least], blocks)) is not None:
             return found
     return None
-
-
-def _blocks(config: Any) -> list[int]:
-    """Sizes of a config, and of the mixers in it, that a length may be rounded up to: chunks, blocks, windows."""
-    inner = [*getattr(config, "mixers", ()), *([config.body] if hasattr(config, "body") else [])]
-    sizes = config.sizes().items()
-    own = [v for letter, v in sizes if letter not in NO_BLOCKS and type(v) is int and v > 1]
-    products = [a * b for a, b in itertools.combinations(own, 2)]  # chunks of chunks
-    found = {*own, *products, *(v for part in inner for v in _blocks(part))}
-    return sorted(v for v in found if v <= LARGEST_BLOCK)
 
 
 def _lengths(length: Any) -> list[int]:

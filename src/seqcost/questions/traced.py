@@ -67,8 +67,7 @@ def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen
     if seen.state_bytes is None:
         uncounted.append({"quantity": "state_bytes", "reason": "the module carries no state that a trace can see"})
     if seen.saved is None:
-        reason = "too many operators for a second forward pass that records gradients; ask phase train"
-        uncounted.append({"quantity": "saved_bytes", "reason": reason})
+        uncounted.append({"quantity": "saved_bytes", "reason": seen.no_saved})
     if seen.peak_bytes is None:
         uncounted.append({"quantity": "peak_bytes", "reason": "too long to follow, and no polynomial at short lengths"})
     if seen.memory is None:

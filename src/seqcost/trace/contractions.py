@@ -1,8 +1,8 @@
 """FLOPs of the operators that multiply and add: products, convolutions, fused attention and recurrences, FFT.
 
 Each formula is called with the operator's own arguments and its result, `formula(*args, out=..., **kwargs)`, and
-reads nothing but shapes. A multiply-add is 2 FLOPs. Causal attention is the full rectangle, which is what the
-kernels' block loops are measured against; a convolution counts its padded border.
+reads nothing but shapes. A multiply-add is 2 FLOPs, of complex numbers 8. Causal attention is the full rectangle, which
+is what the kernels' block loops are measured against; a convolution counts its padded border.
 
 Sources: shapes as in torch/utils/flop_counter.py (2.13); the matrix products of the fused attention backward in
 aten/src/ATen/native/cpu/FlashAttentionKernel.cpp `cpu_flash_attention_backward` (scores are computed again: five
@@ -15,6 +15,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from seqcost.trace.factorisations import real_operations
+
 Formula = Callable[..., Any]
 
 
@@ -24,25 +26,25 @@ def _product(sizes: Sequence[Any]) -> Any:
 
 def _mm(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
     # a [m,k] @ b [k,n]
-    return 2 * out.numel() * a.shape[-1]
+    return 2 * out.numel() * a.shape[-1] * real_operations(out)
 
 
 def _addmm(bias: Any, a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
     # bias [n] + a [m,k] @ b [k,n], a batch in front for baddbmm
-    return 2 * out.numel() * a.shape[-1]
+    return 2 * out.numel() * a.shape[-1] * real_operations(out)
 
 
 def _addbmm(bias: Any, a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
     # Σ over the batch of a [b,m,k] @ b [b,k,n]
-    return 2 * out.numel() * a.shape[-1] * a.shape[0]
+    return 2 * out.numel() * a.shape[-1] * a.shape[0] * real_operations(out)
 
 
 def _dot(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
-    return 2 * a.numel()
+    return 2 * a.numel() * real_operations(a)
 
 
 def _outer(base: Any, a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
-    return 2 * out.numel()
+    return 2 * out.numel() * real_operations(out)
 
 
 def _convolution(
@@ -133,7 +135,7 @@ def _fft_complex(x: Any, dims: Sequence[int], *_: Any, **__: Any) -> int:
 
 def _triangular_solve(lower: Any, sides: Any, *_: Any, out: Any, **__: Any) -> Any:
     # [n,n] with k right sides: n² a side, whether they are columns or (left=False) rows
-    return out.numel() * lower.shape[-1]
+    return out.numel() * lower.shape[-1] * real_operations(out)
 
 
 def _pairwise_distance(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
@@ -163,6 +165,8 @@ CONTRACTIONS: dict[str, Formula] = {
     "aten::_scaled_dot_product_efficient_attention_backward": _attention_backward,
     "aten::_scaled_dot_product_cudnn_attention": _attention,
     "aten::_scaled_dot_product_cudnn_attention_backward": _attention_backward,
+    "aten::_scaled_dot_product_fused_attention_overrideable": _attention,
+    "aten::_scaled_dot_product_fused_attention_overrideable_backward": _attention_backward,
     "aten::mkldnn_rnn_layer": _lstm,
     "aten::mkldnn_rnn_layer_backward": _lstm_backward,
     "aten::_fft_r2c": _fft_real,

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqcost.formulas.parts.onednn import lstm_workspace_bytes
+from seqcost.trace.higher_order import follow, is_higher_order
 
 _ATEN = torch.ops.aten
 _PLUS = opcode.opmap.get("BINARY_OP")
@@ -58,7 +59,12 @@ SUBSTITUTES: dict[Any, Callable[[Any, Any, Any], Any]] = {
 class Substituting(TorchDispatchMode):
     """Only the substitutes on fake tensors, where nothing is booked."""
 
+    supports_higher_order_operators = True
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if is_higher_order(func):
+            with self:
+                return follow(func, args, kwargs or {})
         substitute = SUBSTITUTES.get(func)
         return substitute(func, args, kwargs or {}) if substitute else func(*args, **(kwargs or {}))
 

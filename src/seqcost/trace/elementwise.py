@@ -90,8 +90,9 @@ def _bias_backward(g: Any, *rest: Any, output_mask: Any = None, **_: Any) -> Any
     return g.numel() * bool(mask[2])
 
 
-def _sort(x: Any, *args: Any, **_: Any) -> Any:
-    dim = next((a for a in args if isinstance(a, int) and not isinstance(a, bool)), -1)
+def _sort(x: Any, *args: Any, dim: int | None = None, **_: Any) -> Any:
+    if dim is None:
+        dim = next((a for a in args if isinstance(a, int) and not isinstance(a, bool)), -1)
     length = int(x.shape[dim]) if x.dim() else 1
     return x.numel() * math.ceil(math.log2(length)) if length > 1 else 0
 
@@ -171,6 +172,7 @@ _NOTHING = (
     "constant_pad_nd", "reflection_pad1d", "replication_pad1d", "lift_fresh", "lift_fresh_copy", "complex",
     "as_strided_copy", "view_copy", "expand_copy", "unfold_copy", "_reshape_copy",
     # Fills, counts and random numbers
+    "_efficientzerotensor",
     "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "zeros", "zeros_like", "new_zeros",
     "ones", "ones_like", "new_ones", "full", "full_like", "new_full", "scalar_tensor", "fill", "zero", "arange",
     "linspace", "eye", "tril_indices", "triu_indices", "resize", "set", "normal", "uniform", "bernoulli", "random",
@@ -183,6 +185,11 @@ _NOTHING = (
     "diagonal_backward", "value_selecting_reduction_backward",
     # Questions
     "_local_scalar_dense", "_assert_async", "_assert_scalar", "_functional_assert_async",
+)  # fmt: skip
+
+_FUSED_ATTENTION = (
+    "flash_attention_for_cpu", "flash_attention", "efficient_attention", "cudnn_attention",
+    "fused_attention_overrideable",
 )  # fmt: skip
 
 POINTWISE: dict[str, Formula] = (
@@ -227,12 +234,6 @@ POINTWISE: dict[str, Formula] = (
         "aten::_fft_c2r": _fft_scale,
         "aten::_fft_c2c": _fft_scale,
     }
-    | {
-        f"aten::_scaled_dot_product_{kind}": _attention
-        for kind in ("flash_attention_for_cpu", "flash_attention", "efficient_attention", "cudnn_attention")
-    }
-    | {
-        f"aten::_scaled_dot_product_{kind}_backward": _attention_backward
-        for kind in ("flash_attention_for_cpu", "flash_attention", "efficient_attention", "cudnn_attention")
-    }
+    | {f"aten::_scaled_dot_product_{kind}": _attention for kind in _FUSED_ATTENTION}
+    | {f"aten::_scaled_dot_product_{kind}_backward": _attention_backward for kind in _FUSED_ATTENTION}
 )

@@ -6,12 +6,17 @@ only.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from seqcost.trace.paths import BACKWARD, Paths
+
+
+def _as_it_is(kept: torch.Tensor) -> torch.Tensor:
+    return kept
 
 
 class Keeper:
@@ -30,12 +35,39 @@ class Keeper:
         # What only a discarded result would need (a state that is not carried on) dies early. A weak reference keeps
         # its identity from being given to another storage.
         self._seen: list[StorageWeakRef] = []
+        self.blind = False  # whether a transform of torch.func ran, inside which PyTorch allows no look at what is kept
 
     @contextmanager
     def keeping(self) -> Iterator[None]:
         """Book what is kept inside."""
-        with self._paths.following(), saved_tensors_hooks(self._keep, lambda kept: kept):
+        with self._paths.following(), saved_tensors_hooks(self._keep, _as_it_is), self._stepping_aside():
             yield
+
+    @contextmanager
+    def _stepping_aside(self) -> Iterator[None]:
+        """Take the hooks away while `torch.func.grad` and its like run, which refuse to run under any."""
+        graph: Any = torch.autograd.graph
+        forbid, depth = graph.disable_saved_tensors_hooks, 0
+
+        @contextmanager
+        def aside(message: str) -> Iterator[None]:
+            nonlocal depth
+            self.blind, depth = True, depth + 1
+            if depth == 1:
+                torch._C._autograd._pop_saved_tensors_default_hooks()
+            try:
+                with forbid(message):
+                    yield
+            finally:
+                depth -= 1
+                if depth == 0:
+                    torch._C._autograd._push_saved_tensors_default_hooks(self._keep, _as_it_is)
+
+        graph.disable_saved_tensors_hooks = aside
+        try:
+            yield
+        finally:
+            graph.disable_saved_tensors_hooks = forbid
 
     def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
         path, direction = self._paths.now()

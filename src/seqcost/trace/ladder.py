@@ -8,17 +8,17 @@ A run with a symbolic length is not the first rung but a second opinion: see `sy
 """
 
 from collections.abc import Sequence
-from fractions import Fraction
 
-from seqcost.algebra import Bill, Kind, Line, Polynomial, Samples, lift
+from seqcost.algebra import Bill, Kind, Line, Samples
 from seqcost.errors import BadSize, BadTarget, SeqcostError, TraceFailed
+from seqcost.trace.blocks import Curve, curve, far_lengths_of, lengths_of, named_blocks, seen_blocks
 from seqcost.trace.composition import compose
 from seqcost.trace.fakes import unlogged
 from seqcost.trace.ledger import Entry, Key, Shown
 from seqcost.trace.program import check_phase
 from seqcost.trace.result import Alike, Booked, Coverage, Trace, Uncounted
 from seqcost.trace.rungs import Rung, fake_rung, real_rung, untouched_random_state
-from seqcost.trace.sighting import TOTALS, Sighting, extrapolate
+from seqcost.trace.sighting import TOO_MANY, TOTALS, Sighting, extrapolate
 from seqcost.trace.targets import Target
 from seqcost.trace.training import check_training
 
@@ -33,7 +33,13 @@ _SHORT_LENGTHS = (11, 24, 40)  # for a model that refuses long ones
 _LOOP_LENGTHS = (11, 24, 33)
 _FURTHER_LOOP_LENGTHS = (14, 29, 40)
 _LONGEST_LOOP = 160  # steps of a loop over time that are still followed one by one
+_LONGEST_AT_ONCE = 4096  # longer ones only once it is known whether blocks of tokens are looped over
 LONGEST_REAL = 160
+# Blocks that a length is rounded up to, as many as are tried, and what the further runs that they take may cost.
+_MOST_BLOCKS = 3
+_MOST_CALLS = 20_000  # operators of one of these runs
+_MOST_BLOCK_CALLS = 60_000  # of all of them
+_MOST_REAL_FLOPS = 10**12  # of one that computes
 
 
 def trace(
@@ -93,10 +99,10 @@ def trace(
 
 def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[str, ...]) -> Trace:
     seen: dict[int, Sighting] = {}
-    if rung.longest is None or rung.longest >= T:
-        first = lengths[:1] if lengths else (() if lengths is not None else _FIRST_LENGTHS)
-        _look(rung, first, seen)
-        if not _is_loop(seen) or T <= _LONGEST_LOOP or rung.one_length:
+    within = rung.longest is None or rung.longest >= T
+    if within:
+        _look(rung, _FIRST_LENGTHS if lengths is None else lengths[:1], seen)
+        if rung.one_length or not seen or (_LONGEST_LOOP if _is_loop(seen) else _LONGEST_AT_ONCE) >= T:
             seen[T] = rung.look(T)
     else:
         _look(rung, lengths or _FIRST_LENGTHS, seen)
@@ -106,16 +112,26 @@ def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[st
     loop = _is_loop(seen)
     usual = _FEWER_LENGTHS if max(s.num_calls for s in seen.values()) > _MANY_OPERATORS else _LENGTHS
     _look(rung, lengths if lengths is not None else (_LOOP_LENGTHS if loop else usual), seen)
+    named = named_blocks(rung.module) if lengths is None else set()
+    hidden = _beyond(rung, named, seen) if lengths is None else set()
+    if within and T not in seen and _calls_at(T, seen) <= 2 * max(s.num_calls for s in seen.values()):
+        seen[T] = rung.look(T)  # too long to be followed before it was known that no operator is called for each block
+    blocks: tuple[int, ...] = ()
     if lengths is None and not _agree(seen):
-        _look(rung, _FURTHER_LOOP_LENGTHS if loop else _FURTHER_LENGTHS, seen)
-        if len(seen) < len(_FIRST_LENGTHS) + len(usual) + 1:
-            _look(rung, _SHORT_LENGTHS, seen)
-    at_T = seen.get(T) or extrapolate(seen, T)
+        if not named:
+            _look(rung, _FURTHER_LOOP_LENGTHS if loop else _FURTHER_LENGTHS, seen)
+            if len(seen) < len(_FIRST_LENGTHS) + len(usual) + 1:
+                _look(rung, _SHORT_LENGTHS, seen)
+        blocks = () if _agree(seen) else _in_blocks(rung, named, seen)
+        if named and not _agree(seen, blocks):
+            _look(rung, _FURTHER_LOOP_LENGTHS if loop else _FURTHER_LENGTHS, seen)
+    at_T = seen.get(T) or (None if hidden and not within else extrapolate(seen, T, blocks))
     if at_T is None:
-        if rung.longest is not None:
-            raise TraceFailed(f"no polynomial passes through its cost at the lengths {sorted(seen)}")
+        if not within and not _affordable(rung, T, seen):
+            reason = f"its settings name blocks of {max(hidden):,} tokens, beyond what can be run" if hidden else ""
+            raise TraceFailed(reason or f"no polynomial passes through its cost at the lengths {sorted(seen)}")
         at_T = seen[T] = rung.look(T)
-    return _answer(rung, T, seen, at_T, failures)
+    return _answer(rung, T, seen, at_T, failures, blocks)
 
 
 def _look(rung: Rung, lengths: Sequence[int], seen: dict[int, Sighting]) -> None:
@@ -135,18 +151,74 @@ def _look(rung: Rung, lengths: Sequence[int], seen: dict[int, Sighting]) -> None
         raise refused
 
 
+def _beyond(rung: Rung, named: set[int], seen: dict[int, Sighting]) -> set[int]:
+    """Look beyond the largest block named, which short lengths would not show; the blocks that stay out of reach."""
+    if named and 2 * max(named) >= max(seen):
+        largest = max(named)
+        _look(rung, [n for n in (2 * largest + 1, 3 * largest + 2) if _affordable(rung, n, seen)], seen)
+    return {c for c in named if c >= max(seen)}
+
+
+def _in_blocks(rung: Rung, named: set[int], seen: dict[int, Sighting]) -> tuple[int, ...]:
+    """Look where one block after the other would show itself, until all totals are formulas; those that explain."""
+    evident = seen_blocks({length: sighting.sizes for length, sighting in seen.items()})
+    order = [c for c in evident if c in named] + [c for c in evident if c not in named]
+    tried: list[int] = []
+    left = _MOST_BLOCK_CALLS
+    for c in (order or sorted(named))[:_MOST_BLOCKS]:
+        if any(c % smaller == 0 for smaller in tried):
+            continue  # it shows wherever the smaller one does
+        for stage in (lengths_of(c), far_lengths_of(c)):
+            for n in sorted({n for n in stage if n > 0} - set(seen)):
+                if left > 0 and _affordable(rung, n, seen):
+                    _look(rung, (n,), seen)
+                    left -= seen[n].num_calls if n in seen else 0
+            without, remaining = (_without_formula(seen, blocks) for blocks in (tried, [*tried, c]))
+            if not remaining:
+                return (*tried, c)
+        if len(remaining) < len(without):
+            tried.append(c)
+    return tuple(tried)
+
+
+def _affordable(rung: Rung, length: int, seen: dict[int, Sighting]) -> bool:
+    """Whether a run at this length has few enough operators and, where it computes, few enough FLOPs."""
+    flops = (seen[max(seen)].total("flops") or 0) * (length // max(seen) + 1)
+    small = rung.longest is None or length <= rung.longest or flops <= _MOST_REAL_FLOPS
+    return small and _calls_at(length, seen) <= _MOST_CALLS
+
+
+def _calls_at(length: int, seen: dict[int, Sighting]) -> float:
+    """Operators of a run, if they grow as from the shortest to the longest run seen, or as between the last two."""
+    lengths = sorted(seen)
+    longest, calls = lengths[-1], seen[lengths[-1]].num_calls
+    slopes = [(calls - seen[n].num_calls) / (longest - n) for n in {*lengths[:1], *lengths[-2:-1]} - {longest}]
+    return calls + max([0.0, *slopes]) * max(0, length - longest)
+
+
 def _is_loop(seen: dict[int, Sighting]) -> bool:
     return len({sighting.num_calls for sighting in seen.values()}) > 1
 
 
-def _agree(seen: dict[int, Sighting]) -> bool:
-    """Whether every total but the peak, which is often piecewise, is a polynomial already."""
+def _agree(seen: dict[int, Sighting], blocks: Sequence[int] = ()) -> bool:
+    """Whether every total but the peak, which is often piecewise, is a formula already."""
+    return not _without_formula(seen, blocks)
+
+
+def _without_formula(seen: dict[int, Sighting], blocks: Sequence[int]) -> list[str]:
     known = [name for name in TOTALS if name != "peak_bytes" and all(s.total(name) is not None for s in seen.values())]
-    return all(isinstance(_lifted(name, seen), Polynomial) for name in known)
+    return [name for name in known if isinstance(_lifted(name, seen, blocks), Samples)]
 
 
-def _answer(rung: Rung, T: int, seen: dict[int, Sighting], at_T: Sighting, failures: tuple[str, ...]) -> Trace:
-    found: dict[str, Polynomial | Samples] = {}
+def _answer(
+    rung: Rung,
+    T: int,
+    seen: dict[int, Sighting],
+    at_T: Sighting,
+    failures: tuple[str, ...],
+    blocks: Sequence[int] = (),
+) -> Trace:
+    found: dict[str, Curve] = {}
     reason = ""
     program = rung.program
     if program is not None and program.axes.fixed_length is not None:
@@ -156,10 +228,10 @@ def _answer(rung: Rung, T: int, seen: dict[int, Sighting], at_T: Sighting, failu
         found = {name: Samples("T", {T: Fraction(v)}, why) for name, v in totals.items() if v is not None}
     elif len(seen) > 1:
         # What was derived for T takes part: a peak that lies elsewhere at short lengths must not pass for a formula.
-        found = {name: _lifted(name, seen | {T: at_T}) for name in TOTALS if at_T.total(name) is not None}
+        found = {name: _lifted(name, seen | {T: at_T}, blocks) for name in TOTALS if at_T.total(name) is not None}
     else:
         reason = "the inputs came with the module" if rung.one_length else "only one length was asked for"
-    starts = [f.valid_from for name, f in found.items() if isinstance(f, Polynomial) and name != "peak_bytes"]
+    starts = [f.valid_from for name, f in found.items() if not isinstance(f, Samples) and name != "peak_bytes"]
     calls, moved = at_T.num_calls, at_T.total("bytes_moved") or 0
     unknown = [(key, entry) for key, entry in at_T.entries.items() if not entry.known]
     memory, timeline = compose(at_T.history, rung.phase) if at_T.history is not None else (None, None)
@@ -224,9 +296,13 @@ def _plain(tensors: Shown) -> tuple[tuple[tuple[int, ...], int], ...]:
 
 
 def _lifted(name: str, seen: dict[int, Sighting]) -> Polynomial | Samples:
+        no_saved=at_T.unseen or ("" if at_T.saved is not None else TOO_MANY),
+    )
+
+
+def _lifted(name: str, seen: dict[int, Sighting], blocks: Sequence[int] = ()) -> Curve:
     totals = {length: sighting.total(name) for length, sighting in seen.items()}
-    values = {length: Fraction(total) for length, total in totals.items() if total is not None}
-    return lift(lambda length: values[length], sorted(values))
+    return curve({length: total for length, total in totals.items() if total is not None}, blocks)
 
 
 def _flop_lines(sighting: Sighting, phase: str) -> list[Line]:

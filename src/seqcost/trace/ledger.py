@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from seqcost.trace.contractions import cell_steps
 from seqcost.trace.cpu_kernels import DECOMPOSITIONS, SUBSTITUTES, adds_in_place
 from seqcost.trace.foreach import is_foreach, one_by_one
+from seqcost.trace.higher_order import follow, is_higher_order, uncompiled
 from seqcost.trace.history import Moment
 from seqcost.trace.keeper import Keeper
 from seqcost.trace.memory import Memory
@@ -31,7 +32,6 @@ from seqcost.trace.temporaries import temporary_bytes
 from seqcost.trace.traffic import UNINITIALISED, moved_bytes
 
 _DEVICE = torch.ops.prim.device.default
-_DETACH = torch.ops.aten.detach.default
 _FUSED_RECURRENCES = ("aten::mkldnn_rnn_layer", "aten::mkldnn_rnn_layer_backward")
 
 
@@ -76,6 +76,8 @@ class Ledger(TorchDispatchMode):
         self._recall = Recall()
         self.entries: dict[Key, Entry] = {}
         self.saved: dict[str, int] = {}
+        self.shapes: set[Any] | None = None  # of everything that an operator returned, where they are asked for
+        self.blind = False  # whether what autograd kept could not all be seen
         self.depth: Any = 0
         self.times = 1  # equal runs that the one under way stands for
         self.memory = memory
@@ -93,8 +95,9 @@ class Ledger(TorchDispatchMode):
         # A number that autograd wraps was made by no operator: its memory is first seen when it is kept.
         keeper = Keeper(self._paths, weights, self.memory.keep)
         self.saved = keeper.saved
-        with keeper.keeping(), self._holding_random_states(), self:
+        with keeper.keeping(), self._holding_random_states(), uncompiled(), self:
             yield
+        self.blind = keeper.blind
 
     @contextmanager
     def _holding_random_states(self) -> Iterator[None]:
@@ -112,6 +115,8 @@ class Ledger(TorchDispatchMode):
         finally:
             torch.get_rng_state = torch.random.get_rng_state = plain
 
+    supports_higher_order_operators = True
+
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False  # nothing is compiled in here, and the guard against it costs a call an operator
@@ -120,6 +125,9 @@ class Ledger(TorchDispatchMode):
         if func is _DEVICE:  # autograd asks for every tensor; a fake tensor knows
             return getattr(args[0], "fake_device", None) or args[0].device
         kwargs = kwargs or {}
+        if is_higher_order(func):
+            with self:
+                return follow(func, args, kwargs)
         if func in DECOMPOSITIONS:
             with self:
                 return DECOMPOSITIONS[func](*args, **kwargs)
@@ -145,11 +153,13 @@ class Ledger(TorchDispatchMode):
 
     def _book(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         operands = list(tensors_among((args, kwargs)))
+        if self.shapes is not None:
+            self.shapes.update(tensor.shape for tensor in tensors_among(out))
         results = [t for t in tensors_among(out) if self.memory.is_new(t)]
         made = [self.memory.hold(tensor) for tensor in results]
         changed = list(tensors_among([args[i] if isinstance(i, int) else kwargs.get(i) for i in _written(func)]))
-        if (not results and not changed) or torch.Tag.inplace_view in func.tags or func is _DETACH:
-            return  # a view (`detach` of a generator's state shows memory that no operator made), or a question
+        if (not results and not changed) or torch.Tag.inplace_view in func.tags or _is_view(func):
+            return  # a view (even of a constant, whose memory no operator made), or a question
         kernel_bytes = temporary_bytes(func, args, kwargs, out)
         alive_bytes = self.memory.mark_peak(kernel_bytes)
         self._follow_depth(func, args, operands, [*results, *changed])
@@ -213,3 +223,10 @@ def _written(func: Any) -> tuple[int | str, ...]:
         for position, argument in enumerate(func._schema.arguments)
         if argument.alias_info is not None and argument.alias_info.is_write
     )
+
+
+@cache
+def _is_view(func: Any) -> bool:
+    """Whether everything that an operator returns is a view of what it was given."""
+    returns = func._schema.returns
+    return bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)

@@ -14,6 +14,8 @@ import torch
 from seqcost.errors import BadTarget
 from seqcost.trace.contractions import CONTRACTIONS, Formula
 from seqcost.trace.elementwise import POINTWISE, nothing, of_result
+from seqcost.trace.factorisations import FACTORISATIONS
+from seqcost.trace.windows import WINDOWS
 
 _NOT_IN_PLACE = ("__and__", "__or__", "__xor__", "__lshift__", "__rshift__")
 
@@ -32,6 +34,8 @@ class Costs:
 
 
 _UNKNOWN = Costs(None, None)
+_CONTRACTIONS = CONTRACTIONS | FACTORISATIONS
+_POINTWISE = POINTWISE | WINDOWS
 _registered: dict[str, Costs] = {}
 
 
@@ -47,7 +51,7 @@ def costs_of(operator: Any) -> Costs:
     name = base_name(operator)
     if name in _registered:
         return _registered[name]
-    contraction, pointwise = CONTRACTIONS.get(name), POINTWISE.get(name)
+    contraction, pointwise = _CONTRACTIONS.get(name), _POINTWISE.get(name)
     if contraction is None and pointwise is None:
         if torch.Tag.pointwise in getattr(operator, "tags", ()):
             return Costs(None, of_result(1))
@@ -82,7 +86,7 @@ def register_operator(
     key = key if key.endswith(_NOT_IN_PLACE) else key.rstrip("_")
     if contraction is None and pointwise is None:
         raise BadTarget(f"{key} was registered without a formula; give contraction=..., pointwise=... or both.")
-    if key in CONTRACTIONS or key in POINTWISE or key in _registered:
+    if key in _CONTRACTIONS or key in _POINTWISE or key in _registered:
         raise BadTarget(f"{key} has a formula already; register another operator.")
     _registered[key] = replace(_UNKNOWN, contraction=contraction, pointwise=pointwise or nothing)
     costs_of.cache_clear()

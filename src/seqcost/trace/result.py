@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from seqcost.algebra import Bill, Polynomial, Samples
+from seqcost.algebra import Bill
+from seqcost.trace.blocks import Curve
 from seqcost.trace.composition import PeakMemory
 
 Rung = Literal["fake tensors", "real tensors"]
@@ -65,11 +66,11 @@ class Trace:
     """Cost of one phase of a module at B sequences of T tokens.
 
     `polynomials` has each total as a function of T: `flops`, `pointwise`, `bytes_moved`, `saved_bytes`, `state_bytes`,
-    `depth`, `peak_bytes`; a `Samples` where no polynomial passes through the lengths seen, nothing where only one
-    length can be seen (`no_polynomials` says why). `range` is from the shortest length at which all polynomials hold
-    to the longest one seen. `saved` is what a pass with gradients keeps, None where a forward pass has too many
-    operators to be run a second time for it. `peak_bytes` is None where the run at T was too long to follow and the
-    peak is no polynomial.
+    `depth`, `peak_bytes`; in T and ⌈T/c⌉ where the length is rounded up to blocks of c, a `Samples` where no formula
+    passes through the lengths seen, nothing where only one length can be seen (`no_polynomials` says why). `range` is
+    from the shortest length at which all formulas hold to the longest one seen. `saved` is what a pass with gradients
+    keeps, None where that cannot be seen (`no_saved` says why). `peak_bytes` is None where
+    the run at T was too long to follow and the peak is no polynomial.
 
     `memory` says what the peak consists of; `timeline` has a row (operator index, live bytes, phase) for every operator
     of the step, and `timeline_categories` the same bytes divided as in `memory`. Where the run at T was derived from
@@ -93,11 +94,12 @@ class Trace:
     peak_bytes: int | None
     uncounted: tuple[Uncounted, ...]
     coverage: Coverage
-    polynomials: Mapping[str, Polynomial | Samples]
+    polynomials: Mapping[str, Curve]
     no_polynomials: str
     lengths: tuple[int, ...]
     range: tuple[int, int]
     failed_rungs: tuple[str, ...] = ()
+    no_saved: str = ""
     memory: PeakMemory | None = None
     timeline: tuple[tuple[int, int, str], ...] = ()
     timeline_categories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 from seqcost.errors import BadTarget
@@ -62,7 +63,7 @@ class Rung:
                 accumulate=self.accumulate,
             )
             paths = Paths(built.module)
-            with paths.following_ways_in(built.module):
+            with _as_it_was(built.module), paths.following_ways_in(built.module):
                 return see(program, paths, remember=self.asked in (None, T), keeping=keeping)
 
     @property
@@ -70,6 +71,11 @@ class Rung:
         """The program of a file that was opened, if the target is one."""
         module = None if self._built is None else self._built.module
         return module if isinstance(module, Replayed) else None
+
+    def module(self) -> nn.Module:
+        """The module of the last run."""
+        assert self._built is not None, "nothing was run yet"
+        return self._built.module
 
     @property
     def one_length(self) -> bool:
@@ -115,6 +121,25 @@ def real_rung(target: Target, *, phase: str, B: int, dtype: str, longest: int) -
         return replace(built, module=copy.deepcopy(built.module)) if target.live else built.converted(dtype)
 
     return Rung("real tensors", target, phase, B, nullcontext, build, lambda inputs: inputs, longest)
+
+
+@contextmanager
+def _as_it_was(module: nn.Module) -> Iterator[None]:
+    """Undo what a run changes in the making of a module: its choice of words (`attention_type`) and its parts.
+
+    A model may turn to another attention for good when it meets a short sequence (BigBird does). What it remembers
+    besides (tables of angles, say) it may keep, as it does between the runs of its user.
+    """
+    before = [(p, dict(p._modules), {k: v for k, v in vars(p).items() if type(v) is str}) for p in module.modules()]
+    try:
+        yield
+    finally:
+        for part, parts, words in before:
+            if part._modules != parts:
+                part._modules = parts
+            for name, word in words.items():
+                if part.__dict__.get(name) is not word:
+                    part.__dict__[name] = word
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """One booked run at one length, as plain numbers; and a run at a length nobody saw, made from those that were."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
-from seqcost.algebra import Polynomial, lift
+from seqcost.algebra import Samples
+from seqcost.trace.blocks import curve
 from seqcost.trace.cpu_kernels import Substituting
+from seqcost.trace.higher_order import uncompiled
 from seqcost.trace.history import History, Repeat
 from seqcost.trace.keeper import Keeper
 from seqcost.trace.ledger import Entry, Key, Ledger
@@ -21,6 +23,8 @@ from seqcost.trace.trees import tensors_in
 COLUMNS = ("calls", "contraction", "pointwise", "moved_bytes")  # a line's amounts, which are sums over its calls
 # A forward pass of more operators is not run a second time to see what it would keep.
 MOST_OPERATORS_TWICE = 4000
+TOO_MANY = "too many operators for a second forward pass that records gradients; ask phase train"
+HIDDEN = "transforms of torch.func hide what autograd keeps"
 TOTALS = ("flops", "pointwise", "bytes_moved", "saved_bytes", "state_bytes", "depth", "peak_bytes")
 
 
@@ -35,7 +39,9 @@ class Sighting:
     state_bytes: int | None
     params: int
     weights: Mapping[str, tuple[int, ...]] | None = None  # shapes of the parameters by name, a shared one once
+    unseen: str = ""  # why it is not known what is saved
     history: History | None = None  # None where it was not asked for, or the run was derived from others
+    sizes: frozenset[int] = frozenset()  # of the dimensions of everything that operators made
 
     @property
     def num_calls(self) -> int:
@@ -63,6 +69,7 @@ def see(program: Program, paths: Paths, *, remember: bool = True, keeping: bool 
         for tensor in tensors:
             memory.hold(tensor, category)
     ledger = Ledger(paths, memory, [], program.inputs())
+    shapes = ledger.shapes = set()
     state_bytes = None
     with ledger.booking([*program.module.parameters(), *program.module.buffers()]):
         if program.phase in ("prefill", "decode"):
@@ -75,18 +82,21 @@ def see(program: Program, paths: Paths, *, remember: bool = True, keeping: bool 
         else:
             program.run()
     saved: Mapping[str, int] | None = ledger.saved
+    unseen = HIDDEN if ledger.blind and program.phase == "train" else ""
     if program.phase == "forward":
         num_calls = sum(entry.calls for entry in ledger.entries.values())
-        saved = kept_by(program, paths) if keeping and num_calls <= MOST_OPERATORS_TWICE else None
+        saved, unseen = kept_by(program, paths) if keeping and num_calls <= MOST_OPERATORS_TWICE else (None, TOO_MANY)
     return Sighting(
         entries=ledger.entries,
-        saved=saved,
+        saved=None if unseen else saved,
+        unseen=unseen,
         depth=ledger.depth,
         peak_bytes=memory.peak_bytes,
         state_bytes=state_bytes,
         params=sum(p.numel() for p in program.module.parameters()),
         weights={name: tuple(p.shape) for name, p in program.module.named_parameters()},
         history=history,
+        sizes=frozenset(size for shape in shapes for size in shape),
     )
 
 
@@ -112,49 +122,58 @@ def _train(program: Program, ledger: Ledger, paths: Paths) -> None:
         program.drop_gradients()
 
 
-def kept_by(program: Program, paths: Paths) -> Mapping[str, int]:
-    """What a forward pass would keep for backward if gradients were recorded; its operators are not booked again."""
+def kept_by(program: Program, paths: Paths) -> tuple[Mapping[str, int] | None, str]:
+    """What a forward pass would keep for backward if gradients were recorded, or why that is not known.
+
+    Its operators are not booked again.
+    """
     keeper = Keeper(paths, [*program.module.parameters(), *program.module.buffers()])
-    with torch.enable_grad(), keeper.keeping(), Substituting():
-        program.differentiable_result()
-    return keeper.saved
+    try:
+        with torch.enable_grad(), keeper.keeping(), uncompiled(), Substituting():
+            program.differentiable_result()
+    except Exception as error:  # noqa: BLE001 - what runs may not be made to be differentiated
+        said = " ".join(str(error).split())[:200].rstrip(".")
+        return None, f"the module does not run with gradients: {type(error).__name__}, {said}"
+    return (None, HIDDEN) if keeper.blind else (keeper.saved, "")
 
 
-def extrapolate(seen: Mapping[int, Sighting], T: int) -> Sighting | None:
-    """The run at T if every line of the runs seen is a polynomial in the length, else None."""
+def extrapolate(seen: Mapping[int, Sighting], T: int, blocks: Sequence[int] = ()) -> Sighting | None:
+    """The run at T if every line of the runs seen is a formula in the length and, maybe, in blocks of it, else None."""
     longest = seen[max(seen)]
+    at = _Reader(T, blocks)
     try:
         entries = {
-            key: _entry_at(T, [(n, s.entries.get(key, Entry())) for n, s in seen.items()]) for key in longest.entries
+            key: _entry_at(at, [(n, s.entries.get(key, Entry())) for n, s in seen.items()]) for key in longest.entries
         }
         return Sighting(
             entries=entries,
-            saved=_saved_at(T, [(n, s.saved) for n, s in seen.items()]),
-            depth=_at(T, {n: s.depth for n, s in seen.items()}),
-            peak_bytes=_worst_moment(T, seen),
-            state_bytes=None if longest.state_bytes is None else _at(T, {n: s.state_bytes for n, s in seen.items()}),
+            saved=_saved_at(at, [(n, s.saved) for n, s in seen.items()]),
+            unseen=longest.unseen,
+            depth=at({n: s.depth for n, s in seen.items()}),
+            peak_bytes=_worst_moment(at, seen),
+            state_bytes=None if longest.state_bytes is None else at({n: s.state_bytes for n, s in seen.items()}),
             params=longest.params,
             weights=longest.weights,
         )
-    except _NoPolynomialError:
+    except _NoFormulaError:
         return None
 
 
-def _saved_at(T: int, seen: list[tuple[int, Mapping[str, int] | None]]) -> Mapping[str, int] | None:
+def _saved_at(at: "_Reader", seen: list[tuple[int, Mapping[str, int] | None]]) -> Mapping[str, int] | None:
     kept = {n: saved for n, saved in seen if saved is not None}
     if len(kept) < len(seen):
         return None
-    return {path: _at(T, {n: saved.get(path, 0) for n, saved in kept.items()}) for path in kept[max(kept)]}
+    return {path: at({n: saved.get(path, 0) for n, saved in kept.items()}) for path in kept[max(kept)]}
 
 
-def _entry_at(T: int, seen: list[tuple[int, Entry]]) -> Entry:
+def _entry_at(at: "_Reader", seen: list[tuple[int, Entry]]) -> Entry:
     entry = Entry(known=all(e.known for _, e in seen))
     for column in COLUMNS:
-        setattr(entry, column, _at(T, {n: getattr(e, column) for n, e in seen}))
+        setattr(entry, column, at({n: getattr(e, column) for n, e in seen}))
     return entry
 
 
-def _worst_moment(T: int, seen: Mapping[int, Sighting]) -> int | None:
+def _worst_moment(at: "_Reader", seen: Mapping[int, Sighting]) -> int | None:
     # The peak of a long run may lie at another operator than that of a short one, so the moments are followed apart:
     # each call by itself, or the worst of all calls where the loop over time makes their number grow.
     worst = 0
@@ -164,19 +183,30 @@ def _worst_moment(T: int, seen: Mapping[int, Sighting]) -> int | None:
             moments = {n: [max(alive)] for n, alive in moments.items()}
         for index in range(len(next(iter(moments.values())))):
             try:
-                worst = max(worst, _at(T, {n: alive[index] for n, alive in moments.items()}))
-            except _NoPolynomialError:
+                worst = max(worst, at({n: alive[index] for n, alive in moments.items()}))
+            except _NoFormulaError:
                 return None
     return worst
 
 
-class _NoPolynomialError(Exception):
-    """No polynomial passes through the values that were seen."""
+class _NoFormulaError(Exception):
+    """No formula passes through the values that were seen."""
 
 
-def _at(T: int, values: Mapping[int, Any]) -> int:
-    found = lift(lambda n: values[n], sorted(values))
-    value = found(T) if isinstance(found, Polynomial) else Fraction(1, 2)
-    if value.denominator != 1:
-        raise _NoPolynomialError
-    return int(value)
+class _Reader:
+    """Values at T of the formulas through values at other lengths; equal values are asked for often."""
+
+    def __init__(self, T: int, blocks: Sequence[int]) -> None:
+        self._T, self._blocks = T, blocks
+        self._known: dict[tuple[tuple[int, Any], ...], int | None] = {}
+
+    def __call__(self, values: Mapping[int, Any]) -> int:
+        key = tuple(values.items())
+        if key not in self._known:
+            found = curve(values, self._blocks)
+            exact = Fraction(1, 2) if isinstance(found, Samples) or found.valid_from > self._T else found(self._T)
+            self._known[key] = int(exact) if exact.denominator == 1 else None
+        value = self._known[key]
+        if value is None:
+            raise _NoFormulaError
+        return value

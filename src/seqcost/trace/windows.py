@@ -1,0 +1,164 @@
+"""Operations of pooling, resampling, bags of embeddings, losses and other fused operators: see `elementwise`.
+
+A window of k elements takes k operations an output element (k − 1 sums or comparisons, and a division or the first
+comparison); its gradient as many. Interpolation takes a product for each of the points around and a sum for each but
+the first. A loss takes its definition an element, and one operation more where its mean or sum is taken.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from seqcost.formulas.ops import pointwise
+
+Formula = Callable[..., Any]
+
+
+def _result(out: Any) -> Any:
+    return out[0] if isinstance(out, tuple | list) else out
+
+
+def _pool(dims: int) -> Formula:
+    def cost(x: Any, kernel: Any, *_: Any, out: Any, **__: Any) -> Any:
+        return _result(out).numel() * _window(kernel, dims)
+
+    return cost
+
+
+def _pool_backward(dims: int) -> Formula:
+    def cost(gradient: Any, x: Any, kernel: Any, *_: Any, **__: Any) -> Any:
+        return gradient.numel() * _window(kernel, dims)
+
+    return cost
+
+
+def _window(kernel: Any, dims: int) -> int:
+    sizes = list(kernel) if isinstance(kernel, list | tuple) else [kernel]
+    return math.prod(sizes * dims if len(sizes) == 1 else sizes)
+
+
+def of_first(weight: int) -> Formula:
+    """`weight` operations for each element of the first operand."""
+    return lambda x, *_, **__: weight * x.numel()
+
+
+def of_out(weight: int) -> Formula:
+    """`weight` operations for each element of the first result."""
+    return lambda *_, out, **__: weight * _result(out).numel()
+
+
+def _interpolation(points: int) -> Formula:
+    return of_out(2 * points - 1)
+
+
+def _interpolation_backward(points: int) -> Formula:
+    return of_first(2 * points)  # a product and a sum for each point
+
+
+def _loss(weight: int) -> Formula:
+    def cost(x: Any, target: Any, *rest: Any, out: Any, **__: Any) -> Any:
+        return x.numel() * (weight + (out.numel() == 1 and x.numel() > 1))
+
+    return cost
+
+
+def _bag(weight: Any, indices: Any, offsets: Any, scale: bool = False, mode: int = 0, *_: Any, **__: Any) -> Any:
+    return indices.numel() * weight.shape[-1]
+
+
+def _bag_backward(g: Any, indices: Any, *_: Any, **__: Any) -> Any:
+    return indices.numel() * g.shape[-1]
+
+
+def _index_reduce(x: Any, dim: Any, index: Any, source: Any, *_: Any, **__: Any) -> Any:
+    return source.numel()
+
+
+def _unique(x: Any, *_: Any, **__: Any) -> Any:
+    return x.numel() * max(1, math.ceil(math.log2(max(2, x.numel()))))  # sorted
+
+
+def _ctc(log_p: Any, targets: Any, input_lengths: Any, target_lengths: Any, *_: Any, out: Any, **__: Any) -> Any:
+    # α over 2·target + 1 labels a time step (Graves et al. 2006, eq. 6): three terms by logarithms, and the label's own
+    return 8 * out[1].numel()
+
+
+def _ctc_backward(g: Any, log_p: Any, *_: Any, **__: Any) -> Any:
+    alpha = next(t for t in reversed(_) if hasattr(t, "dim") and t.dim() == 3)
+    return 8 * alpha.numel() + 3 * log_p.numel()
+
+
+def _rms(x: Any, shape: Any, weight: Any = None, *_: Any, **__: Any) -> Any:
+    return x.numel() * (3 + pointwise.SCALE * (weight is not None))  # square, sum, divide
+
+
+_POINTS = {"linear1d": 2, "bilinear2d": 4, "trilinear3d": 8, "bicubic2d": 16}
+
+WINDOWS: dict[str, Formula] = (
+    {f"aten::avg_pool{d}d": _pool(d) for d in (1, 2, 3)}
+    | {f"aten::avg_pool{d}d_backward": _pool_backward(d) for d in (2, 3)}
+    | {f"aten::max_pool{d}d_with_indices": _pool(d) for d in (2, 3)}
+    | {f"aten::max_pool{d}d_with_indices_backward": of_first(1) for d in (2, 3)}
+    | {f"aten::_adaptive_avg_pool{d}d": of_first(1) for d in (2, 3)}
+    | {f"aten::_adaptive_avg_pool{d}d_backward": of_out(1) for d in (2, 3)}
+    | {f"aten::adaptive_max_pool{d}d": of_first(1) for d in (2, 3)}
+    | {f"aten::adaptive_max_pool{d}d_backward": of_first(1) for d in (2, 3)}
+    | {f"aten::{aa}upsample_{name}": _interpolation(n) for name, n in _POINTS.items() for aa in ("", "_")}
+    | {
+        f"aten::{aa}upsample_{name}_backward": _interpolation_backward(n)
+        for name, n in _POINTS.items()
+        for aa in ("", "_")
+    }
+    | {f"aten::upsample_nearest{d}d": of_out(0) for d in (1, 2, 3)}
+    | {f"aten::upsample_nearest{d}d_backward": of_first(1) for d in (1, 2, 3)}
+    | {f"aten::_upsample_nearest_exact{d}d": of_out(0) for d in (1, 2, 3)}
+    | {f"aten::_upsample_nearest_exact{d}d_backward": of_first(1) for d in (1, 2, 3)}
+    | {
+        "aten::im2col": of_out(0),
+        "aten::col2im": of_first(1),  # windows that overlap are added
+        "aten::pixel_shuffle": of_out(0),
+        "aten::pixel_unshuffle": of_out(0),
+        "aten::channel_shuffle": of_out(0),
+        "aten::_embedding_bag": _bag,
+        "aten::_embedding_bag_forward_only": _bag,
+        "aten::_embedding_bag_backward": _bag_backward,
+        "aten::_embedding_bag_dense_backward": _bag_backward,
+        "aten::index_reduce": _index_reduce,
+        "aten::segment_reduce": of_first(1),
+        "aten::_segment_reduce_backward": lambda g, y, x, *_, **__: x.numel(),
+        "aten::histc": of_first(1),
+        "aten::nanmedian": of_first(1),
+        "aten::_unique2": _unique,
+        "aten::unique_dim": _unique,
+        "aten::unique_consecutive": of_first(1),
+        "aten::renorm": of_first(2 + pointwise.SCALE),  # square, sum, scale
+        "aten::_weight_norm_interface": of_first(2 + pointwise.SCALE),
+        "aten::_weight_norm_interface_backward": of_first(pointwise.SCALE_BACKWARD + 3),  # Σ g·v; g·s − v·(…)
+        "aten::linalg_cross": of_out(3),  # two products and their difference
+        "aten::polar": of_out(4),  # cosine, sine, two products
+        "aten::_fused_rms_norm": _rms,
+        "aten::mse_loss": _loss(2),
+        "aten::mse_loss_backward": of_out(3),
+        "aten::smooth_l1_loss": _loss(5),  # difference, magnitude, comparison; square and scale, or shift
+        "aten::smooth_l1_loss_backward": of_out(4),
+        "aten::huber_loss": _loss(5),
+        "aten::huber_loss_backward": of_out(4),
+        "aten::binary_cross_entropy": _loss(7),  # two logarithms, 1 − x, 1 − y, two products, sum
+        "aten::binary_cross_entropy_backward": of_out(5),
+        "aten::binary_cross_entropy_with_logits": _loss(6),  # (1 − y)·x − log σ(x), which is three
+        "aten::_ctc_loss": _ctc,
+        "aten::_ctc_loss_backward": _ctc_backward,
+        "aten::glu": of_out(1 + pointwise.SIGMOID),
+        "aten::glu_backward": lambda g, *_, **__: g.numel() * (pointwise.SIGMOID + 1 + pointwise.SIGMOID_BACKWARD),
+        "aten::hardswish": of_first(5),  # x·min(max(x + 3, 0), 6)/6
+        "aten::hardswish_backward": of_first(5),
+        "aten::_prelu_kernel": of_first(2),  # comparison, product
+        "aten::_prelu_kernel_backward": of_first(3),
+        "aten::rrelu_with_noise": of_first(2),
+        "aten::rrelu_with_noise_backward": of_first(1),
+    }
+)
+for _mode in ("2d", "3d"):
+    _n = 4 if _mode == "2d" else 8
+    WINDOWS[f"aten::grid_sampler_{_mode}"] = _interpolation(_n)
+    WINDOWS[f"aten::grid_sampler_{_mode}_backward"] = _interpolation_backward(_n)
