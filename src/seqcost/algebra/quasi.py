@@ -98,9 +98,6 @@ def _bases(blocks: Sequence[int]) -> Iterator[list[Monomial]]:
     squares = [(0, *(2 * p for p in unit)) for unit, c in zip(units, blocks, strict=True) if c > 2]
     yield linear
     yield [*linear, (2, *zero)]
-    mixed: list[Monomial] = [*linear, (2, *zero), *((1, *unit) for unit in units)]
-    yield mixed  # on its own, since for blocks of 2 the square below is a sum of these
-    yield [*mixed, *((0, *(2 * p for p in unit)) for unit in units)]
     yield [*linear, (2, *zero), *((1, *unit) for unit in units), *squares]
 
 

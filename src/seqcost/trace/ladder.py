@@ -8,6 +8,7 @@ A run with a symbolic length is not the first rung but a second opinion: see `sy
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 from seqcost.algebra import Bill, Kind, Line, Samples
 from seqcost.errors import BadSize, BadTarget, SeqcostError, TraceFailed
@@ -273,6 +274,7 @@ def _answer(
         own_dtype=None if program is None else program.dtype,
         operators=tuple(_booked(key, entry) for key, entry in at_T.entries.items()),
         weights=at_T.weights or {},
+        no_saved=at_T.unseen or ("" if at_T.saved is not None else TOO_MANY),
     )
 
 
@@ -293,11 +295,6 @@ def _booked(key: Key, entry: Entry) -> Booked:
 
 def _plain(tensors: Shown) -> tuple[tuple[tuple[int, ...], int], ...]:
     return tuple((tuple(int(n) for n in shape), dtype.itemsize) for shape, dtype in tensors)
-
-
-def _lifted(name: str, seen: dict[int, Sighting]) -> Polynomial | Samples:
-        no_saved=at_T.unseen or ("" if at_T.saved is not None else TOO_MANY),
-    )
 
 
 def _lifted(name: str, seen: dict[int, Sighting], blocks: Sequence[int] = ()) -> Curve:

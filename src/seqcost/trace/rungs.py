@@ -72,6 +72,7 @@ class Rung:
         module = None if self._built is None else self._built.module
         return module if isinstance(module, Replayed) else None
 
+    @property
     def module(self) -> nn.Module:
         """The module of the last run."""
         assert self._built is not None, "nothing was run yet"
