@@ -144,7 +144,7 @@ _RESULT_WEIGHTS = {
     "tanh": pointwise.TANH, "tanh_backward": pointwise.TANH_BACKWARD,
     "sigmoid": pointwise.SIGMOID, "sigmoid_backward": pointwise.SIGMOID_BACKWARD,
     "silu": pointwise.SILU, "silu_backward": pointwise.SILU_BACKWARD,
-    "softplus_backward": 1,
+    "softplus_backward": 1, "floor_divide": 1,
     "elu_backward": 1, "log_sigmoid_forward": 1, "log_sigmoid_backward": 1,
     "addcmul": 2, "addcdiv": 2, "lerp": 3,
     "_addmm_activation": 2,  # the bias and the activation
@@ -156,7 +156,7 @@ _RESULT_WEIGHTS = {
 _OPERAND_WEIGHTS = {
     # Reductions and running sums
     "mean": 1, "prod": 1, "amax": 1, "amin": 1, "max": 1, "min": 1, "aminmax": 1, "argmax": 1, "argmin": 1,
-    "any": 1, "all": 1, "norm": 1, "linalg_vector_norm": 1, "nansum": 1, "count_nonzero": 1, "bincount": 1,
+    "any": 1, "all": 1, "norm": 1, "linalg_vector_norm": 1, "nansum": 1, "count_nonzero": 1, "bincount": 1, "histc": 1,
     "cumsum": 1, "cumprod": 1, "cummax": 1, "cummin": 1, "_cummax_helper": 1, "_cummin_helper": 1,
     "logcumsumexp": 1, "_logcumsumexp": 1,
     "var": 2, "var_mean": 2, "std": 2, "std_mean": 2, "logsumexp": 3,
