@@ -30,6 +30,7 @@ LIMIT_S, LIMIT_BYTES = 90.0, 4 * 2**30
 RECORDS = Path(__file__).with_suffix(".jsonl")
 TARGET_TYPES, TARGET_BYTES = 0.95, 0.995
 LONGEST_CELL = 110
+FORMULAS = ("Polynomial", "QuasiPolynomial")
 WAYS = (("few layers", few_layers), ("small", small), ("default", default_of))
 
 
@@ -66,6 +67,7 @@ def record_of(kind: str) -> dict[str, Any]:
             "operators": seen.coverage.operators,
             "bytes": seen.coverage.moved_bytes,
             "params": seen.params,
+            "own_params": _own_count(shrink(kind)),
             "flops": str(found) if found is not None else "",
             "kind_of_formula": type(found).__name__,
             "uncounted": sorted({entry.operator for entry in seen.uncounted}),
@@ -79,6 +81,19 @@ def _traced(kind: str, config: dict[str, Any]) -> Any:
 
     target = Target.of_spec({"kind": "hugging-face", "name": kind, "config": config, "sizes": {}})
     return trace(target, phase="forward", B=B, T=T)
+
+
+def _own_count(config: dict[str, Any]) -> int | None:
+    """The package's own count, of a model without memory; None where it cannot be built so."""
+    import torch
+
+    from seqcost.trace.hugging_face import model_of
+
+    try:
+        with torch.device("meta"):
+            return int(model_of(config).num_parameters())  # type: ignore[operator]
+    except Exception:  # noqa: BLE001 - constructors may ask for values
+        return None
 
 
 def serve(kind: str, pipe: Connection) -> None:
@@ -150,9 +165,29 @@ def write_page(rows: dict[str, dict[str, Any]], release: str) -> None:
         f"{LIMIT_BYTES // 2**30} GiB a type. Configurations are the types' defaults with as few layers as show each "
         "kind of them, at full width; “small” has little width too. A type without a formula is exact at each length, "
         "but no polynomial passes through all lengths that were seen, mostly where blocks are padded.",
-        [_table("Text", text), _table("Images and sound", others)],
+        [
+            _summary({"text": text, "images and sound": others}),
+            _table("Text", text),
+            _table("Images and sound", others),
+        ],
         " ".join((_verdict("text", text), _verdict("images and sound", others))),
     )
+
+
+def _summary(parts: dict[str, list[dict[str, Any]]]) -> Table:
+    headings = ("<of", "types", "can be built", "traced", "covered", "share", "fake", "real", "with a formula")
+    return Table.of("Summary", headings, [(what, *_counts(rows)) for what, rows in parts.items()])
+
+
+def _counts(rows: list[dict[str, Any]]) -> tuple[str, ...]:
+    built = [row for row in rows if _builds(row)]
+    traced = [row for row in rows if "rung" in row]
+    covered = [row for row in built if row.get("bytes", 0) >= TARGET_BYTES]
+    fake = sum(row["rung"] == "fake tensors" for row in traced)
+    formulas = sum(row["kind_of_formula"] in FORMULAS for row in traced)
+    share = f"{100 * len(covered) / len(built):.1f} %" if built else "—"
+    counts = (len(rows), len(built), len(traced), len(covered), share, fake, len(traced) - fake, formulas)
+    return tuple(map(str, counts))
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:
@@ -166,7 +201,7 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     if "rung" not in row:
         return (row["type"], "—", "—", "—", "—", "—", _reason(row))
-    formula = row["flops"] if row["kind_of_formula"] in ("Polynomial", "QuasiPolynomial") else "no polynomial"
+    formula = row["flops"] if row["kind_of_formula"] in FORMULAS else "no polynomial"
     return (
         row["type"],
         row["rung"].removesuffix(" tensors"),
@@ -205,7 +240,16 @@ def _verdict(what: str, rows: list[dict[str, Any]]) -> str:
     return (
         f"Of {len(rows)} types of {what}, {len(built)} can be built from their defaults; {len(covered)} of these "
         f"({100 * share:.1f} %) are traced with at least {100 * TARGET_BYTES:g} % of bytes counted: the target of "
-        f"{100 * TARGET_TYPES:g} % is {met}."
+        f"{100 * TARGET_TYPES:g} % is {met}. {_same_parameters(rows)}"
+    )
+
+
+def _same_parameters(rows: list[dict[str, Any]]) -> str:
+    both = [row for row in rows if row.get("own_params") is not None]
+    other = [row["type"] for row in both if row["params"] != row["own_params"]]
+    return (
+        f"Parameters are as many as the package counts for {len(both) - len(other)} of the {len(both)} whose model it "
+        f"builds without memory{': not for ' + ', '.join(other) if other else ''}."
     )
 
 
