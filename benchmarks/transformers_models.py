@@ -158,6 +158,7 @@ def write_page(rows: dict[str, dict[str, Any]], release: str) -> None:
     """Two tables and how many types reach the target."""
     text = [rows[kind] for kind in text_types() if kind in rows]
     others = [rows[kind] for kind in other_types() if kind in rows]
+    parts = {"text": text, "images and sound": others}
     publish(
         "transformers_models",
         f"Models of transformers {release}",
@@ -170,7 +171,7 @@ def write_page(rows: dict[str, dict[str, Any]], release: str) -> None:
             _table("Text", text),
             _table("Images and sound", others),
         ],
-        " ".join((_verdict("text", text), _verdict("images and sound", others))),
+        " ".join(_verdict(what, rows) for what, rows in parts.items()),
     )
 
 
