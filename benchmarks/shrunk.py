@@ -24,6 +24,17 @@ OWN: Mapping[str, Mapping[str, Any]] = {
     "switch_transformers": {"num_sparse_encoder_layers": 1, "num_sparse_decoder_layers": 1},
     "funnel": {"block_sizes": [1, 1, 1], "block_repeats": [1, 1, 1]},
     "xlstm": {"num_blocks": 2, "num_hidden_layers": 2},
+    # What a default leaves open.
+    "bamba": {"attn_layer_indices": [1]},
+    "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"]},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
+    "ministral": {"head_dim": 128},
+    "hunyuan_v1_dense": {"head_dim": 128},
+    "hunyuan_v1_moe": {"head_dim": 128},
+    "nemotron": {"num_key_value_heads": 8, "head_dim": 128},
+    "deepseek_v2": {"num_experts_per_tok": 6},
+    "dots1": {"n_routed_experts": 128, "num_experts_per_tok": 6, "n_shared_experts": 2},
+    "esm": {"vocab_size": 33, "pad_token_id": 1},
 }
 DENSE_FIRST = ("first_k_dense_replace", "moe_layer_start_index", "num_dense_layers", "first_k_dense")
 SMALL: Mapping[str, Any] = {
@@ -85,9 +96,15 @@ def _fewer(config: dict[str, Any]) -> dict[str, Any]:
         wanted = min(wanted, MOST_LAYERS, count)
         out[name] = wanted
         out |= {n: v[:wanted] for n, v in lists.items()}
+        by_layer = config.get("per_layer_config")
+        if isinstance(by_layer, dict):
+            out["per_layer_config"] = {n: v for n, v in by_layer.items() if int(n) < wanted}
     out |= {n: 1 for n in DENSE_FIRST if type(config.get(n)) is int and config[n] > 1}
     return out
 
 
 def _narrower(config: dict[str, Any]) -> dict[str, Any]:
-    return config | {n: size for n, size in SMALL.items() if type(config.get(n)) is int and config[n] > size}
+    less = {n: size for n, size in SMALL.items() if type(config.get(n)) is int and config[n] > size}
+    words = less.get("vocab_size")
+    tokens = [n for n, v in config.items() if n.endswith("_token_id") and type(v) is int and words and v >= words]
+    return config | less | dict.fromkeys(tokens, 0)

@@ -96,6 +96,12 @@ def _sort(x: Any, *args: Any, **_: Any) -> Any:
     return x.numel() * math.ceil(math.log2(length)) if length > 1 else 0
 
 
+def _pool(x: Any, kernel: Any, *_: Any, out: Any, **__: Any) -> Any:
+    sizes = kernel if isinstance(kernel, list | tuple) else [kernel]
+    sides = math.prod(sizes) if len(sizes) > 1 else sizes[0] ** 2
+    return _first(out).numel() * sides
+
+
 def _scatter_add(x: Any, dim: Any, index: Any, source: Any = None, *_: Any, **__: Any) -> Any:
     return index.numel() if not hasattr(source, "numel") else source.numel()
 
@@ -145,6 +151,7 @@ _RESULT_WEIGHTS = {
     "sigmoid": pointwise.SIGMOID, "sigmoid_backward": pointwise.SIGMOID_BACKWARD,
     "silu": pointwise.SILU, "silu_backward": pointwise.SILU_BACKWARD,
     "softplus_backward": 1, "floor_divide": 1,
+    "polar": 4,  # cosine, sine, and the product of each with the length
     "elu_backward": 1, "log_sigmoid_forward": 1, "log_sigmoid_backward": 1,
     "addcmul": 2, "addcdiv": 2, "lerp": 3,
     "_addmm_activation": 2,  # the bias and the activation
@@ -163,13 +170,14 @@ _OPERAND_WEIGHTS = {
     # A selection is one pass over the row
     "topk": 1, "kthvalue": 1, "median": 1, "mode": 1, "searchsorted": 1, "bucketize": 1,
     "embedding_dense_backward": 1, "unfold_backward": 1,
+    "col2im": 1, "avg_pool2d_backward": 1, "max_pool2d_with_indices_backward": 1,
 }  # fmt: skip
 
 _NOTHING = (
     # Copies and casts
     "clone", "_to_copy", "copy", "cat", "stack", "repeat", "roll", "flip", "rot90", "repeat_interleave", "block_diag",
     "constant_pad_nd", "reflection_pad1d", "replication_pad1d", "lift_fresh", "lift_fresh_copy", "complex",
-    "as_strided_copy", "view_copy", "expand_copy", "unfold_copy", "_reshape_copy",
+    "im2col", "as_strided_copy", "view_copy", "expand_copy", "unfold_copy", "_reshape_copy",
     # Fills, counts and random numbers
     "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "zeros", "zeros_like", "new_zeros",
     "ones", "ones_like", "new_ones", "full", "full_like", "new_full", "scalar_tensor", "fill", "zero", "arange",
@@ -210,6 +218,8 @@ POINTWISE: dict[str, Formula] = (
         "aten::convolution_backward": _bias_backward,
         "aten::mkldnn_rnn_layer": _lstm,
         "aten::mkldnn_rnn_layer_backward": _lstm_backward,
+        "aten::avg_pool2d": _pool,
+        "aten::max_pool2d_with_indices": _pool,
         "aten::nll_loss_forward": lambda x, target, *_, **__: target.numel(),
         "aten::nll_loss2d_forward": lambda x, target, *_, **__: target.numel(),
         "aten::nll_loss_backward": lambda g, x, target, *_, **__: target.numel(),

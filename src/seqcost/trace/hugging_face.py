@@ -6,6 +6,7 @@ user of this type means: a causal language model, a masked one, sequence to sequ
 """
 
 import importlib.util
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-from seqcost.errors import BadSize, BadTarget, MissingExtra, SeqcostError, UnknownName
+from seqcost.errors import BadSize, BadTarget, MissingExtra, SeqcostError, TraceFailed, UnknownName
 from seqcost.trace.settings import MOST_MODULES, check_settings
 
 MOST_VALUES = 2**31  # of an image; on the rung of real tensors it is made
@@ -27,18 +28,56 @@ def model_of(given: Mapping[str, Any], **changes: Any) -> nn.Module:
     BadSize for counts beyond all models.
     """
     config, wanted = configuration_of(given, **changes)
-    maker = _class_of(_transformers(), config, wanted)
     kind = config.model_type
+    maker = _class_of(_transformers(), config, wanted)
+    config = _part_for(maker, config)
     try:
-        with no_more_modules_than(MOST_MODULES, kind):
+        with no_more_modules_than(MOST_MODULES, kind), _no_values_on_fake_tensors():
             model: nn.Module = (
                 maker._from_config(config) if hasattr(maker, "_from_config") else maker.from_config(config)
             )
     except SeqcostError:
         raise
     except Exception as error:  # noqa: BLE001 - constructors meet values that nobody thought of
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            raise TraceFailed(f"{kind} cannot be built with real tensors for want of memory") from None
         raise BadTarget(f"no {kind} model can be built from this configuration: {_sentence(error)}") from None
     return model
+
+
+@contextmanager
+def _no_values_on_fake_tensors() -> Iterator[None]:
+    """Leave initial values out where tensors have no memory: some ways of drawing them ask for values."""
+    from transformers import PreTrainedModel
+
+    fake = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
+    plain = getattr(PreTrainedModel, "initialize_weights", None)
+    if not fake or plain is None:
+        yield
+        return
+    PreTrainedModel.initialize_weights = lambda self: None
+    try:
+        yield
+    finally:
+        PreTrainedModel.initialize_weights = plain
+
+
+@contextmanager
+def on_plain_torch() -> Iterator[None]:
+    """Have models call PyTorch alone: kernels of other packages, if they are installed, run on a GPU only.
+
+    The package itself passes them by while it exports a model, and is told here that it does.
+    """
+    kernels = sys.modules.get("transformers.integrations.hub_kernels")
+    plain = getattr(kernels, "is_torchdynamo_exporting", None)
+    if plain is None:
+        yield
+        return
+    kernels.is_torchdynamo_exporting = lambda: True  # type: ignore[union-attr]
+    try:
+        yield
+    finally:
+        kernels.is_torchdynamo_exporting = plain  # type: ignore[union-attr]
 
 
 def configuration_of(given: Mapping[str, Any], **changes: Any) -> tuple[Any, Any]:
@@ -100,6 +139,14 @@ def _class_of(transformers: Any, config: Any, wanted: Any) -> Any:
     raise BadTarget(f"transformers has no model for the configuration {type(config).__name__}; give one that it has.")
 
 
+def _part_for(maker: Any, config: Any) -> Any:
+    """The part of a configuration of several models that a class takes, such as the language model's."""
+    wanted = getattr(maker, "config_class", None)
+    if not isinstance(wanted, type) or isinstance(config, wanted):
+        return config
+    return next((part for part in vars(config).values() if isinstance(part, wanted)), config)
+
+
 def _mappings(autos: Any, config: Any) -> list[Any]:
     causal, masked, pairs, bare = (
         autos.MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -141,6 +188,8 @@ def inputs_of(module: Any, B: int, T: int) -> dict[str, Tensor]:
     pair = {"decoder_input_ids": ids()} if getattr(config, "is_encoder_decoder", False) else {}
     if name == "input_ids":
         return {"input_ids": ids()} | pair
+    if name == "inputs":  # Perceiver's, whatever they are
+        return {"inputs": ids()}
     if name == "pixel_values":
         side = getattr(config, "image_size", None) or 224
         height, width = (side, side) if isinstance(side, int) else (int(side[0]), int(side[1]))

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
-from seqcost.errors import BadTarget
+from seqcost.errors import BadTarget, TraceFailed
 from seqcost.trace.fakes import UNFAKEABLE, as_fake, copied, fake_mode, no_larger_than, retype
+from seqcost.trace.hugging_face import on_plain_torch
 from seqcost.trace.inputs import Inputs
 from seqcost.trace.paths import Paths
 from seqcost.trace.program import prepare
@@ -47,7 +48,7 @@ class Rung:
 
     def look(self, T: int, *, keeping: bool = True) -> Sighting:
         """One run at length T; without `keeping` in half the time, a forward pass then says nothing of saved bytes."""
-        with self.inside():
+        with self.inside(), on_plain_torch():
             if self._built is None or self.target.takes_sizes:
                 self._built = self.build(T)
             built = self._built
@@ -87,13 +88,19 @@ def fake_rung(target: Target, *, phase: str, B: int, dtype: str) -> Rung:
 
 
 def _built_as_fake(target: Target, mode: FakeTensorMode, B: int, T: int) -> Built:
+    refused: BadTarget | None = None
     if not target.live:
         try:
             return target.build(B=B, T=T)
-        except (*UNFAKEABLE, BadTarget):
+        except BadTarget as error:
+            refused = error
+        except UNFAKEABLE:
             pass  # constructors may ask for values, too: then build it for real and copy the shapes
-    with unset_fake_temporarily(), no_larger_than(_LARGEST_REAL_BYTES):
-        built = target.build(B=B, T=T)
+    try:
+        with unset_fake_temporarily(), no_larger_than(_LARGEST_REAL_BYTES):
+            built = target.build(B=B, T=T)
+    except TraceFailed:
+        raise refused or TraceFailed("its constructor needs values, and more memory than there is") from None
     return replace(built, module=copied(built.module, mode))
 
 
