@@ -34,8 +34,12 @@ OWN: Mapping[str, Mapping[str, Any]] = {
     "nemotron": {"num_key_value_heads": 8, "head_dim": 128},
     "deepseek_v2": {"num_experts_per_tok": 6},
     "dots1": {"n_routed_experts": 128, "num_experts_per_tok": 6, "n_shared_experts": 2},
+    "recurrent_gemma": {"num_hidden_layers": 3},
+    "xmod": {"default_language": "en_XX"},
     "esm": {"vocab_size": 33, "pad_token_id": 1},
 }
+# Written out by a configuration that derives them from the number of layers.
+DERIVED = ("transformers_version", "architectures", "out_features", "out_indices", "stage_names")
 DENSE_FIRST = ("first_k_dense_replace", "moe_layer_start_index", "num_dense_layers", "first_k_dense")
 SMALL: Mapping[str, Any] = {
     "hidden_size": 64, "d_model": 64, "n_embd": 64, "emb_dim": 64, "dim": 64, "embed_dim": 64, "embedding_size": 64,
@@ -72,7 +76,7 @@ def small(kind: str, **others: Any) -> dict[str, Any]:
 
 
 def _cleared(config: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in config.items() if name not in ("transformers_version", "architectures")}
+    return {name: value for name, value in config.items() if name not in DERIVED}
 
 
 def _everywhere(config: dict[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
@@ -105,6 +109,8 @@ def _fewer(config: dict[str, Any]) -> dict[str, Any]:
 
 def _narrower(config: dict[str, Any]) -> dict[str, Any]:
     less = {n: size for n, size in SMALL.items() if type(config.get(n)) is int and config[n] > size}
+    if config.get("head_dim") is not None and config.get("head_dim") == config.get("qk_rope_head_dim"):
+        less["head_dim"] = less.get("qk_rope_head_dim", config["head_dim"])  # of latent attention, what rotates
     words = less.get("vocab_size")
     tokens = [n for n, v in config.items() if n.endswith("_token_id") and type(v) is int and words and v >= words]
     return config | less | dict.fromkeys(tokens, 0)

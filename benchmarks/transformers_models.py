@@ -219,7 +219,7 @@ def _short(text: str) -> str:
 
 
 def _reason(row: dict[str, Any]) -> str:
-    said = next(iter(row["reasons"].values()), "no answer")
+    said = row["reasons"].get("default") or next(iter(row["reasons"].values()), "no answer")
     return _short(said.replace("|", "/"))
 
 
@@ -228,7 +228,7 @@ def _builds(row: dict[str, Any]) -> bool:
 
 
 # How the reasons of types begin that cannot be built from their own defaults, or lack a package.
-NOT_BUILT = ("can be built from", "has no model for", "was refused", "requires the", "ImportError")
+NOT_BUILT = ("can be built from", "has no model for", "was refused", "validation error", "ImportError")
 
 
 def _verdict(what: str, rows: list[dict[str, Any]]) -> str:

@@ -4,26 +4,35 @@
     python benchmarks/transformers_peak.py gpt2 mamba   these types anew
     python benchmarks/transformers_peak.py --page       the page from the records
 
-Cases are made and measured as in peak.py, with models of few layers and little width (`shrunk.small`). A record is
-appended to transformers_peak.jsonl after each case, so that a stop loses nothing.
+Models have few layers and little width (`shrunk.small`). As in peak.py, no tensor is computed for a prediction, and
+what is measured is the most bytes that PyTorch's allocator had given out during one run after another. Each case runs
+in a process of its own, divided from one that has loaded the libraries already: hundreds of cases take minutes. A
+record is appended to transformers_peak.jsonl after each, so that a stop loses nothing.
 """
 
+import gc
 import json
+import multiprocessing
+import resource
 import statistics
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
 from page import publish
-from peak import PHASES, B, predicted_and_measured
+from peak import PHASES, B
 from shrunk import small
 
-from seqcost.measure import Limits
+from seqcost.measure.peak import peak_allocated_bytes
 from seqcost.report.table import Table
+from seqcost.trace import Target, trace
+from seqcost.trace.hugging_face_runs import on_plain_torch
+from seqcost.trace.program import load
 
 LENGTHS = (63, 200, 500)
-LIMITS = Limits(time_s=40)
+LIMIT_S, LIMIT_BYTES = 60.0, 4 * 2**30
 TARGET_MEDIAN, TARGET_WORST = 0.001, 0.01
 RECORDS = Path(__file__).with_suffix(".jsonl")
 
@@ -40,7 +49,7 @@ TYPES: dict[str, dict[str, Any]] = {
         "t5", "bart", "pegasus", "m2m_100",
         "mamba", "mamba2", "falcon_mamba", "rwkv", "recurrent_gemma", "jamba", "xlstm",
     )
-}  # fmt: skip
+} | {"ctrl": {"n_positions": 1024}, "m2m_100": {"encoder_layerdrop": 0, "decoder_layerdrop": 0}}  # fmt: skip
 
 
 def specification(kind: str) -> dict[str, Any]:
@@ -48,14 +57,44 @@ def specification(kind: str) -> dict[str, Any]:
     return {"kind": "hugging-face", "name": kind, "config": small(kind, **TYPES[kind]), "sizes": {}}
 
 
+def predicted(kind: str, phase: str, T: int) -> int | None:
+    """Peak bytes of the trace."""
+    return trace(Target.of_spec(specification(kind)), phase=phase, B=B, T=T, lengths=()).peak_bytes
+
+
+def measured(kind: str, phase: str, T: int) -> int | None:
+    """Peak bytes of a second run; the first makes what is made only once."""
+    program = load(specification(kind), phase=phase, B=B, T=T, dtype="float32", device="cpu")
+    with on_plain_torch():
+        program.run()
+        gc.collect()
+        return peak_allocated_bytes(program.run, program.resident_tensors(), torch.device("cpu"))
+
+
+def serve(kind: str, phase: str, T: int, pipe: Connection) -> None:
+    """In a child: both numbers of one case, within so much memory beyond what the libraries take."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + LIMIT_BYTES,) * 2)
+    try:
+        pipe.send({"predicted": predicted(kind, phase, T), "measured": measured(kind, phase, T)})
+    except Exception as error:  # noqa: BLE001 - foreign code may raise anything
+        pipe.send({"reason": f"{type(error).__name__}: " + " ".join(str(error).split())[:200]})
+
+
 def record_of(kind: str, phase: str, T: int) -> dict[str, Any]:
     """One case, or why it gave no pair of numbers."""
-    row: dict[str, Any] = {"type": kind, "phase": phase, "T": T}
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    child = context.Process(target=serve, args=(kind, phase, T, theirs), daemon=True)
+    child.start()
+    theirs.close()
     try:
-        predicted, measured = predicted_and_measured(specification(kind), phase, T, LIMITS)
-        return row | {"predicted": predicted, "measured": measured}
-    except Exception as error:  # noqa: BLE001 - foreign code may raise anything
-        return row | {"reason": " ".join(str(error).split())[:300]}
+        found = ours.recv() if ours.poll(LIMIT_S) else {"reason": f"longer than {LIMIT_S:.0f} s"}
+    except EOFError:
+        found = {"reason": "the process ended, for want of memory or by a fault"}
+    child.kill()
+    child.join()
+    return {"type": kind, "phase": phase, "T": T} | found
 
 
 def recorded() -> dict[tuple[str, str, int], dict[str, Any]]:
@@ -70,6 +109,8 @@ def main() -> None:
     cases = [(kind, phase, T) for kind in TYPES for phase in PHASES for T in LENGTHS]
     done = recorded()
     wanted = [case for case in cases if (case[0] in asked if asked else case not in done and "--page" not in sys.argv)]
+    if wanted:
+        trace(Target.of_spec(specification("gpt2")), phase="forward", B=B, T=8)  # loads what every case needs
     for case in wanted:
         row = record_of(*case)
         with RECORDS.open("a", encoding="utf-8") as file:

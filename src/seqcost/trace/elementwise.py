@@ -149,6 +149,7 @@ _RESULT_WEIGHTS = {
     "relu": pointwise.RELU, "threshold_backward": pointwise.RELU_BACKWARD,
     "tanh": pointwise.TANH, "tanh_backward": pointwise.TANH_BACKWARD,
     "sigmoid": pointwise.SIGMOID, "sigmoid_backward": pointwise.SIGMOID_BACKWARD,
+    "glu": pointwise.SIGMOID + 1, "glu_backward": pointwise.SIGMOID_BACKWARD + 1,
     "silu": pointwise.SILU, "silu_backward": pointwise.SILU_BACKWARD,
     "softplus_backward": 1, "floor_divide": 1,
     "polar": 4,  # cosine, sine, and the product of each with the length
@@ -156,6 +157,9 @@ _RESULT_WEIGHTS = {
     "addcmul": 2, "addcdiv": 2, "lerp": 3,
     "_addmm_activation": 2,  # the bias and the activation
     "addmm": 1, "baddbmm": 1, "addmv": 1, "addbmm": 1, "addr": 1,
+    # As many products as neighbours, and their sum
+    "upsample_linear1d": 3, "upsample_bilinear2d": 7, "_upsample_bilinear2d_aa": 7, "upsample_bicubic2d": 31,
+    "_upsample_bicubic2d_aa": 31,
     "native_dropout": 2, "native_dropout_backward": 2,
     "_cdist_forward": 1,
 }  # fmt: skip
@@ -170,6 +174,9 @@ _OPERAND_WEIGHTS = {
     # A selection is one pass over the row
     "topk": 1, "kthvalue": 1, "median": 1, "mode": 1, "searchsorted": 1, "bucketize": 1,
     "embedding_dense_backward": 1, "unfold_backward": 1,
+    "upsample_linear1d_backward": 4, "upsample_bilinear2d_backward": 8, "_upsample_bilinear2d_aa_backward": 8,
+    "upsample_bicubic2d_backward": 32, "_upsample_bicubic2d_aa_backward": 32, "upsample_nearest2d_backward": 1,
+    "_weight_norm_interface": 3, "_weight_norm_interface_backward": 5,  # squares, their sum, the scale
     "col2im": 1, "avg_pool2d_backward": 1, "max_pool2d_with_indices_backward": 1,
 }  # fmt: skip
 
@@ -177,7 +184,8 @@ _NOTHING = (
     # Copies and casts
     "clone", "_to_copy", "copy", "cat", "stack", "repeat", "roll", "flip", "rot90", "repeat_interleave", "block_diag",
     "constant_pad_nd", "reflection_pad1d", "replication_pad1d", "lift_fresh", "lift_fresh_copy", "complex",
-    "im2col", "as_strided_copy", "view_copy", "expand_copy", "unfold_copy", "_reshape_copy",
+    "im2col", "upsample_nearest1d", "upsample_nearest2d",
+    "as_strided_copy", "view_copy", "expand_copy", "unfold_copy", "_reshape_copy",
     # Fills, counts and random numbers
     "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "zeros", "zeros_like", "new_zeros",
     "ones", "ones_like", "new_ones", "full", "full_like", "new_full", "scalar_tensor", "fill", "zero", "arange",

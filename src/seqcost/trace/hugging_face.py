@@ -6,7 +6,6 @@ user of this type means: a causal language model, a masked one, sequence to sequ
 """
 
 import importlib.util
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
 from seqcost.errors import BadSize, BadTarget, MissingExtra, SeqcostError, TraceFailed, UnknownName
+from seqcost.trace.hugging_face_runs import no_values_on_fake_tensors
 from seqcost.trace.settings import MOST_MODULES, check_settings
 
 MOST_VALUES = 2**31  # of an image; on the rung of real tensors it is made
@@ -32,7 +32,7 @@ def model_of(given: Mapping[str, Any], **changes: Any) -> nn.Module:
     maker = _class_of(_transformers(), config, wanted)
     config = _part_for(maker, config)
     try:
-        with no_more_modules_than(MOST_MODULES, kind), _no_values_on_fake_tensors():
+        with no_more_modules_than(MOST_MODULES, kind), no_values_on_fake_tensors():
             model: nn.Module = (
                 maker._from_config(config) if hasattr(maker, "_from_config") else maker.from_config(config)
             )
@@ -43,41 +43,6 @@ def model_of(given: Mapping[str, Any], **changes: Any) -> nn.Module:
             raise TraceFailed(f"{kind} cannot be built with real tensors for want of memory") from None
         raise BadTarget(f"no {kind} model can be built from this configuration: {_sentence(error)}") from None
     return model
-
-
-@contextmanager
-def _no_values_on_fake_tensors() -> Iterator[None]:
-    """Leave initial values out where tensors have no memory: some ways of drawing them ask for values."""
-    from transformers import PreTrainedModel
-
-    fake = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
-    plain = getattr(PreTrainedModel, "initialize_weights", None)
-    if not fake or plain is None:
-        yield
-        return
-    PreTrainedModel.initialize_weights = lambda self: None
-    try:
-        yield
-    finally:
-        PreTrainedModel.initialize_weights = plain
-
-
-@contextmanager
-def on_plain_torch() -> Iterator[None]:
-    """Have models call PyTorch alone: kernels of other packages, if they are installed, run on a GPU only.
-
-    The package itself passes them by while it exports a model, and is told here that it does.
-    """
-    kernels = sys.modules.get("transformers.integrations.hub_kernels")
-    plain = getattr(kernels, "is_torchdynamo_exporting", None)
-    if plain is None:
-        yield
-        return
-    kernels.is_torchdynamo_exporting = lambda: True  # type: ignore[union-attr]
-    try:
-        yield
-    finally:
-        kernels.is_torchdynamo_exporting = plain  # type: ignore[union-attr]
 
 
 def configuration_of(given: Mapping[str, Any], **changes: Any) -> tuple[Any, Any]:
@@ -186,35 +151,57 @@ def inputs_of(module: Any, B: int, T: int) -> dict[str, Tensor]:
 
     # Models of text; of speech, whose encoder hears frames while the decoder writes words; not of audio alone.
     pair = {"decoder_input_ids": ids()} if getattr(config, "is_encoder_decoder", False) else {}
+    if name == "input_ids" and hasattr(config, "vision_config") and hasattr(config, "projection_dim"):
+        return {"input_ids": ids(), "pixel_values": features(*_image(config.vision_config, B))}
     if name == "input_ids":
         return {"input_ids": ids()} | pair
     if name == "inputs":  # Perceiver's, whatever they are
         return {"inputs": ids()}
     if name == "pixel_values":
-        side = getattr(config, "image_size", None) or 224
-        height, width = (side, side) if isinstance(side, int) else (int(side[0]), int(side[1]))
-        channels = int(getattr(config, "num_channels", 3))
-        if max(B * channels * height * width, height, width) > MOST_VALUES:
-            raise BadSize(
-                f"image_size = {height:,} × {width:,} with {channels:,} channels was given; at most {MOST_VALUES:,} "
-                "values of an image are allowed."
-            )
-        return {"pixel_values": features(B, channels, height, width)}
+        return {"pixel_values": features(*_image(config, B))}
     if name == "input_features":
-        bins = next(
-            (int(getattr(config, n)) for n in ("num_mel_bins", "feature_size", "input_dim") if hasattr(config, n)), 80
-        )
-        return {"input_features": features(B, *_frames(config, bins, T))} | pair
+        return {"input_features": features(B, *_frames(config, _bins(config), T))} | pair
     if name == "input_values":
-        return {"input_values": features(B, T)}
+        return {"input_values": features(B, *_samples(config, T))}
     raise BadTarget(
         f"{type(module).__name__} takes {name}, for which no inputs can be made up; give inputs of your own."
     )
 
 
+def _image(config: Any, B: int) -> tuple[int, int, int, int]:
+    side = getattr(config, "image_size", None) or 224
+    height, width = (side, side) if isinstance(side, int) else (int(side[0]), int(side[1]))
+    channels = int(getattr(config, "num_channels", 3))
+    if max(B * channels * height * width, height, width) > MOST_VALUES:
+        raise BadSize(
+            f"image_size = {height:,} × {width:,} with {channels:,} channels was given; at most {MOST_VALUES:,} "
+            "values of an image are allowed."
+        )
+    return B, channels, height, width
+
+
+def _bins(config: Any) -> int:
+    parts = [config, *(getattr(config, name, None) for name in ("encoder_config", "audio_config"))]
+    found = (getattr(part, name, None) for part in parts for name in ("num_mel_bins", "feature_size", "input_dim"))
+    return next((bins for bins in found if isinstance(bins, int)), 80)
+
+
+def _samples(config: Any, T: int) -> tuple[int, ...]:
+    """Samples of a wave that its convolutions make T frames of; a spectrogram of fixed length where there are none."""
+    kernels, strides = (getattr(config, name, None) for name in ("conv_kernel", "conv_stride"))
+    if isinstance(kernels, list | tuple) and isinstance(strides, list | tuple):
+        for kernel, stride in zip(reversed(kernels), reversed(strides), strict=False):
+            T = (T - 1) * int(stride) + int(kernel)
+        return (T,)
+    length, bins = getattr(config, "max_length", None), getattr(config, "num_mel_bins", None)
+    return (length, bins) if isinstance(length, int) and isinstance(bins, int) else (T,)
+
+
 def _frames(config: Any, bins: int, T: int) -> tuple[int, int]:
-    """T frames of `bins`; Whisper and its kin take the bins first."""
-    return (bins, T) if hasattr(config, "max_source_positions") and hasattr(config, "num_mel_bins") else (T, bins)
+    """T frames of `bins`; Whisper and its kin take the bins first, and as many frames as fill their positions."""
+    if hasattr(config, "max_source_positions") and hasattr(config, "num_mel_bins"):
+        return bins, 2 * int(config.max_source_positions)  # its second convolution takes every other one
+    return T, bins
 
 
 def _transformers() -> Any:

@@ -19,7 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 from seqcost.errors import BadTarget, TraceFailed
 from seqcost.trace.fakes import UNFAKEABLE, as_fake, copied, fake_mode, no_larger_than, retype
-from seqcost.trace.hugging_face import on_plain_torch
+from seqcost.trace.hugging_face_runs import on_plain_torch, without_padding
 from seqcost.trace.inputs import Inputs
 from seqcost.trace.paths import Paths
 from seqcost.trace.program import prepare
@@ -48,22 +48,24 @@ class Rung:
 
     def look(self, T: int, *, keeping: bool = True) -> Sighting:
         """One run at length T; without `keeping` in half the time, a forward pass then says nothing of saved bytes."""
-        with self.inside(), on_plain_torch():
+        with self.inside():
             if self._built is None or self.target.takes_sizes:
                 self._built = self.build(T)
             built = self._built
             inputs = self.own_inputs(built.inputs_at(self.B, T))
-            program = prepare(
-                built.module,
-                inputs,
-                phase=self.phase,
-                own_mode=self.target.own_mode,
-                optimizer=self.optimizer,
-                accumulate=self.accumulate,
-            )
-            paths = Paths(built.module)
-            with paths.following_ways_in(built.module):
-                return see(program, paths, remember=self.asked in (None, T), keeping=keeping)
+            padding = nullcontext() if built.given is not None else without_padding()
+            with on_plain_torch(), padding:
+                program = prepare(
+                    built.module,
+                    inputs,
+                    phase=self.phase,
+                    own_mode=self.target.own_mode,
+                    optimizer=self.optimizer,
+                    accumulate=self.accumulate,
+                )
+                paths = Paths(built.module)
+                with paths.following_ways_in(built.module):
+                    return see(program, paths, remember=self.asked in (None, T), keeping=keeping)
 
     @property
     def one_length(self) -> bool:

@@ -104,6 +104,12 @@ def _softmax(args: Any, kwargs: Any, out: Any) -> Any:
     return _copied(args[0])
 
 
+def _safe_softmax(args: Any, kwargs: Any, out: Any) -> Any:
+    # a byte for every score that is −∞, one for every row of nothing else, and the zero that such rows get
+    scores, dim = args[0], args[1]
+    return scores.numel() + scores.numel() // max(1, scores.shape[dim]) + scores.element_size()
+
+
 def _softmax_backward(args: Any, kwargs: Any, out: Any) -> Any:
     return _copied(args[0]) + _copied(args[1])
 
@@ -170,6 +176,7 @@ _FORMULAS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "aten::_addmm_activation": _addmm,
     "aten::_softmax": _softmax,
     "aten::_log_softmax": _softmax,
+    "aten::_safe_softmax": _safe_softmax,
     "aten::_softmax_backward_data": _softmax_backward,
     "aten::_log_softmax_backward_data": _softmax_backward,
     "aten::native_layer_norm": _layer_norm,
