@@ -23,6 +23,7 @@ OWN: Mapping[str, Mapping[str, Any]] = {
     "nllb-moe": {"encoder_sparse_step": 2, "decoder_sparse_step": 2},
     "switch_transformers": {"num_sparse_encoder_layers": 1, "num_sparse_decoder_layers": 1},
     "funnel": {"block_sizes": [1, 1, 1], "block_repeats": [1, 1, 1]},
+    "zamba": {"num_hidden_layers": 3, "layers_block_type": ["linear_attention", "hybrid", "hybrid"]},
     "xlstm": {"num_blocks": 2, "num_hidden_layers": 2},
     # What a default leaves open.
     "bamba": {"attn_layer_indices": [1]},

@@ -49,7 +49,11 @@ TYPES: dict[str, dict[str, Any]] = {
         "t5", "bart", "pegasus", "m2m_100",
         "mamba", "mamba2", "falcon_mamba", "rwkv", "recurrent_gemma", "jamba", "xlstm",
     )
-} | {"ctrl": {"n_positions": 1024}, "m2m_100": {"encoder_layerdrop": 0, "decoder_layerdrop": 0}}  # fmt: skip
+} | {
+    "ctrl": {"n_positions": 1024},
+    "m2m_100": {"encoder_layerdrop": 0, "decoder_layerdrop": 0},  # layers are left out by chance
+    "mamba2": {"num_heads": 8},
+}  # fmt: skip
 
 
 def specification(kind: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import torch
 
 from seqcost.trace import Target, trace
 from seqcost.trace.hugging_face import inputs_of, model_of
+from seqcost.trace.inputs import Inputs
 from seqcost.trace.program import prepare
 from seqcost.trace.rungs import fake_rung, real_rung
 from seqcost.trace.settings import check_settings
@@ -85,6 +86,15 @@ def test_attention_that_guards_its_softmax_is_predicted_to_the_byte(measured_pea
     built = target.build(B=2, T=100)
     program = prepare(built.module, built.inputs_at(2, 100), phase="forward")
     assert predicted == measured_peak(program)
+
+
+@pytest.mark.parametrize("channels", [4, 16, 20])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_kernel_a_channel_is_predicted_to_the_byte(channels, bias, measured_peak):
+    module = torch.nn.Conv2d(channels, channels, (9, 1), padding=(4, 0), groups=channels, bias=bias)
+    x = torch.randn(2, channels, 50, 16)
+    predicted = trace(Target.of_module(module, x), phase="forward", B=2, T=50).peak_bytes
+    assert predicted == measured_peak(prepare(module, Inputs((x,)), phase="forward"))
 
 
 def test_a_vocabulary_for_each_layer_is_no_number_of_layers():

@@ -143,8 +143,11 @@ def inputs_of(module: Any, B: int, T: int) -> dict[str, Tensor]:
     device = next(module.parameters()).device
     words = int(getattr(text, "vocab_size", 0) or 2)
 
+    # MusicGen's words come in several books, whose rows lie under each other.
+    rows = B * int(config.num_codebooks) if config.model_type.startswith("musicgen") else B
+
     def ids() -> Tensor:
-        return torch.randint(0, words, (B, T), device=device)
+        return torch.randint(0, words, (rows, T), device=device)
 
     def features(*shape: int) -> Tensor:
         return torch.randn(*shape, dtype=next(module.parameters()).dtype, device=device)
