@@ -31,6 +31,8 @@ FEW = {
                   "num_self_attention_heads": 2, "num_cross_attention_heads": 2, "vocab_size": 64,
                   "max_position_embeddings": 64},
     "clip": {"text_config": SOUND | {"vocab_size": 64}, "vision_config": IMAGES, "projection_dim": 8},
+    "siglip": {"text_config": SOUND | {"vocab_size": 64, "projection_size": 16}, "vision_config": IMAGES},
+    "videomae": IMAGES | {"num_frames": 4, "tubelet_size": 2},
     "convbert": WORDS | SOUND | {"embedding_size": 32},  # unfolds windows
     "funnel": WORDS | {"d_model": 16, "n_head": 2, "d_head": 8, "d_inner": 32, "block_sizes": [1, 1]},  # pools
     "whisper": {"vocab_size": 64, "num_mel_bins": 8, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1,

@@ -149,6 +149,7 @@ _RESULT_WEIGHTS = {
     "relu": pointwise.RELU, "threshold_backward": pointwise.RELU_BACKWARD,
     "tanh": pointwise.TANH, "tanh_backward": pointwise.TANH_BACKWARD,
     "sigmoid": pointwise.SIGMOID, "sigmoid_backward": pointwise.SIGMOID_BACKWARD,
+    "hardswish": 5, "hardswish_backward": 5,  # a sum, two bounds, two products
     "glu": pointwise.SIGMOID + 1, "glu_backward": pointwise.SIGMOID_BACKWARD + 1,
     "silu": pointwise.SILU, "silu_backward": pointwise.SILU_BACKWARD,
     "softplus_backward": 1, "floor_divide": 1,

@@ -18,6 +18,7 @@ from seqcost.errors import BadSize, BadTarget, MissingExtra, SeqcostError, Trace
 from seqcost.trace.hugging_face_runs import no_values_on_fake_tensors
 from seqcost.trace.settings import MOST_MODULES, check_settings
 
+_BINS = ("num_mel_bins", "feature_size", "input_dim", "feature_projection_input_dim")
 MOST_VALUES = 2**31  # of an image; on the rung of real tensors it is made
 
 
@@ -119,13 +120,15 @@ def _mappings(autos: Any, config: Any) -> list[Any]:
         autos.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
         autos.MODEL_MAPPING,
     )
+    # Some types have a model for one task alone.
+    others = [autos.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING, autos.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING]
     if getattr(config, "is_encoder_decoder", False):
-        return [pairs, bare]
+        return [pairs, bare, *others]
     # An encoder has a causal head too, for those who turn it into a decoder.
     return (
-        [masked, causal, bare]
+        [masked, causal, bare, *others]
         if type(config) in masked and not getattr(config, "is_decoder", False)
-        else [causal, bare]
+        else [causal, bare, *others]
     )
 
 
@@ -154,7 +157,7 @@ def inputs_of(module: Any, B: int, T: int) -> dict[str, Tensor]:
 
     # Models of text; of speech, whose encoder hears frames while the decoder writes words; not of audio alone.
     pair = {"decoder_input_ids": ids()} if getattr(config, "is_encoder_decoder", False) else {}
-    if name == "input_ids" and hasattr(config, "vision_config") and hasattr(config, "projection_dim"):
+    if name == "input_ids" and hasattr(config, "vision_config") and type(module).__name__.endswith("Model"):
         return {"input_ids": ids(), "pixel_values": features(*_image(config.vision_config, B))}
     if name == "input_ids":
         return {"input_ids": ids()} | pair
@@ -162,6 +165,8 @@ def inputs_of(module: Any, B: int, T: int) -> dict[str, Tensor]:
         return {"inputs": ids()}
     if name == "pixel_values":
         return {"pixel_values": features(*_image(config, B))}
+    if name == "pixel_values_videos":
+        return {"pixel_values_videos": features(*_image(config, B))}
     if name == "input_features":
         return {"input_features": features(B, *_frames(config, _bins(config), T))} | pair
     if name == "input_values":
@@ -171,21 +176,24 @@ def inputs_of(module: Any, B: int, T: int) -> dict[str, Tensor]:
     )
 
 
-def _image(config: Any, B: int) -> tuple[int, int, int, int]:
+def _image(config: Any, B: int) -> tuple[int, ...]:
+    """An image, or as many as a film has: B sequences of [frames,] channels, height and width."""
     side = getattr(config, "image_size", None) or 224
     height, width = (side, side) if isinstance(side, int) else (int(side[0]), int(side[1]))
     channels = int(getattr(config, "num_channels", 3))
-    if max(B * channels * height * width, height, width) > MOST_VALUES:
+    frames = getattr(config, "num_frames", None)
+    films = (frames,) if isinstance(frames, int) else ()
+    if max(B * channels * height * width * (films or (1,))[0], height, width) > MOST_VALUES:
         raise BadSize(
             f"image_size = {height:,} × {width:,} with {channels:,} channels was given; at most {MOST_VALUES:,} "
             "values of an image are allowed."
         )
-    return B, channels, height, width
+    return (B, *films, channels, height, width)
 
 
 def _bins(config: Any) -> int:
     parts = [config, *(getattr(config, name, None) for name in ("encoder_config", "audio_config"))]
-    found = (getattr(part, name, None) for part in parts for name in ("num_mel_bins", "feature_size", "input_dim"))
+    found = (getattr(part, name, None) for part in parts for name in _BINS)
     return next((bins for bins in found if isinstance(bins, int)), 80)
 
 
