@@ -14,6 +14,7 @@ import json
 import multiprocessing
 import resource
 import sys
+import textwrap
 import time
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -58,7 +59,7 @@ def record_of(kind: str) -> dict[str, Any]:
         try:
             seen = _traced(kind, shrink(kind))
         except Exception as error:  # noqa: BLE001 - foreign code may raise anything
-            reasons[way] = f"{type(error).__name__}: " + " ".join(str(error).split())[:300]
+            reasons[way] = textwrap.shorten(f"{type(error).__name__}: {error}", 300, placeholder=" …")
             continue
         found = seen.polynomials.get("flops")
         return {
@@ -215,7 +216,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 1] + "…"
+    return textwrap.shorten(text, LONGEST_CELL, placeholder=" …")
 
 
 def _reason(row: dict[str, Any]) -> str:

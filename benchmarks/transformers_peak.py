@@ -16,6 +16,7 @@ import multiprocessing
 import resource
 import statistics
 import sys
+import textwrap
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def serve(kind: str, phase: str, T: int, pipe: Connection) -> None:
     try:
         pipe.send({"predicted": predicted(kind, phase, T), "measured": measured(kind, phase, T)})
     except Exception as error:  # noqa: BLE001 - foreign code may raise anything
-        pipe.send({"reason": f"{type(error).__name__}: " + " ".join(str(error).split())[:200]})
+        pipe.send({"reason": textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" …")})
 
 
 def record_of(kind: str, phase: str, T: int) -> dict[str, Any]:
