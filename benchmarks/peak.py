@@ -39,11 +39,12 @@ CASES = {
 }
 
 
-def predicted_and_measured(spec: dict[str, object], phase: str, T: int, limits: Limits = LIMITS) -> tuple[int, int]:
+def predicted_and_measured(name: str, sizes: dict[str, object], phase: str, T: int) -> tuple[int, int]:
     """Peak bytes of one case, twice."""
-    predicted = trace(Target.of_spec(spec), phase=phase, B=B, T=T, lengths=()).peak_bytes
+    spec = {"kind": "catalogue", "name": name, "sizes": sizes}
+    predicted = trace(Target.of_spec(spec), phase=phase, B=B, T=T).peak_bytes
     job = Job(target=spec, phase=phase, B=B, T=T, dtype="float32", threads=torch.get_num_threads())
-    run = measure(job, limits)
+    run = measure(job, LIMITS)
     assert predicted is not None, f"{job}: no prediction"
     assert run.peak_allocated_bytes is not None, f"{job}: {run.reason}"
     return predicted, run.peak_allocated_bytes
@@ -55,8 +56,7 @@ def main() -> None:
     for case, (name, sizes) in CASES.items():
         for phase in PHASES:
             for T in LENGTHS:
-                spec = {"kind": "catalogue", "name": name, "sizes": sizes}
-                predicted, measured = predicted_and_measured(spec, phase, T)
+                predicted, measured = predicted_and_measured(name, sizes, phase, T)
                 error = predicted / measured - 1
                 errors[f"{case}, {phase}, T = {T:,}"] = error
                 rows.append((case, phase, f"{T:,}", f"{predicted:,}", f"{measured:,}", f"{100 * error:+.3f} %"))
