@@ -13,6 +13,8 @@ from seqcost.questions.targets import formula_of, spec_of
 from seqcost.questions.weights import disagreement
 from seqcost.trace import Target, Trace, trace
 
+EXPERTS = "no token is dropped, so FLOPs do not depend on how evenly the router fills them; bytes are of all experts"
+
 
 def count_traced(
     target: Any,
@@ -84,6 +86,8 @@ def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen
     conventions["coverage"] = f"{operators:.4g} % of operators, {moved:.4g} % of bytes"
     if seen.phase == "train":
         conventions["step"] = _step(seen)
+    if any("_grouped_mm" in line.name for line in seen.flops):
+        conventions["experts"] = EXPERTS
     at = {"B": seen.B, "T": seen.T} | ({} if source is None else {"S": source})
     bills = Bills(
         flops=seen.flops,

@@ -39,6 +39,13 @@ def _addbmm(bias: Any, a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
     return 2 * out.numel() * a.shape[-1] * a.shape[0] * real_operations(out)
 
 
+def _grouped_mm(a: Any, b: Any, offsets: Any = None, *_: Any, out: Any, **__: Any) -> Any:
+    # Rows [S,k] in groups, each with a matrix of its own [E,k,n]; or (the gradient of those matrices) [m,S] @ [S,n]
+    # group by group to [E,m,n]. Every row is in one group, so how they are filled makes no difference.
+    groups = out.shape[0] if a.dim() == 2 and b.dim() == 2 else 1
+    return 2 * (out.numel() // groups) * a.shape[-1]
+
+
 def _dot(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
     return 2 * a.numel() * real_operations(a)
 
@@ -151,6 +158,7 @@ CONTRACTIONS: dict[str, Formula] = {
     "aten::baddbmm": _addmm,
     "aten::addmv": _addmm,
     "aten::addbmm": _addbmm,
+    "aten::_grouped_mm": _grouped_mm,
     "aten::dot": _dot,
     "aten::vdot": _dot,
     "aten::addr": _outer,

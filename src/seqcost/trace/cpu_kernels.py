@@ -16,10 +16,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqcost.formulas.parts.onednn import lstm_workspace_bytes
 from seqcost.trace.higher_order import follow, is_higher_order
+from seqcost.trace.trees import tensors_in
 
 _ATEN = torch.ops.aten
 _PLUS = opcode.opmap.get("BINARY_OP")
@@ -43,12 +45,22 @@ def lstm_layer_backward(func: Any, args: Any, kwargs: Any) -> Any:
     return dx, dw_input, dw_state, dbias, torch.empty_like(dbias), dh, dc
 
 
+def grouped_mm(func: Any, args: Any, kwargs: Any) -> Tensor:
+    """Products of groups of rows; the rule for fake tensors refuses all but bfloat16 in the strides of CUDA."""
+    a, b, offsets = (*args, kwargs.get("offs"))[:3]
+    gradient = a.dim() == b.dim() == 2  # rows on both sides: a product a group
+    sizes = (offsets.shape[0], a.shape[0], b.shape[1]) if gradient else (*a.shape[b.dim() == 2 : -1], b.shape[-1])
+    dtype = kwargs.get("out_dtype") or a.dtype
+    return torch.empty(sizes, dtype=dtype, device=a.device)
+
+
 def changes_in_place(func: Any, args: Any, kwargs: Any) -> None:
     """An operator that changes its arguments, returns nothing, and has no rule for fake tensors."""
 
 
 # Booked as the operator itself.
 SUBSTITUTES: dict[Any, Callable[[Any, Any, Any], Any]] = {
+    _ATEN._grouped_mm.default: grouped_mm,
     _ATEN._fused_sgd_.default: changes_in_place,
     _ATEN._fused_adagrad_.default: changes_in_place,
     _ATEN.mkldnn_rnn_layer.default: lstm_layer,
@@ -66,7 +78,9 @@ class Substituting(TorchDispatchMode):
             with self:
                 return follow(func, args, kwargs or {})
         substitute = SUBSTITUTES.get(func)
-        return substitute(func, args, kwargs or {}) if substitute else func(*args, **(kwargs or {}))
+        if substitute is not None and any(isinstance(tensor, FakeTensor) for tensor in tensors_in(args)):
+            return substitute(func, args, kwargs or {})
+        return func(*args, **(kwargs or {}))
 
 
 def multi_head_attention(

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-from seqcost.errors import BadSize, BadTarget, MissingExtra, SeqcostError, UnknownName
+from seqcost.errors import BadSize, BadTarget, MissingExtra, SeqcostError, TraceFailed, UnknownName
+from seqcost.trace.hugging_face_runs import no_values_on_fake_tensors
 from seqcost.trace.settings import MOST_MODULES, check_settings
 
+_BINS = ("num_mel_bins", "feature_size", "input_dim", "feature_projection_input_dim")
 MOST_VALUES = 2**31  # of an image; on the rung of real tensors it is made
 
 
@@ -27,16 +29,19 @@ def model_of(given: Mapping[str, Any], **changes: Any) -> nn.Module:
     BadSize for counts beyond all models.
     """
     config, wanted = configuration_of(given, **changes)
-    maker = _class_of(_transformers(), config, wanted)
     kind = config.model_type
+    maker = _class_of(_transformers(), config, wanted)
+    config = _part_for(maker, config)
     try:
-        with no_more_modules_than(MOST_MODULES, kind):
+        with no_more_modules_than(MOST_MODULES, kind), no_values_on_fake_tensors():
             model: nn.Module = (
                 maker._from_config(config) if hasattr(maker, "_from_config") else maker.from_config(config)
             )
     except SeqcostError:
         raise
     except Exception as error:  # noqa: BLE001 - constructors meet values that nobody thought of
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            raise TraceFailed(f"{kind} cannot be built with real tensors for want of memory") from None
         raise BadTarget(f"no {kind} model can be built from this configuration: {_sentence(error)}") from None
     return model
 
@@ -100,6 +105,14 @@ def _class_of(transformers: Any, config: Any, wanted: Any) -> Any:
     raise BadTarget(f"transformers has no model for the configuration {type(config).__name__}; give one that it has.")
 
 
+def _part_for(maker: Any, config: Any) -> Any:
+    """The part of a configuration of several models that a class takes, such as the language model's."""
+    wanted = getattr(maker, "config_class", None)
+    if not isinstance(wanted, type) or isinstance(config, wanted):
+        return config
+    return next((part for part in vars(config).values() if isinstance(part, wanted)), config)
+
+
 def _mappings(autos: Any, config: Any) -> list[Any]:
     causal, masked, pairs, bare = (
         autos.MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -107,13 +120,15 @@ def _mappings(autos: Any, config: Any) -> list[Any]:
         autos.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
         autos.MODEL_MAPPING,
     )
+    # Some types have a model for one task alone.
+    others = [autos.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING, autos.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING]
     if getattr(config, "is_encoder_decoder", False):
-        return [pairs, bare]
+        return [pairs, bare, *others]
     # An encoder has a causal head too, for those who turn it into a decoder.
     return (
-        [masked, causal, bare]
+        [masked, causal, bare, *others]
         if type(config) in masked and not getattr(config, "is_decoder", False)
-        else [causal, bare]
+        else [causal, bare, *others]
     )
 
 
@@ -131,41 +146,73 @@ def inputs_of(module: Any, B: int, T: int) -> dict[str, Tensor]:
     device = next(module.parameters()).device
     words = int(getattr(text, "vocab_size", 0) or 2)
 
+    # MusicGen's words come in several books, whose rows lie under each other.
+    rows = B * int(config.num_codebooks) if config.model_type.startswith("musicgen") else B
+
     def ids() -> Tensor:
-        return torch.randint(0, words, (B, T), device=device)
+        return torch.randint(0, words, (rows, T), device=device)
 
     def features(*shape: int) -> Tensor:
         return torch.randn(*shape, dtype=next(module.parameters()).dtype, device=device)
 
     # Models of text; of speech, whose encoder hears frames while the decoder writes words; not of audio alone.
     pair = {"decoder_input_ids": ids()} if getattr(config, "is_encoder_decoder", False) else {}
+    if name == "input_ids" and hasattr(config, "vision_config") and type(module).__name__.endswith("Model"):
+        return {"input_ids": ids(), "pixel_values": features(*_image(config.vision_config, B))}
     if name == "input_ids":
         return {"input_ids": ids()} | pair
+    if name == "inputs":  # Perceiver's, whatever they are
+        return {"inputs": ids()}
     if name == "pixel_values":
-        side = getattr(config, "image_size", None) or 224
-        height, width = (side, side) if isinstance(side, int) else (int(side[0]), int(side[1]))
-        channels = int(getattr(config, "num_channels", 3))
-        if max(B * channels * height * width, height, width) > MOST_VALUES:
-            raise BadSize(
-                f"image_size = {height:,} × {width:,} with {channels:,} channels was given; at most {MOST_VALUES:,} "
-                "values of an image are allowed."
-            )
-        return {"pixel_values": features(B, channels, height, width)}
+        return {"pixel_values": features(*_image(config, B))}
+    if name == "pixel_values_videos":
+        return {"pixel_values_videos": features(*_image(config, B))}
     if name == "input_features":
-        bins = next(
-            (int(getattr(config, n)) for n in ("num_mel_bins", "feature_size", "input_dim") if hasattr(config, n)), 80
-        )
-        return {"input_features": features(B, *_frames(config, bins, T))} | pair
+        return {"input_features": features(B, *_frames(config, _bins(config), T))} | pair
     if name == "input_values":
-        return {"input_values": features(B, T)}
+        return {"input_values": features(B, *_samples(config, T))}
     raise BadTarget(
         f"{type(module).__name__} takes {name}, for which no inputs can be made up; give inputs of your own."
     )
 
 
+def _image(config: Any, B: int) -> tuple[int, ...]:
+    """An image, or as many as a film has: B sequences of [frames,] channels, height and width."""
+    side = getattr(config, "image_size", None) or 224
+    height, width = (side, side) if isinstance(side, int) else (int(side[0]), int(side[1]))
+    channels = int(getattr(config, "num_channels", 3))
+    frames = getattr(config, "num_frames", None)
+    films = (frames,) if isinstance(frames, int) else ()
+    if max(B * channels * height * width * (films or (1,))[0], height, width) > MOST_VALUES:
+        raise BadSize(
+            f"image_size = {height:,} × {width:,} with {channels:,} channels was given; at most {MOST_VALUES:,} "
+            "values of an image are allowed."
+        )
+    return (B, *films, channels, height, width)
+
+
+def _bins(config: Any) -> int:
+    parts = [config, *(getattr(config, name, None) for name in ("encoder_config", "audio_config"))]
+    found = (getattr(part, name, None) for part in parts for name in _BINS)
+    return next((bins for bins in found if isinstance(bins, int)), 80)
+
+
+def _samples(config: Any, T: int) -> tuple[int, ...]:
+    """Samples of a wave that its convolutions make T frames of; a spectrogram of fixed length where there are none."""
+    kernels, strides = (getattr(config, name, None) for name in ("conv_kernel", "conv_stride"))
+    if isinstance(kernels, list | tuple) and isinstance(strides, list | tuple):
+        for kernel, stride in zip(reversed(kernels), reversed(strides), strict=False):
+            T = (T - 1) * int(stride) + int(kernel)
+        return (T,)
+    length, bins = getattr(config, "max_length", None), getattr(config, "num_mel_bins", None)
+    return (length, bins) if isinstance(length, int) and isinstance(bins, int) else (T,)
+
+
 def _frames(config: Any, bins: int, T: int) -> tuple[int, int]:
-    """T frames of `bins`; Whisper and its kin take the bins first."""
-    return (bins, T) if hasattr(config, "max_source_positions") and hasattr(config, "num_mel_bins") else (T, bins)
+    """T frames of `bins`; Whisper and its kin take the bins first, and as many frames as fill their positions."""
+    if hasattr(config, "max_source_positions") and hasattr(config, "num_mel_bins"):
+        return bins, 2 * int(config.max_source_positions)  # its second convolution takes every other one
+    return T, bins
 
 
 def _transformers() -> Any:

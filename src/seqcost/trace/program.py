@@ -6,6 +6,8 @@ train     forward, a scalar loss, backward, as often as gradients are accumulate
 prefill   `extend` on the whole sequence from an empty state; a second input (a source) is read into it first
 decode    one `step` with the state of T − 1 tokens; its tensors have the right shape, their content is not computed
 
+A model of the transformers package has its own cache in place of `extend`, `step` and a state: see `caches`.
+
 The loss is the cross-entropy of every token's successor (cyclically, so that no row is lost) where token ids went in
 and (B, T, U) logits came out, else the sum of all floating-point results. Modules of our own keep the mode they were
 built in; others are put into train() for `train` and eval() for the rest.
@@ -22,6 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqcost.errors import BadTarget, UnknownName
+from seqcost.trace.caches import call_with_cache, step_arguments
+from seqcost.trace.hugging_face import is_hugging_face
 from seqcost.trace.inputs import Inputs
 from seqcost.trace.targets import Target
 from seqcost.trace.training import check_training, ready_optimizer
@@ -68,6 +72,8 @@ class Program:
 
     def result(self) -> Any:
         """What the module returns: its output, or output and state."""
+        if self.phase in _STATEFUL and is_hugging_face(self.module):
+            return call_with_cache(self.module, self.kwargs, self.state)
         if self.phase == "prefill":
             x, *others = self.args
             state = self.state if not others else self.module.init_state(x.shape[0], *others)  # type: ignore[operator]
@@ -189,6 +195,11 @@ def prepare(
     args, kwargs = inputs.args, inputs.kwargs
     if not own_mode:
         module.train(phase == "train")
+    if phase in _STATEFUL and is_hugging_face(module):
+        given, state = _detached(kwargs), None
+        if phase == "decode":
+            given, state = step_arguments(module, given)
+        return Program(phase, module, args, given, state=state)
     if phase in _STATEFUL:
         return _stateful(module, args, phase)
     if phase == "forward":

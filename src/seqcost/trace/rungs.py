@@ -18,8 +18,9 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
-from seqcost.errors import BadTarget
+from seqcost.errors import BadTarget, TraceFailed
 from seqcost.trace.fakes import UNFAKEABLE, as_fake, copied, fake_mode, no_larger_than, retype
+from seqcost.trace.hugging_face_runs import on_plain_torch, without_padding
 from seqcost.trace.inputs import Inputs
 from seqcost.trace.paths import Paths
 from seqcost.trace.program import prepare
@@ -65,6 +66,19 @@ class Rung:
             paths = Paths(built.module)
             with _as_it_was(built.module), paths.following_ways_in(built.module):
                 return see(program, paths, remember=self.asked in (None, T), keeping=keeping)
+            padding = nullcontext() if built.given is not None else without_padding()
+            with on_plain_torch(), padding:
+                program = prepare(
+                    built.module,
+                    inputs,
+                    phase=self.phase,
+                    own_mode=self.target.own_mode,
+                    optimizer=self.optimizer,
+                    accumulate=self.accumulate,
+                )
+                paths = Paths(built.module)
+                with paths.following_ways_in(built.module):
+                    return see(program, paths, remember=self.asked in (None, T), keeping=keeping)
 
     @property
     def program(self) -> Replayed | None:
@@ -103,13 +117,19 @@ def fake_rung(target: Target, *, phase: str, B: int, dtype: str) -> Rung:
 def _built_as_fake(target: Target, mode: FakeTensorMode, B: int, T: int) -> Built:
     if target.shapes_only:
         return target.build(B=B, T=T)
+    refused: BadTarget | None = None
     if not target.live:
         try:
             return target.build(B=B, T=T)
-        except (*UNFAKEABLE, BadTarget):
+        except BadTarget as error:
+            refused = error
+        except UNFAKEABLE:
             pass  # constructors may ask for values, too: then build it for real and copy the shapes
-    with unset_fake_temporarily(), no_larger_than(_LARGEST_REAL_BYTES):
-        built = target.build(B=B, T=T)
+    try:
+        with unset_fake_temporarily(), no_larger_than(_LARGEST_REAL_BYTES):
+            built = target.build(B=B, T=T)
+    except TraceFailed:
+        raise refused or TraceFailed("its constructor needs values, and more memory than there is") from None
     return replace(built, module=copied(built.module, mode))
 
 

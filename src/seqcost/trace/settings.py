@@ -12,7 +12,7 @@ from seqcost.errors import BadSize, BadTarget
 
 # What a name counts, and the most of them; several times what the largest published models have.
 MOST: tuple[tuple[str, re.Pattern[str], int], ...] = (
-    ("layers", re.compile(r"(^|_)n?_?(layers?|depths?|blocks|stages|stacks)(_|$)"), 10_000),
+    ("layers", re.compile(r"^(?!.*(size|dim))(?:.*_)?n?_?(layers?|depths?|blocks|stages|stacks)(_|$)"), 10_000),
     ("labels", re.compile(r"(^|_)labels(_|$)"), 1_000_000),
     ("experts", re.compile(r"(^|_)experts(_|$)"), 100_000),
     ("heads", re.compile(r"(^|_)(heads?|groups)$"), 1_000_000),

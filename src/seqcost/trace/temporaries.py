@@ -25,6 +25,7 @@ _KEY_BLOCK = 512
 _BOOK_KEEPING = 4664  # oneDNN's alignment of the whole scratchpad and the arrays of pointers in it
 _BATCH_ELEMENT = 40  # bytes of a brgemm_batch_element_t
 _FIXED_BATCH = 128
+_BIAS_ALIGNMENT = 128
 _MERGED_GEMM_BELOW = 128  # rows from which oneDNN multiplies the inputs of one step at a time
 
 
@@ -104,6 +105,12 @@ def _softmax(args: Any, kwargs: Any, out: Any) -> Any:
     return _copied(args[0])
 
 
+def _safe_softmax(args: Any, kwargs: Any, out: Any) -> Any:
+    # a byte for every score that is −∞, one for every row of nothing else, and the zero that such rows get
+    scores, dim = args[0], args[1]
+    return scores.numel() + scores.numel() // max(1, scores.shape[dim]) + scores.element_size()
+
+
 def _softmax_backward(args: Any, kwargs: Any, out: Any) -> Any:
     return _copied(args[0]) + _copied(args[1])
 
@@ -123,6 +130,18 @@ def _mm(args: Any, kwargs: Any, out: Any) -> Any:
 
 def _addmm(args: Any, kwargs: Any, out: Any) -> Any:
     return _product(iter(args[1:3]))
+
+
+def _convolution(args: Any, kwargs: Any, out: Any) -> Any:
+    """Of a kernel a channel: oneDNN's copies with the channels in whole vectors; of other convolutions not covered."""
+    x, weight, bias, transposed, groups = args[0], args[1], args[2], args[6], args[8]
+    if transposed or not (1 < groups == x.shape[1] == weight.shape[0]) or x.dtype != torch.float32:
+        return 0
+    lanes = 16 if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else 8
+    padded = ceil_div(groups, lanes) * lanes
+    blocked = (x.numel() + out.numel() + weight.numel()) // groups * padded * _FLOAT
+    shift = 0 if bias is None or padded == groups else padded * _FLOAT + _BIAS_ALIGNMENT
+    return _copied(x) + blocked + shift - _bytes(out)  # which is made last, from its copy
 
 
 def _pages(size: Any) -> Any:
@@ -170,6 +189,8 @@ _FORMULAS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "aten::_addmm_activation": _addmm,
     "aten::_softmax": _softmax,
     "aten::_log_softmax": _softmax,
+    "aten::_safe_softmax": _safe_softmax,
+    "aten::convolution": _convolution,
     "aten::_softmax_backward_data": _softmax_backward,
     "aten::_log_softmax_backward_data": _softmax_backward,
     "aten::native_layer_norm": _layer_norm,
