@@ -55,17 +55,6 @@ class Rung:
                 self._built = self.build(T)
             built = self._built
             inputs = self.own_inputs(built.inputs_at(self.B, T))
-            program = prepare(
-                built.module,
-                inputs,
-                phase=self.phase,
-                own_mode=self.target.own_mode,
-                optimizer=self.optimizer,
-                accumulate=self.accumulate,
-            )
-            paths = Paths(built.module)
-            with _as_it_was(built.module), paths.following_ways_in(built.module):
-                return see(program, paths, remember=self.asked in (None, T), keeping=keeping)
             padding = nullcontext() if built.given is not None else without_padding()
             with on_plain_torch(), padding:
                 program = prepare(
@@ -77,7 +66,7 @@ class Rung:
                     accumulate=self.accumulate,
                 )
                 paths = Paths(built.module)
-                with paths.following_ways_in(built.module):
+                with _as_it_was(built.module), paths.following_ways_in(built.module):
                     return see(program, paths, remember=self.asked in (None, T), keeping=keeping)
 
     @property
