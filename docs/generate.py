@@ -3,6 +3,7 @@
     python docs/generate.py             every block but the measured ones, and the pictures
     python docs/generate.py --check     exit 1 and name the pages that are stale; needs no torch
     python docs/generate.py --check --with-torch
+    python docs/generate.py docs/zoo.md docs/mixers/mamba.md     only these pages
     python docs/generate.py --measure   also the blocks that need real runs: they differ from machine to machine
     scripts/demo --json | tail -n 1 > docs/demo.json    keeps a run of the demo, which the README shows
     seqcost compare --all … --measure --json > docs/all.json    the command stands on the page all.md
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="change nothing, name stale pages")
     parser.add_argument("--with-torch", action="store_true", help="check the traced blocks too")
     parser.add_argument("--measure", action="store_true", help="also what needs real runs")
+    parser.add_argument("pages", nargs="*", type=Path, help="only these; pictures are left alone")
     asked = parser.parse_args()
     kinds = {"generated"}
     if asked.with_torch or not asked.check:
@@ -59,7 +61,7 @@ def main() -> None:
     if asked.measure:
         kinds.add("measured")
     stale = []
-    for path in pages():
+    for path in [page.resolve() for page in asked.pages] or pages():
         before = path.read_text("utf-8")
         after = filled(before, kinds)
         if after == before:
@@ -70,10 +72,11 @@ def main() -> None:
     if asked.check and stale:
         sys.exit(f"stale: {', '.join(stale)}; run python docs/generate.py")
     if not asked.check:
-        import drawings
+        if not asked.pages:
+            import drawings
 
-        drawings.draw_all(DOCS / "pictures")
-        print(f"written: {', '.join(stale) or 'no page'}; pictures drawn")
+            drawings.draw_all(DOCS / "pictures")
+        print(f"written: {', '.join(stale) or 'no page'}{'' if asked.pages else '; pictures drawn'}")
 
 
 if __name__ == "__main__":

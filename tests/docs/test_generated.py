@@ -39,6 +39,6 @@ def test_a_stale_page_is_named(tmp_path):
         (tmp_path / file).symlink_to(ROOT / file)
     page = tmp_path / "docs" / "stacks" / "presets.md"
     page.write_text(page.read_text("utf-8").replace("124,439,808", "124,000,000"), "utf-8")
-    ended = check(root=tmp_path)
+    ended = check("docs/stacks/presets.md", "docs/index.md", root=tmp_path)
     assert ended.returncode == 1
     assert ended.stderr.strip() == "stale: docs/stacks/presets.md; run python docs/generate.py"
