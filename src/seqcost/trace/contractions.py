@@ -159,6 +159,7 @@ CONTRACTIONS: dict[str, Formula] = {
     "aten::addmv": _addmm,
     "aten::addbmm": _addbmm,
     "aten::_grouped_mm": _grouped_mm,
+    "aten::_scaled_grouped_mm": _grouped_mm,
     "aten::dot": _dot,
     "aten::vdot": _dot,
     "aten::addr": _outer,

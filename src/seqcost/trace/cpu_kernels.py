@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqcost.formulas.parts.onednn import lstm_workspace_bytes
@@ -68,6 +68,11 @@ SUBSTITUTES: dict[Any, Callable[[Any, Any, Any], Any]] = {
 }
 
 
+def detaches_a_real_one(func: Any, args: Any) -> bool:
+    """Whether a real tensor is detached, as a generator does with its state, which is never fake."""
+    return func is _ATEN.detach.default and not isinstance(args[0], FakeTensor)
+
+
 class Substituting(TorchDispatchMode):
     """Only the substitutes on fake tensors, where nothing is booked."""
 
@@ -80,6 +85,9 @@ class Substituting(TorchDispatchMode):
         substitute = SUBSTITUTES.get(func)
         if substitute is not None and any(isinstance(tensor, FakeTensor) for tensor in tensors_in(args)):
             return substitute(func, args, kwargs or {})
+        if detaches_a_real_one(func, args):
+            with unset_fake_temporarily():
+                return func(*args)
         return func(*args, **(kwargs or {}))
 
 

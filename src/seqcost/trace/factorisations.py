@@ -22,14 +22,6 @@ def _batch(matrix: Any) -> int:
     return math.prod(matrix.shape[:-2])
 
 
-def _grouped(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
-    # Rows of a [M,K] by the group's b [G,K,N], or any of the other ragged forms: each row meets one group; a ragged K
-    # ([M,K] and [K,N] to [G,M,N]) is divided among the groups.
-    if a.dim() == b.dim() == 2:
-        return 2 * a.shape[0] * a.shape[1] * b.shape[1]
-    return 2 * out.numel() * a.shape[-1]
-
-
 def _plain(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
     return 2 * out.numel() * a.shape[-1]
 
@@ -98,8 +90,6 @@ def _qr(a: Any, mode: str = "reduced", *_: Any, **__: Any) -> Any:
 
 
 FACTORISATIONS: dict[str, Callable[..., Any]] = {
-    "aten::_grouped_mm": _grouped,
-    "aten::_scaled_grouped_mm": _grouped,
     "aten::_scaled_mm": _plain,
     "aten::_int_mm": _plain,
     "aten::_weight_int8pack_mm": _linear,

@@ -15,11 +15,11 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqcost.trace.contractions import cell_steps
-from seqcost.trace.cpu_kernels import DECOMPOSITIONS, SUBSTITUTES, adds_in_place
+from seqcost.trace.cpu_kernels import DECOMPOSITIONS, SUBSTITUTES, adds_in_place, detaches_a_real_one
 from seqcost.trace.foreach import is_foreach, one_by_one
 from seqcost.trace.higher_order import follow, is_higher_order, uncompiled
 from seqcost.trace.history import Moment
@@ -125,6 +125,9 @@ class Ledger(TorchDispatchMode):
         if func is _DEVICE:  # autograd asks for every tensor; a fake tensor knows
             return getattr(args[0], "fake_device", None) or args[0].device
         kwargs = kwargs or {}
+        if detaches_a_real_one(func, args):
+            with unset_fake_temporarily():
+                return func(*args)
         if is_higher_order(func):
             with self:
                 return follow(func, args, kwargs)

@@ -88,6 +88,17 @@ def _added_product(inputs: list[Shape], outputs: list[Shape]) -> Iterator[Words]
     yield from _product(inputs[1:], outputs)
 
 
+def _grouped_products(inputs: list[Shape], outputs: list[Shape]) -> Iterator[Words]:
+    """Rows in groups, a matrix each; or, where both sides are rows, a product of a group's rows a group."""
+    a, b, out = inputs[0], inputs[1], outputs[0]
+    if len(a) == len(b) == 2:
+        yield _times(_2=2, m=a[0], k=a[1], n=b[1])
+    elif len(out) == 3:
+        yield _times(_2=2, b=out[0], m=out[1], k=a[-1], n=out[2])
+    else:
+        yield _times(_2=2, m=out[0], k=a[-1], n=out[1])
+
+
 def _summed_products(inputs: list[Shape], outputs: list[Shape]) -> Iterator[Words]:
     b, m, k = inputs[1]
     yield _times(_2=2, b=b, m=m, k=k, n=outputs[0][-1])
@@ -222,6 +233,7 @@ def _dims(shape: Shape, weight: int = 1) -> str:
 _CONTRACTIONS: Mapping[str, Callable[[list[Shape], list[Shape]], Iterator[Words]]] = (
     dict.fromkeys(("aten::mm", "aten::bmm", "aten::mv"), _product)
     | dict.fromkeys(("aten::addmm", "aten::_addmm_activation", "aten::baddbmm", "aten::addmv"), _added_product)
+    | dict.fromkeys(("aten::_grouped_mm", "aten::_scaled_grouped_mm"), _grouped_products)
     | {"aten::addbmm": _summed_products, "aten::dot": _dot, "aten::vdot": _dot, "aten::addr": _outer}
     | {"aten::convolution": _convolution, "aten::_convolution": _convolution}
     | {"aten::convolution_backward": _convolution_backward}
@@ -230,7 +242,13 @@ _CONTRACTIONS: Mapping[str, Callable[[list[Shape], list[Shape]], Iterator[Words]
     | {"aten::linalg_solve_triangular": _triangular, "aten::_cdist_forward": _distances}
     | {
         f"aten::_scaled_dot_product_{kind}{way}": words
-        for kind in ("flash_attention_for_cpu", "flash_attention", "efficient_attention", "cudnn_attention")
+        for kind in (
+            "flash_attention_for_cpu",
+            "flash_attention",
+            "efficient_attention",
+            "cudnn_attention",
+            "fused_attention_overrideable",
+        )
         for way, words in (("", _attention), ("_backward", _attention_backward))
     }
 )

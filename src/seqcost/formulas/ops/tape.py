@@ -69,12 +69,11 @@ class Tape:
         return Value(shape, storage, storage.elements, False)
 
     def constant(self, name: str, *shape: Size, itemsize: Size | None = None, fills: int = 1) -> Value:
-        """A tensor made on the way from nothing: zeros, a mask; written `fills` times."""
+        """A tensor made on the way from nothing: zeros, a mask; written `fills` times (0: by no operator)."""
         storage = Storage(name, product(shape), itemsize)
         out = Value(shape, storage, storage.elements, False)
-        self._write(name, [], [out], contraction=0, pointwise=0, note="")
-        for _ in range(fills - 1):
-            self._write(name, [out], [out], contraction=0, pointwise=0, note="")
+        for i in range(fills):
+            self._write(name, [out] if i else [], [out], contraction=0, pointwise=0, note="")
         return out
 
     def state(self, name: str, *shape: Size, itemsize: Size | None = None) -> Value:
