@@ -37,6 +37,7 @@ class OnnxGraph(Replayed):
             if key in as_data:
                 self.hold(key, constant.shape, constant.dtype, trainable=constant.trainable)
         self._refuse_unknown(graph)
+        self._make_scopes(graph)
 
     def forward(self, *given: Any) -> tuple[Any, ...]:
         """The graph's outputs."""
@@ -49,6 +50,13 @@ class OnnxGraph(Replayed):
         for node in graph.nodes:
             for inner in _graphs_of(node):
                 self._gather(inner)
+
+    def _make_scopes(self, graph: Graph) -> None:
+        """All of them beforehand: a run leaves a module as it was."""
+        for node in graph.nodes:
+            self.scope(node.path)
+            for inner in _graphs_of(node):
+                self._make_scopes(inner)
 
     def _refuse_unknown(self, graph: Graph) -> None:
         for node in graph.nodes:
