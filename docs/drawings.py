@@ -14,7 +14,7 @@ from seqcost.report.files import write_bytes
 from seqcost.report.plots import Panel, Series, draw, to_png
 
 LENGTHS = [2**power for power in range(6, 18)]  # 64 … 131,072
-COLOURS = 96
+COLOURS = 64
 
 
 def curve(name: str, target: str, quantity: str, **options: Any) -> Series:
