@@ -153,10 +153,14 @@ def _look(rung: Rung, lengths: Sequence[int], seen: dict[int, Sighting]) -> None
 
 
 def _beyond(rung: Rung, named: set[int], seen: dict[int, Sighting]) -> set[int]:
-    """Look beyond the largest block named, which short lengths would not show; the blocks that stay out of reach."""
-    if named and 2 * max(named) >= max(seen):
+    """Look beyond the largest block named, which short lengths would not show; the blocks that stay out of reach.
+
+    And far beyond: a model may attend to everything until there are some ten blocks (BigBird).
+    """
+    if named:
         largest = max(named)
-        _look(rung, [n for n in (2 * largest + 1, 3 * largest + 2) if _affordable(rung, n, seen)], seen)
+        near = (2 * largest + 1, 3 * largest + 2) if 2 * largest >= max(seen) else ()
+        _look(rung, [n for n in (*near, far_lengths_of(largest)[0]) if _affordable(rung, n, seen)], seen)
     return {c for c in named if c >= max(seen)}
 
 
