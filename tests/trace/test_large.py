@@ -1,4 +1,4 @@
-"""The budget of a trace: a model of 405 billion parameters in seconds and in little memory."""
+"""A model of 405 billion parameters is traced in little memory; how fast is in benchmarks/speed.md."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 LLAMA = """
-    import json, time
+    import json
     import torch
     from torch import nn
     from torch.nn import functional
@@ -52,17 +52,16 @@ LLAMA = """
             return self.head(self.norm(x))
 
 
-    start = time.process_time()
     result = trace(Target("llama", Llama), phase="forward", B=1, T=8192)
     print(json.dumps({
-        "seconds": time.process_time() - start, "params": result.params, "flops": str(result.polynomials["flops"]),
+        "params": result.params, "flops": str(result.polynomials["flops"]),
         "resident_bytes": peak_resident_bytes(),
     }))
 """
 
 
 @pytest.mark.slow
-def test_llama_405b_within_ten_seconds_and_two_gibibytes():
+def test_llama_405b_within_two_gibibytes():
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(LLAMA)], capture_output=True, text=True, check=True, timeout=120
     )
@@ -70,4 +69,3 @@ def test_llama_405b_within_ten_seconds_and_two_gibibytes():
     assert found["params"] == 405_853_388_800
     assert found["flops"] == "8257536·T² + 807495794688·T"
     assert found["resident_bytes"] < 2 * 2**30
-    assert found["seconds"] < 10
