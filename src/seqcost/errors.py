@@ -16,6 +16,16 @@ import difflib
 from collections.abc import Iterable
 
 
+def one_line(error: BaseException, *, most: int | None = None) -> str:
+    """The text of somebody else's error as a part of a sentence: on one line, cut, without its full stop."""
+    return " ".join(str(error).split())[:most].rstrip(".")
+
+
+def with_type(error: BaseException, *, most: int | None = None, after: str = ": ") -> str:
+    """The same after the error's type; the type alone where there is no text."""
+    return after.join(part for part in (type(error).__name__, one_line(error, most=most)) if part)
+
+
 class SeqcostError(ValueError):
     """Base of every error that a user can mend."""
 

@@ -11,6 +11,10 @@ import seqcost
 from seqcost.algebra import Kind
 from seqcost.formulas.ops import pointwise as weights
 from seqcost.trace import Target, forget_operator, register_operator, trace
+from seqcost.trace.contractions import CONTRACTIONS
+from seqcost.trace.elementwise import POINTWISE
+from seqcost.trace.factorisations import FACTORISATIONS
+from seqcost.trace.windows import WINDOWS
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of PyTorch, about slow ways that it takes
 
@@ -305,3 +309,8 @@ def test_a_triton_operator_is_listed_until_it_is_registered():
         assert traced(lambda a: double(a), (torch.ones(B, T, D),)).flops.total() == N
     finally:
         forget_operator("seqcost_table::double")
+
+
+def test_an_operator_stands_in_one_table_alone():
+    assert CONTRACTIONS.keys().isdisjoint(FACTORISATIONS)
+    assert POINTWISE.keys().isdisjoint(WINDOWS)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from seqcost.algebra.lift import SPARE_POINTS
+from seqcost.algebra.lift import SPARE_POINTS, Polynomial, Samples
 
 MOST_BLOCKS = 2  # different ones in one formula
 _PRIME = 2**61 - 1  # what has no solution modulo a prime has no exact one either, and is found out far sooner
@@ -58,6 +58,9 @@ class QuasiPolynomial:
             number = [] if factors and c == 1 else [str(c)]
             parts.append("·".join(number + factors))
         return " + ".join(parts).replace("+ -", "- ") or "0"
+
+
+Curve = Polynomial | QuasiPolynomial | Samples  # a cost as a function of T
 
 
 def lengths_for(blocks: Sequence[int]) -> list[int]:

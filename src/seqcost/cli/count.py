@@ -22,12 +22,10 @@ def count_command(
         list[str] | None, typer.Option("--length", "-n", help="1024, 128k, 1M, 64,256 or 128..1M [default: 1024]")
     ] = None,
     batch: options.Batch = "1",
-    source: Annotated[
-        str | None, typer.Option("--source", help="tokens S of the source [default: as --length asks for]")
-    ] = None,
+    source: options.Source = None,
     phase: options.Phase = "forward",
     dtype: options.DType = "float32",
-    causal: Annotated[str, typer.Option("--causal", help="pairs of causal attention: full or half")] = "full",
+    causal: options.Causal = "full",
     assignments: options.SetOption = None,
     width: options.Width = None,
     layers: options.Layers = None,
@@ -57,7 +55,7 @@ def count_command(
     rank: parts.Rank = None,
     depth: parts.Depth = None,
     explain: parts.Explain = None,
-    lines: Annotated[str, typer.Option("--lines", help="how many lines to show")] = "16",
+    lines: options.Lines = "16",
     parquet: options.Parquet = None,
     as_json: options.Json = False,
     as_csv: options.Csv = False,

@@ -22,12 +22,10 @@ def diff_command(
     b: Annotated[str, typer.Argument(metavar="B", help="what it became: as TARGET of count")],
     length: Annotated[str, typer.Option("--length", "-n", metavar="N", help="tokens T")] = "1024",
     batch: options.Batch = "1",
-    source: Annotated[
-        str | None, typer.Option("--source", help="tokens S of the source [default: as --length asks for]")
-    ] = None,
+    source: options.Source = None,
     phase: options.Phase = "forward",
     dtype: options.DType = "float32",
-    causal: Annotated[str, typer.Option("--causal", help="pairs of causal attention: full or half")] = "full",
+    causal: options.Causal = "full",
     assignments: options.SetOption = None,
     set_a: SetA = None,
     set_b: SetB = None,
@@ -36,7 +34,7 @@ def diff_command(
     heads: options.Heads = None,
     vocab: options.Vocab = None,
     trace: Annotated[bool, typer.Option("--trace", help="trace both working layers")] = False,
-    lines: Annotated[str, typer.Option("--lines", help="how many lines to show")] = "16",
+    lines: options.Lines = "16",
     as_json: options.Json = False,
     as_csv: options.Csv = False,
 ) -> None:

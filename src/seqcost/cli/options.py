@@ -23,6 +23,9 @@ DType = Annotated[str, typer.Option("--dtype", help="float32, bfloat16, float16 
 Phase = Annotated[str, typer.Option("--phase", help="forward, train, prefill or decode")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Csv = Annotated[bool, typer.Option("--csv", help="print CSV")]
+Source = Annotated[str | None, typer.Option("--source", help="tokens S of the source [default: as --length asks for]")]
+Causal = Annotated[str, typer.Option("--causal", help="pairs of causal attention: full or half")]
+Lines = Annotated[str, typer.Option("--lines", help="how many lines to show")]
 Parquet = Annotated[
     Path | None, typer.Option("--parquet", metavar="FILE.parquet", help="also write the rows of --csv, with types")
 ]

@@ -2,23 +2,19 @@
 
 JSON contract of `Count.to_dict()`, stable: keys target, sizes, phase, dtype, conventions, rung, flops, pointwise,
 params, bytes_moved, saved_bytes, state_bytes, peak_bytes, depth, lines, uncounted, polynomials, memory, optimizer,
-accumulate; timeline where it is asked for; weights of a file of weights. What a source cannot give is None and listed
-under `uncounted` with the reason, never 0.
-accumulate; timeline where it is asked for. The command adds letters, view and explanation where they are. What a source
-cannot give is None and listed under `uncounted` with the reason, never 0.
+accumulate; timeline where it is asked for; weights of a file of weights. The command adds letters, view and explanation
+where they are. What a source cannot give is None and listed under `uncounted` with the reason, never 0.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from seqcost.algebra import Bill, Kind, Polynomial, Samples
-from seqcost.algebra.quasi import QuasiPolynomial
+from seqcost.algebra import Bill, Kind
+from seqcost.algebra.quasi import Curve
 from seqcost.algebra.rendering import plain
 from seqcost.questions.derivation import Derivation, Origin, derive
 from seqcost.questions.views import View, view
-
-Curve = Polynomial | QuasiPolynomial | Samples
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from functools import partial
 from typing import Any
 
 from seqcost.algebra import Polynomial, lift
-from seqcost.algebra.quasi import QuasiPolynomial, lengths_for, lift_blocks
+from seqcost.algebra.quasi import Curve, QuasiPolynomial, lengths_for, lift_blocks
 from seqcost.errors import BadSize, BadTarget, UnknownName
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.parts.rounding import block_sizes
-from seqcost.questions.cost import CONVENTIONS, TOTALS, Bills, Count, Curve
+from seqcost.questions.cost import CONVENTIONS, TOTALS, Bills, Count
 from seqcost.questions.lengths import parse_length
 from seqcost.questions.phases import PHASES, by_formula
 from seqcost.questions.targets import formula_of, kind_of

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from seqcost.algebra import Polynomial, Samples, lift
-from seqcost.algebra.quasi import QuasiPolynomial, lift_blocks
+from seqcost.algebra.quasi import Curve, lift_blocks
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.parts.rounding import block_sizes
 
@@ -20,8 +20,6 @@ LARGEST = 2**14
 _NAMES = re.compile(r"(^|_)(chunks?|blocks?|windows?|buckets?|segments?|radius|local)(_|$)")
 _OTHERS = re.compile(r"num|^n_|pattern|layer|type|vocab|ind(ex|ices)|repeat|side|positions|embedding")
 _NEEDS = 5  # lengths that the smallest formula in blocks takes: a constant, T and ⌈T/c⌉, and two spare
-
-Curve = Polynomial | QuasiPolynomial | Samples
 
 
 def named_blocks(module: nn.Module) -> set[int]:

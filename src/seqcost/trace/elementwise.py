@@ -16,15 +16,16 @@ from seqcost.trace.contractions import Formula, scores
 
 def of_result(weight: int) -> Formula:
     """`weight` operations for each element of the (first) result."""
-    return lambda *_, out, **__: weight * _first(out).numel()
+    return lambda *_, out, **__: weight * first(out).numel()
 
 
 def of_operand(weight: int) -> Formula:
     """`weight` operations for each element of the first operand."""
-    return lambda x, *_, **__: weight * _first(x).numel()
+    return lambda x, *_, **__: weight * first(x).numel()
 
 
-def _first(value: Any) -> Any:
+def first(value: Any) -> Any:
+    """The first of several tensors; one alone is itself."""
     return value[0] if isinstance(value, tuple | list) else value
 
 
@@ -97,12 +98,6 @@ def _sort(x: Any, *args: Any, dim: int | None = None, **_: Any) -> Any:
     return x.numel() * math.ceil(math.log2(length)) if length > 1 else 0
 
 
-def _pool(x: Any, kernel: Any, *_: Any, out: Any, **__: Any) -> Any:
-    sizes = kernel if isinstance(kernel, list | tuple) else [kernel]
-    sides = math.prod(sizes) if len(sizes) > 1 else sizes[0] ** 2
-    return _first(out).numel() * sides
-
-
 def _scatter_add(x: Any, dim: Any, index: Any, source: Any = None, *_: Any, **__: Any) -> Any:
     return index.numel() if not hasattr(source, "numel") else source.numel()
 
@@ -150,18 +145,12 @@ _RESULT_WEIGHTS = {
     "relu": pointwise.RELU, "threshold_backward": pointwise.RELU_BACKWARD,
     "tanh": pointwise.TANH, "tanh_backward": pointwise.TANH_BACKWARD,
     "sigmoid": pointwise.SIGMOID, "sigmoid_backward": pointwise.SIGMOID_BACKWARD,
-    "hardswish": 5, "hardswish_backward": 5,  # a sum, two bounds, two products
-    "glu": pointwise.SIGMOID + 1, "glu_backward": pointwise.SIGMOID_BACKWARD + 1,
     "silu": pointwise.SILU, "silu_backward": pointwise.SILU_BACKWARD,
     "softplus_backward": 1, "floor_divide": 1,
-    "polar": 4,  # cosine, sine, and the product of each with the length
     "elu_backward": 1, "log_sigmoid_forward": 1, "log_sigmoid_backward": 1,
     "addcmul": 2, "addcdiv": 2, "lerp": 3,
     "_addmm_activation": 2,  # the bias and the activation
     "addmm": 1, "baddbmm": 1, "addmv": 1, "addbmm": 1, "addr": 1,
-    # As many products as neighbours, and their sum
-    "upsample_linear1d": 3, "upsample_bilinear2d": 7, "_upsample_bilinear2d_aa": 7, "upsample_bicubic2d": 31,
-    "_upsample_bicubic2d_aa": 31,
     "native_dropout": 2, "native_dropout_backward": 2,
     "_cdist_forward": 1,
 }  # fmt: skip
@@ -169,24 +158,19 @@ _RESULT_WEIGHTS = {
 _OPERAND_WEIGHTS = {
     # Reductions and running sums
     "mean": 1, "prod": 1, "amax": 1, "amin": 1, "max": 1, "min": 1, "aminmax": 1, "argmax": 1, "argmin": 1,
-    "any": 1, "all": 1, "norm": 1, "linalg_vector_norm": 1, "nansum": 1, "count_nonzero": 1, "bincount": 1, "histc": 1,
+    "any": 1, "all": 1, "norm": 1, "linalg_vector_norm": 1, "nansum": 1, "count_nonzero": 1, "bincount": 1,
     "cumsum": 1, "cumprod": 1, "cummax": 1, "cummin": 1, "_cummax_helper": 1, "_cummin_helper": 1,
     "logcumsumexp": 1, "_logcumsumexp": 1,
     "var": 2, "var_mean": 2, "std": 2, "std_mean": 2, "logsumexp": 3,
     # A selection is one pass over the row
     "topk": 1, "kthvalue": 1, "median": 1, "mode": 1, "searchsorted": 1, "bucketize": 1,
     "embedding_dense_backward": 1, "unfold_backward": 1,
-    "upsample_linear1d_backward": 4, "upsample_bilinear2d_backward": 8, "_upsample_bilinear2d_aa_backward": 8,
-    "upsample_bicubic2d_backward": 32, "_upsample_bicubic2d_aa_backward": 32, "upsample_nearest2d_backward": 1,
-    "_weight_norm_interface": 3, "_weight_norm_interface_backward": 5,  # squares, their sum, the scale
-    "col2im": 1, "avg_pool2d_backward": 1, "max_pool2d_with_indices_backward": 1,
 }  # fmt: skip
 
 _NOTHING = (
     # Copies and casts
     "clone", "_to_copy", "copy", "cat", "stack", "repeat", "roll", "flip", "rot90", "repeat_interleave", "block_diag",
     "constant_pad_nd", "reflection_pad1d", "replication_pad1d", "lift_fresh", "lift_fresh_copy", "complex",
-    "im2col", "upsample_nearest1d", "upsample_nearest2d",
     "as_strided_copy", "view_copy", "expand_copy", "unfold_copy", "_reshape_copy",
     # Fills, counts and random numbers
     "_efficientzerotensor",
@@ -234,8 +218,6 @@ POINTWISE: dict[str, Formula] = (
         "aten::convolution_backward": _bias_backward,
         "aten::mkldnn_rnn_layer": _lstm,
         "aten::mkldnn_rnn_layer_backward": _lstm_backward,
-        "aten::avg_pool2d": _pool,
-        "aten::max_pool2d_with_indices": _pool,
         "aten::nll_loss_forward": lambda x, target, *_, **__: target.numel(),
         "aten::nll_loss2d_forward": lambda x, target, *_, **__: target.numel(),
         "aten::nll_loss_backward": lambda g, x, target, *_, **__: target.numel(),

@@ -19,7 +19,7 @@ from torch import fx
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind, TensorArgument
 
-from seqcost.errors import BadTarget, SeqcostError
+from seqcost.errors import BadTarget, SeqcostError, with_type
 from seqcost.trace.axes import Axes
 from seqcost.trace.replayed import Replayed
 
@@ -144,9 +144,8 @@ def program_at(path: Path) -> ExportedProgram:
     except SeqcostError:
         raise
     except Exception as error:  # noqa: BLE001 - a spoilt file goes wrong in many ways
-        text = " ".join(str(error).split())[:200].rstrip(".")
         raise BadTarget(
-            f"{path} is no program of torch.export that this PyTorch reads ({type(error).__name__}: {text}); "
+            f"{path} is no program of torch.export that this PyTorch reads ({with_type(error, most=200)}); "
             "save it anew."
         ) from None
 

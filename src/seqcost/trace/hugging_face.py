@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-from seqcost.errors import BadSize, BadTarget, MissingExtra, SeqcostError, TraceFailed, UnknownName
+from seqcost.errors import BadSize, BadTarget, MissingExtra, SeqcostError, TraceFailed, UnknownName, with_type
 from seqcost.trace.hugging_face_runs import no_values_on_fake_tensors
 from seqcost.trace.settings import MOST_MODULES, check_settings
 
@@ -42,7 +42,7 @@ def model_of(given: Mapping[str, Any], **changes: Any) -> nn.Module:
     except Exception as error:  # noqa: BLE001 - constructors meet values that nobody thought of
         if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
             raise TraceFailed(f"{kind} cannot be built with real tensors for want of memory") from None
-        raise BadTarget(f"no {kind} model can be built from this configuration: {_sentence(error)}") from None
+        raise BadTarget(f"no {kind} model can be built from this configuration: {with_type(error, most=300)}") from None
     return model
 
 
@@ -64,14 +64,14 @@ def configuration_of(given: Mapping[str, Any], **changes: Any) -> tuple[Any, Any
     try:
         config = transformers.AutoConfig.for_model(kind, **settings)
     except Exception as error:  # noqa: BLE001 - the package checks a configuration in many ways
-        raise BadTarget(f"the configuration of {kind!r} was refused: {_sentence(error)}") from None
+        raise BadTarget(f"the configuration of {kind!r} was refused: {with_type(error, most=300)}") from None
     for name, value in changes.items():
         if not hasattr(config, name):
             raise UnknownName.among(f"setting of {kind}", name, config.to_dict())
         try:
             setattr(config, name, value)
         except Exception as error:  # noqa: BLE001
-            raise BadTarget(f"{name} = {value!r} was refused by {kind}: {_sentence(error)}") from None
+            raise BadTarget(f"{name} = {value!r} was refused by {kind}: {with_type(error, most=300)}") from None
     return config, wanted
 
 
@@ -222,8 +222,3 @@ def _transformers() -> Any:
 
     transformers.logging.set_verbosity_error()
     return transformers
-
-
-def _sentence(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:300].rstrip(".")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

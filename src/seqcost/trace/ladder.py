@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from seqcost.algebra import Bill, Kind, Line, Samples
-from seqcost.errors import BadSize, BadTarget, SeqcostError, TraceFailed
-from seqcost.trace.blocks import Curve, curve, far_lengths_of, lengths_of, named_blocks, seen_blocks
+from seqcost.algebra.quasi import Curve
+from seqcost.errors import BadSize, BadTarget, SeqcostError, TraceFailed, with_type
+from seqcost.trace.blocks import curve, far_lengths_of, lengths_of, named_blocks, seen_blocks
 from seqcost.trace.composition import compose
 from seqcost.trace.fakes import unlogged
 from seqcost.trace.ledger import Entry, Key, Shown
@@ -94,7 +95,7 @@ def trace(
                     raise  # a sentence for the user already
                 failures.append(f"{rung.name}: {error}")
             except Exception as error:  # noqa: BLE001 - the module's own code runs here and may raise anything
-                failures.append(f"{rung.name}: {_sentence(error)}")
+                failures.append(f"{rung.name}: " + with_type(error, most=300, after=", "))
     raise TraceFailed(f"{target.name} could not be traced ({'; '.join(failures)}); mend the module or its inputs.")
 
 
@@ -319,8 +320,3 @@ def _flop_lines(sighting: Sighting, phase: str) -> list[Line]:
 def _name(key: Key, phase: str) -> str:
     direction, path, operator = key
     return ".".join(part for part in (direction if phase == "train" else "", path, operator.split("::")[-1]) if part)
-
-
-def _sentence(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:300].rstrip(".")
-    return f"{type(error).__name__}, {text}" if text else type(error).__name__

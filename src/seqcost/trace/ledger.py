@@ -69,9 +69,7 @@ Shapes = tuple[Shown, Shown]  # of the operands, in the order of the arguments; 
 class Ledger(TorchDispatchMode):
     """Use as a context: everything that runs inside is booked."""
 
-    def __init__(
-        self, paths: Paths, memory: Memory, resident: list[torch.Tensor], inputs: Iterable[torch.Tensor]
-    ) -> None:
+    def __init__(self, paths: Paths, memory: Memory, inputs: Iterable[torch.Tensor]) -> None:
         super().__init__()
         self._recall = Recall()
         self.entries: dict[Key, Entry] = {}
@@ -83,8 +81,6 @@ class Ledger(TorchDispatchMode):
         self.memory = memory
         self._paths = paths
         self._last: Any = None  # result of the operator before
-        for tensor in resident:
-            memory.hold(tensor)
         for tensor in inputs:
             memory.block(tensor).depth = 0
         memory.mark_peak()

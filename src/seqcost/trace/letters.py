@@ -8,7 +8,7 @@ width that nobody set follows. A setting that the user has overridden is overrid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from seqcost.errors import BadTarget
+from seqcost.errors import BadTarget, one_line
 from seqcost.trace.hugging_face import configuration_of
 from seqcost.trace.ladder import LONGEST_REAL
 from seqcost.trace.rungs import Rung, fake_rung, real_rung, untouched_random_state
@@ -35,7 +35,7 @@ class Sampler:
             try:
                 seen = self._look(kind, sizes, T)
             except Exception as error:  # noqa: BLE001 - the model's own code runs here and may raise anything
-                failures.append(" ".join(str(error).split())[:200].rstrip(".") or type(error).__name__)
+                failures.append(one_line(error, most=200) or type(error).__name__)
                 continue
             self._kind = kind
             return seen

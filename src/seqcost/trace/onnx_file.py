@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from seqcost.errors import BadTarget, MissingExtra
+from seqcost.errors import BadTarget, MissingExtra, with_type
 from seqcost.trace.axes import Axes, Size
 
 MOST_FILE_BYTES = 2**31  # protobuf's own limit
@@ -124,7 +124,7 @@ def graph_at(path: Path) -> Graph:
     except BadTarget:
         raise
     except Exception as error:  # noqa: BLE001 - a spoilt file goes wrong in many ways
-        raise BadTarget(f"{path} is not an ONNX graph ({_line(error)}); export it anew.") from None
+        raise BadTarget(f"{path} is not an ONNX graph ({with_type(error, most=200)}); export it anew.") from None
 
 
 def _clean_names(graph: Any) -> None:
@@ -248,8 +248,3 @@ def _folded(note: str) -> str | None:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     return found[0] if isinstance(found, list) and len(found) == 1 else None
-
-
-def _line(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:200].rstrip(".")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from seqcost.errors import BadTarget, SeqcostError, TraceFailed
+from seqcost.errors import BadTarget, SeqcostError, TraceFailed, with_type
 from seqcost.trace.onnx_file import Constant, Graph, Node
 from seqcost.trace.onnx_operators import OPERATORS, VALUES_AT
 from seqcost.trace.replayed import Replayed
@@ -111,9 +111,8 @@ class OnnxGraph(Replayed):
             except SeqcostError:
                 raise
             except Exception as error:
-                text = " ".join(str(error).split())[:200].rstrip(".")
-                said = f"{node.kind} {node.name} does not run: {type(error).__name__}, {text}"
-                raise TraceFailed(said) from error
+                said = with_type(error, most=200, after=", ")
+                raise TraceFailed(f"{node.kind} {node.name} does not run: {said}") from error
             made = zip(node.outputs, results, strict=False)
             values |= {name: result for name, result in made if name and (left[name] or name in kept)}
             del results, made

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from seqcost.algebra import Bill
-from seqcost.trace.blocks import Curve
+from seqcost.algebra.quasi import Curve
 from seqcost.trace.composition import PeakMemory
 
 Rung = Literal["fake tensors", "real tensors"]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from seqcost.algebra import Samples
+from seqcost.errors import with_type
 from seqcost.trace.blocks import curve
 from seqcost.trace.cpu_kernels import Substituting
 from seqcost.trace.higher_order import uncompiled
@@ -68,7 +69,7 @@ def see(program: Program, paths: Paths, *, remember: bool = True, keeping: bool 
     for category, tensors in program.resident_by_category().items():
         for tensor in tensors:
             memory.hold(tensor, category)
-    ledger = Ledger(paths, memory, [], program.inputs())
+    ledger = Ledger(paths, memory, program.inputs())
     shapes = ledger.shapes = set()
     state_bytes = None
     with ledger.booking([*program.module.parameters(), *program.module.buffers()]):
@@ -132,8 +133,8 @@ def kept_by(program: Program, paths: Paths) -> tuple[Mapping[str, int] | None, s
         with torch.enable_grad(), keeper.keeping(), uncompiled(), Substituting():
             program.differentiable_result()
     except Exception as error:  # noqa: BLE001 - what runs may not be made to be differentiated
-        said = " ".join(str(error).split())[:200].rstrip(".")
-        return None, f"the module does not run with gradients: {type(error).__name__}, {said}"
+        said = with_type(error, most=200, after=", ")
+        return None, f"the module does not run with gradients: {said}"
     return (None, HIDDEN) if keeper.blind else (keeper.saved, "")
 
 

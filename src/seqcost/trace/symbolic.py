@@ -55,7 +55,10 @@ def symbolic_totals(target: Target, *, phase: str, B: int, dtype: str = "float32
 
 def _book(built: Built, inputs: Any, phase: str, target: Target) -> Ledger:
     program = prepare(built.module, inputs, phase=phase, own_mode=target.own_mode)
-    ledger = Ledger(Paths(built.module), Memory(), program.resident_tensors(), program.inputs())
+    memory = Memory()
+    for tensor in program.resident_tensors():
+        memory.hold(tensor)
+    ledger = Ledger(Paths(built.module), memory, program.inputs())
     with ledger.booking([*built.module.parameters(), *built.module.buffers()]):
         program.run()
     return ledger

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from seqcost.errors import BadSize, BadTarget, UnknownName
+from seqcost.errors import BadSize, BadTarget, UnknownName, one_line
 from seqcost.trace.cpu_kernels import Substituting
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
@@ -57,7 +57,7 @@ def ready_optimizer(description: str, module: nn.Module) -> Optimizer:
     try:
         optimizer = kind(parameters, **options)
     except (TypeError, ValueError, RuntimeError) as error:
-        said = " ".join(str(error).split()).rstrip(".")
+        said = one_line(error)
         raise BadTarget(
             f"the optimizer {description} refuses the parameters or options of {type(module).__name__} ({said}); "
             "choose another optimizer or other options."

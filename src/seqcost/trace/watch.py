@@ -109,7 +109,7 @@ def watch() -> Iterator[Watched]:
     """
     seen = Watched()
     paths = _NamedAsCalled()
-    ledger = _Onlooker(paths, Memory(), [], [])
+    ledger = _Onlooker(paths, Memory(), [])
     with paths.following(), ledger:
         yield seen
     seen._entries = dict(ledger.entries)

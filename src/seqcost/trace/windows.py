@@ -6,21 +6,16 @@ the first. A loss takes its definition an element, and one operation more where 
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from seqcost.formulas.ops import pointwise
-
-Formula = Callable[..., Any]
-
-
-def _result(out: Any) -> Any:
-    return out[0] if isinstance(out, tuple | list) else out
+from seqcost.trace.contractions import Formula
+from seqcost.trace.elementwise import first, of_operand, of_result
 
 
 def _pool(dims: int) -> Formula:
     def cost(x: Any, kernel: Any, *_: Any, out: Any, **__: Any) -> Any:
-        return _result(out).numel() * _window(kernel, dims)
+        return first(out).numel() * _window(kernel, dims)
 
     return cost
 
@@ -37,22 +32,12 @@ def _window(kernel: Any, dims: int) -> int:
     return math.prod(sizes * dims if len(sizes) == 1 else sizes)
 
 
-def of_first(weight: int) -> Formula:
-    """`weight` operations for each element of the first operand."""
-    return lambda x, *_, **__: weight * x.numel()
-
-
-def of_out(weight: int) -> Formula:
-    """`weight` operations for each element of the first result."""
-    return lambda *_, out, **__: weight * _result(out).numel()
-
-
 def _interpolation(points: int) -> Formula:
-    return of_out(2 * points - 1)
+    return of_result(2 * points - 1)
 
 
 def _interpolation_backward(points: int) -> Formula:
-    return of_first(2 * points)  # a product and a sum for each point
+    return of_operand(2 * points)  # a product and a sum for each point
 
 
 def _loss(weight: int) -> Formula:
@@ -92,73 +77,69 @@ def _rms(x: Any, shape: Any, weight: Any = None, *_: Any, **__: Any) -> Any:
     return x.numel() * (3 + pointwise.SCALE * (weight is not None))  # square, sum, divide
 
 
-_POINTS = {"linear1d": 2, "bilinear2d": 4, "trilinear3d": 8, "bicubic2d": 16}
+# Points around the one that is made; smoothed ones (aa) count as the plain ones do.
+_POINTS = {
+    "upsample_linear1d": 2, "upsample_bilinear2d": 4, "upsample_trilinear3d": 8, "upsample_bicubic2d": 16,
+    "_upsample_bilinear2d_aa": 4, "_upsample_bicubic2d_aa": 16, "grid_sampler_2d": 4, "grid_sampler_3d": 8,
+}  # fmt: skip
 
 WINDOWS: dict[str, Formula] = (
     {f"aten::avg_pool{d}d": _pool(d) for d in (1, 2, 3)}
     | {f"aten::avg_pool{d}d_backward": _pool_backward(d) for d in (2, 3)}
     | {f"aten::max_pool{d}d_with_indices": _pool(d) for d in (2, 3)}
-    | {f"aten::max_pool{d}d_with_indices_backward": of_first(1) for d in (2, 3)}
-    | {f"aten::_adaptive_avg_pool{d}d": of_first(1) for d in (2, 3)}
-    | {f"aten::_adaptive_avg_pool{d}d_backward": of_out(1) for d in (2, 3)}
-    | {f"aten::adaptive_max_pool{d}d": of_first(1) for d in (2, 3)}
-    | {f"aten::adaptive_max_pool{d}d_backward": of_first(1) for d in (2, 3)}
-    | {f"aten::{aa}upsample_{name}": _interpolation(n) for name, n in _POINTS.items() for aa in ("", "_")}
+    | {f"aten::max_pool{d}d_with_indices_backward": of_operand(1) for d in (2, 3)}
+    | {f"aten::_adaptive_avg_pool{d}d": of_operand(1) for d in (2, 3)}
+    | {f"aten::_adaptive_avg_pool{d}d_backward": of_result(1) for d in (2, 3)}
+    | {f"aten::adaptive_max_pool{d}d": of_operand(1) for d in (2, 3)}
+    | {f"aten::adaptive_max_pool{d}d_backward": of_operand(1) for d in (2, 3)}
+    | {f"aten::{name}": _interpolation(n) for name, n in _POINTS.items()}
+    | {f"aten::{name}_backward": _interpolation_backward(n) for name, n in _POINTS.items()}
+    | {f"aten::upsample_nearest{d}d": of_result(0) for d in (1, 2, 3)}
+    | {f"aten::upsample_nearest{d}d_backward": of_operand(1) for d in (1, 2, 3)}
+    | {f"aten::_upsample_nearest_exact{d}d": of_result(0) for d in (1, 2, 3)}
+    | {f"aten::_upsample_nearest_exact{d}d_backward": of_operand(1) for d in (1, 2, 3)}
     | {
-        f"aten::{aa}upsample_{name}_backward": _interpolation_backward(n)
-        for name, n in _POINTS.items()
-        for aa in ("", "_")
-    }
-    | {f"aten::upsample_nearest{d}d": of_out(0) for d in (1, 2, 3)}
-    | {f"aten::upsample_nearest{d}d_backward": of_first(1) for d in (1, 2, 3)}
-    | {f"aten::_upsample_nearest_exact{d}d": of_out(0) for d in (1, 2, 3)}
-    | {f"aten::_upsample_nearest_exact{d}d_backward": of_first(1) for d in (1, 2, 3)}
-    | {
-        "aten::im2col": of_out(0),
-        "aten::col2im": of_first(1),  # windows that overlap are added
-        "aten::pixel_shuffle": of_out(0),
-        "aten::pixel_unshuffle": of_out(0),
-        "aten::channel_shuffle": of_out(0),
+        "aten::im2col": of_result(0),
+        "aten::col2im": of_operand(1),  # windows that overlap are added
+        "aten::pixel_shuffle": of_result(0),
+        "aten::pixel_unshuffle": of_result(0),
+        "aten::channel_shuffle": of_result(0),
         "aten::_embedding_bag": _bag,
         "aten::_embedding_bag_forward_only": _bag,
         "aten::_embedding_bag_backward": _bag_backward,
         "aten::_embedding_bag_dense_backward": _bag_backward,
         "aten::index_reduce": _index_reduce,
-        "aten::segment_reduce": of_first(1),
+        "aten::segment_reduce": of_operand(1),
         "aten::_segment_reduce_backward": lambda g, y, x, *_, **__: x.numel(),
-        "aten::histc": of_first(1),
-        "aten::nanmedian": of_first(1),
+        "aten::histc": of_operand(1),
+        "aten::nanmedian": of_operand(1),
         "aten::_unique2": _unique,
         "aten::unique_dim": _unique,
-        "aten::unique_consecutive": of_first(1),
-        "aten::renorm": of_first(2 + pointwise.SCALE),  # square, sum, scale
-        "aten::_weight_norm_interface": of_first(2 + pointwise.SCALE),
-        "aten::_weight_norm_interface_backward": of_first(pointwise.SCALE_BACKWARD + 3),  # Σ g·v; g·s − v·(…)
-        "aten::linalg_cross": of_out(3),  # two products and their difference
-        "aten::polar": of_out(4),  # cosine, sine, two products
+        "aten::unique_consecutive": of_operand(1),
+        "aten::renorm": of_operand(2 + pointwise.SCALE),  # square, sum, scale
+        "aten::_weight_norm_interface": of_operand(2 + pointwise.SCALE),
+        "aten::_weight_norm_interface_backward": of_operand(pointwise.SCALE_BACKWARD + 3),  # Σ g·v; g·s − v·(…)
+        "aten::linalg_cross": of_result(3),  # two products and their difference
+        "aten::polar": of_result(4),  # cosine, sine, two products
         "aten::_fused_rms_norm": _rms,
         "aten::mse_loss": _loss(2),
-        "aten::mse_loss_backward": of_out(3),
+        "aten::mse_loss_backward": of_result(3),
         "aten::smooth_l1_loss": _loss(5),  # difference, magnitude, comparison; square and scale, or shift
-        "aten::smooth_l1_loss_backward": of_out(4),
+        "aten::smooth_l1_loss_backward": of_result(4),
         "aten::huber_loss": _loss(5),
-        "aten::huber_loss_backward": of_out(4),
+        "aten::huber_loss_backward": of_result(4),
         "aten::binary_cross_entropy": _loss(7),  # two logarithms, 1 − x, 1 − y, two products, sum
-        "aten::binary_cross_entropy_backward": of_out(5),
+        "aten::binary_cross_entropy_backward": of_result(5),
         "aten::binary_cross_entropy_with_logits": _loss(6),  # (1 − y)·x − log σ(x), which is three
         "aten::_ctc_loss": _ctc,
         "aten::_ctc_loss_backward": _ctc_backward,
-        "aten::glu": of_out(1 + pointwise.SIGMOID),
+        "aten::glu": of_result(1 + pointwise.SIGMOID),
         "aten::glu_backward": lambda g, *_, **__: g.numel() * (pointwise.SIGMOID + 1 + pointwise.SIGMOID_BACKWARD),
-        "aten::hardswish": of_first(5),  # x·min(max(x + 3, 0), 6)/6
-        "aten::hardswish_backward": of_first(5),
-        "aten::_prelu_kernel": of_first(2),  # comparison, product
-        "aten::_prelu_kernel_backward": of_first(3),
-        "aten::rrelu_with_noise": of_first(2),
-        "aten::rrelu_with_noise_backward": of_first(1),
+        "aten::hardswish": of_operand(5),  # x·min(max(x + 3, 0), 6)/6
+        "aten::hardswish_backward": of_operand(5),
+        "aten::_prelu_kernel": of_operand(2),  # comparison, product
+        "aten::_prelu_kernel_backward": of_operand(3),
+        "aten::rrelu_with_noise": of_operand(2),
+        "aten::rrelu_with_noise_backward": of_operand(1),
     }
 )
-for _mode in ("2d", "3d"):
-    _n = 4 if _mode == "2d" else 8
-    WINDOWS[f"aten::grid_sampler_{_mode}"] = _interpolation(_n)
-    WINDOWS[f"aten::grid_sampler_{_mode}_backward"] = _interpolation_backward(_n)

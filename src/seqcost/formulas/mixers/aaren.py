@@ -16,7 +16,8 @@ from seqcost.formulas.ops.scan import check_chunk
 from seqcost.formulas.ops.tape import Tape
 from seqcost.formulas.ops.values import Value, product
 from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import check_sizes, exact_div
+from seqcost.formulas.parts.component import check_sizes
+from seqcost.formulas.parts.heads import fill_heads
 from seqcost.formulas.parts.program import Program
 
 
@@ -44,9 +45,7 @@ class Aaren(Program):
     def __post_init__(self) -> None:
         check_sizes(self, "D", "H")
         check_chunk("Aaren", self.C)
-        if self.K is None:
-            object.__setattr__(self, "K", exact_div(self.D, self.H, "width D over heads H"))
-        check_sizes(self, "K")
+        fill_heads(self)
 
     def params(self) -> Bill:
         D, N = self.D, self.H * self.K

@@ -20,6 +20,7 @@ from seqcost.formulas.ops import pointwise
 from seqcost.formulas.ops.operator import Operator, copy, elementwise, linear, linear_backward
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component, check_sizes, differ, exact_div
+from seqcost.formulas.parts.heads import fill_heads
 from seqcost.formulas.parts.rope import rope_kept_bytes, rope_tables, rope_turn, rope_turn_backward
 
 Implementation = Literal["materialised", "fused"]
@@ -56,14 +57,7 @@ class Attention(Component):
 
     def __post_init__(self) -> None:
         check_sizes(self, "D", "H")
-        if self.G is None:
-            object.__setattr__(self, "G", self.H)
-        if self.K is None:
-            object.__setattr__(self, "K", exact_div(self.D, self.H, "width D over heads H"))
-        if self.V is None:
-            object.__setattr__(self, "V", self.K)
-        check_sizes(self, "G", "K", "V")
-        exact_div(self.H, self.G, "query heads H over key/value heads G")
+        fill_heads(self)
         if self.rope:
             exact_div(self.K, 2, "RoPE: head width K")
         if self.implementation == "fused" and differ(self.V, self.K):

@@ -17,7 +17,8 @@ from seqcost.formulas.ops.fused_attention import fused_attention
 from seqcost.formulas.ops.tape import Tape
 from seqcost.formulas.ops.values import ONE, Value
 from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import check_sizes, exact_div
+from seqcost.formulas.parts.component import check_sizes
+from seqcost.formulas.parts.heads import fill_heads
 from seqcost.formulas.parts.program import Program
 
 LEAST_BLOCKS = 3  # two global ones, and one that looks blocks up
@@ -55,9 +56,7 @@ class BigBird(Program):
         check_sizes(self, "D", "H", "C")
         if type(self.R) is not int or self.R != 0:  # none is allowed
             check_sizes(self, "R")
-        if self.K is None:
-            object.__setattr__(self, "K", exact_div(self.D, self.H, "width D over heads H"))
-        check_sizes(self, "K")
+        fill_heads(self)
 
     @property
     def decodes(self) -> bool:

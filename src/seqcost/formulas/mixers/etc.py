@@ -21,7 +21,8 @@ from seqcost.formulas.ops.relative_labels import distances, label_scores, labell
 from seqcost.formulas.ops.tape import Tape
 from seqcost.formulas.ops.values import Value
 from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import check_sizes, exact_div
+from seqcost.formulas.parts.component import check_sizes
+from seqcost.formulas.parts.heads import fill_heads
 from seqcost.formulas.parts.program import Program
 
 PROJECTIONS = {
@@ -77,11 +78,10 @@ class Etc(Program):
             raise BadSize(
                 f"Etc: W = {self.W} was given, the token itself included; at least 3 is allowed, one on either side."
             )
-        if self.K is None:
-            object.__setattr__(self, "K", exact_div(self.D, self.H, "width D over heads H"))
+        fill_heads(self)
         if self.C is None:
             object.__setattr__(self, "C", self.band.reach)
-        check_sizes(self, "K", "C")
+        check_sizes(self, "C")
 
     @property
     def band(self) -> Band:

@@ -23,7 +23,8 @@ from seqcost.formulas.ops.tape import Tape
 from seqcost.formulas.ops.values import ONE, Value, product
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.chunk import check_chunks
-from seqcost.formulas.parts.component import check_sizes, exact_div
+from seqcost.formulas.parts.component import check_sizes
+from seqcost.formulas.parts.heads import fill_heads
 from seqcost.formulas.parts.program import Program
 
 Feature = Literal["elu", "relu", "identity", "favor"]
@@ -68,13 +69,11 @@ class LinearAttention(Program):
     def __post_init__(self) -> None:
         check_sizes(self, "D", "H")
         check_chunks(self, "C")
-        if self.K is None:
-            object.__setattr__(self, "K", exact_div(self.D, self.H, "width D over heads H"))
-        if self.V is None:
-            object.__setattr__(self, "V", self.K)
+        fill_heads(self)
         if self.feature == "favor" and self.R is None:
             object.__setattr__(self, "R", FAVOR_FEATURES * self.K)
-        check_sizes(self, "K", "V", *(["R"] if self.feature == "favor" else []))
+        if self.feature == "favor":
+            check_sizes(self, "R")
         if self.feature == "identity" and self.normalise:
             raise BadSize(
                 "linear attention: feature='identity' was given with normalise=True; similarities that may be negative "

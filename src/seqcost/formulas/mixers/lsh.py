@@ -22,6 +22,7 @@ from seqcost.formulas.ops.tape import Tape
 from seqcost.formulas.ops.values import Value
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import check_sizes, exact_div
+from seqcost.formulas.parts.heads import fill_heads
 from seqcost.formulas.parts.program import Program
 
 Reach = Literal["bucket", "chunk"]
@@ -59,11 +60,7 @@ class LshAttention(Program):
 
     def __post_init__(self) -> None:
         check_sizes(self, "D", "H", "R", "E", "C")
-        if self.K is None:
-            object.__setattr__(self, "K", exact_div(self.D, self.H, "width D over heads H"))
-        if self.V is None:
-            object.__setattr__(self, "V", self.K)
-        check_sizes(self, "K", "V")
+        fill_heads(self)
         assert self.axes is not None  # refuses an odd number of buckets
         if self.reach is None:
             object.__setattr__(self, "reach", "bucket" if self.causal else "chunk")

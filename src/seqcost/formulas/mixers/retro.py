@@ -25,6 +25,7 @@ from seqcost.formulas.ops.tape import Tape
 from seqcost.formulas.ops.values import Value
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import check_sizes, exact_div
+from seqcost.formulas.parts.heads import fill_heads
 from seqcost.formulas.parts.program import Program
 
 
@@ -52,9 +53,7 @@ class ChunkedCrossAttention(Program):
 
     def __post_init__(self) -> None:
         check_sizes(self, "D", "H", "C", "J", "R")
-        if self.K is None:
-            object.__setattr__(self, "K", exact_div(self.D, self.H, "width D over heads H"))
-        check_sizes(self, "K")
+        fill_heads(self)
         if isinstance(self.C, int) and self.C < 2:
             raise BadSize(f"ChunkedCrossAttention: C = {self.C} was given; a chunk has at least 2 tokens.")
 

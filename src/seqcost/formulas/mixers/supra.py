@@ -19,6 +19,7 @@ from seqcost.formulas.ops.values import ONE, Value, product
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.chunk import check_chunks
 from seqcost.formulas.parts.component import check_sizes, differ, exact_div
+from seqcost.formulas.parts.heads import fill_heads
 from seqcost.formulas.parts.program import Program
 
 Decay = Literal["alibi", "retnet", "none"]
@@ -53,14 +54,7 @@ class Supra(Program):
     def __post_init__(self) -> None:
         check_sizes(self, "D", "H")
         check_chunks(self, "C")
-        if self.G is None:
-            object.__setattr__(self, "G", self.H)
-        if self.K is None:
-            object.__setattr__(self, "K", exact_div(self.D, self.H, "width D over heads H"))
-        if self.V is None:
-            object.__setattr__(self, "V", self.K)
-        check_sizes(self, "G", "K", "V")
-        exact_div(self.H, self.G, "query heads H over key/value heads G")
+        fill_heads(self)
         exact_div(self.K, 2, "rotary positions: head width K")
 
     @property

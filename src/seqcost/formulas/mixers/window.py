@@ -22,6 +22,7 @@ from seqcost.formulas.ops.tape import Tape
 from seqcost.formulas.ops.values import ONE, Value
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import check_sizes, exact_div
+from seqcost.formulas.parts.heads import fill_heads
 from seqcost.formulas.parts.program import Program
 
 
@@ -65,13 +66,10 @@ class WindowAttention(Program):
                 f"WindowAttention: W = {self.W} was given, the token itself included; at least {least} is allowed, "
                 "so that a token sees another one."
             )
-        for letter, default in (("G", self.H), ("C", self.reach)):
-            if getattr(self, letter) is None:
-                object.__setattr__(self, letter, default)
-        if self.K is None:
-            object.__setattr__(self, "K", exact_div(self.D, self.H, "width D over heads H"))
-        check_sizes(self, "G", "K", "C")
-        exact_div(self.H, self.G, "query heads H over key/value heads G")
+        if self.C is None:
+            object.__setattr__(self, "C", self.reach)
+        check_sizes(self, "C")
+        fill_heads(self)
         if self.rope:
             exact_div(self.K, 2, "RoPE: head width K")
 

@@ -13,7 +13,8 @@ from seqcost.formulas.ops.short_conv import short_conv
 from seqcost.formulas.ops.tape import Tape
 from seqcost.formulas.ops.values import Value
 from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import check_sizes, exact_div
+from seqcost.formulas.parts.component import check_sizes
+from seqcost.formulas.parts.heads import fill_heads
 from seqcost.formulas.parts.program import Program
 
 
@@ -31,11 +32,7 @@ class Delta(Program):
 
     def __post_init__(self) -> None:
         check_sizes(self, "D", "H", "C", "k")
-        if self.K is None:
-            object.__setattr__(self, "K", exact_div(self.D, self.H, "width D over heads H"))
-        if self.V is None:
-            object.__setattr__(self, "V", self.K)
-        check_sizes(self, "K", "V")
+        fill_heads(self)
 
     @property
     def features(self) -> Size:

@@ -26,6 +26,7 @@ from seqcost.formulas.ops.tape import Tape
 from seqcost.formulas.ops.values import ONE, Storage, Value, product
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import check_sizes, exact_div
+from seqcost.formulas.parts.heads import fill_heads
 from seqcost.formulas.parts.program import Program
 
 
@@ -44,9 +45,7 @@ class Ttt(Program):
 
     def __post_init__(self) -> None:
         check_sizes(self, "D", "H", "C")
-        if self.K is None:
-            object.__setattr__(self, "K", exact_div(self.D, self.H, "width D over heads H"))
-        check_sizes(self, "K")
+        fill_heads(self)
         exact_div(self.K, 2, "RoPE: head width K")
         if not self.base_rate > 0:
             raise BadSize(f"{type(self).__name__}: base_rate = {self.base_rate!r} was given; give a number above 0.")
