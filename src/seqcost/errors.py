@@ -15,6 +15,9 @@ asserts, never these.
 import difflib
 from collections.abc import Iterable
 
+# What a target's own code may raise. `sys.exit()` in it is no `Exception`, and must not end a caller's program.
+FOREIGN_ERRORS: tuple[type[BaseException], ...] = (Exception, SystemExit)
+
 
 def one_line(error: BaseException, *, most: int | None = None) -> str:
     """The text of somebody else's error as a part of a sentence: on one line, cut, without its full stop."""

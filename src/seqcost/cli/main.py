@@ -26,12 +26,13 @@ app.command("results")(results.results_command)
 
 # typer brings click inside; this is its class for a command line that cannot be read.
 _UsageError: Any = typer.BadParameter.__base__
+_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; the exit code is the command's own, 2 for a user's mistake, 130 for Ctrl-C."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except _UsageError as error:
         command = error.ctx.command_path if error.ctx else "seqcost"
         message = error.format_message().rstrip(".")
@@ -43,6 +44,11 @@ def main() -> None:
     except BrokenPipeError:  # `seqcost … | head`
         sys.stderr.close()
         raise SystemExit(0) from None
+    except (KeyboardInterrupt, typer.Abort):  # newer typer returns 130 itself
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
+        print("seqcost: interrupted.", file=sys.stderr)  # noqa: T201
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

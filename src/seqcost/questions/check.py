@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from seqcost.errors import BadSize, BadTarget
+from seqcost.errors import FOREIGN_ERRORS, BadSize, BadTarget
 from seqcost.questions.carriers import carrier_of
 from seqcost.questions.invariants import Bench, Row, all_rows
 from seqcost.questions.targets import spec_of
@@ -111,7 +111,7 @@ def check(
     try:
         with torch.no_grad():
             y = carrier.whole(x)
-    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+    except FOREIGN_ERRORS as error:
         text = " ".join(str(error).split())
         raise BadTarget(f"{wanted.name} raised {type(error).__name__}: {text}") from None
     if y.dim() < 3 or y.shape[:2] != x.shape[:2]:

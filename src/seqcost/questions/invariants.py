@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqcost.errors import FOREIGN_ERRORS
 from seqcost.questions.carriers import Carrier, random_like
 
 Verdict = Literal["holds", "fails", "raises", "not asked"]
@@ -242,7 +243,7 @@ def all_rows(bench: Bench) -> Iterator[Row]:
 def _tried(what: str, ask: Any) -> Row:
     try:
         row: Row = ask()
-    except Exception as error:  # noqa: BLE001 - the module under test may raise anything; that is an answer
+    except FOREIGN_ERRORS as error:  # that is an answer
         text = " ".join(str(error).split())
         return Row(what, "raises", remark=f"{type(error).__name__}: {text[:160]}")
     return row

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from seqcost.algebra import Bill, Kind, Line, Samples
 from seqcost.algebra.quasi import Curve
-from seqcost.errors import BadSize, BadTarget, SeqcostError, TraceFailed, with_type
+from seqcost.errors import FOREIGN_ERRORS, BadSize, BadTarget, SeqcostError, TraceFailed, with_type
 from seqcost.trace.blocks import curve, far_lengths_of, lengths_of, named_blocks, seen_blocks
 from seqcost.trace.composition import compose
 from seqcost.trace.fakes import unlogged
@@ -94,7 +94,7 @@ def trace(
                 if not isinstance(error, TraceFailed):
                     raise  # a sentence for the user already
                 failures.append(f"{rung.name}: {error}")
-            except Exception as error:  # noqa: BLE001 - the module's own code runs here and may raise anything
+            except FOREIGN_ERRORS as error:  # the module's own code runs here
                 failures.append(f"{rung.name}: " + with_type(error, most=300, after=", "))
     raise TraceFailed(f"{target.name} could not be traced ({'; '.join(failures)}); mend the module or its inputs.")
 
@@ -137,7 +137,7 @@ def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[st
 
 
 def _look(rung: Rung, lengths: Sequence[int], seen: dict[int, Sighting]) -> None:
-    refused: Exception | None = None
+    refused: BaseException | None = None
     for length in lengths:
         if length in seen:
             continue
@@ -145,7 +145,7 @@ def _look(rung: Rung, lengths: Sequence[int], seen: dict[int, Sighting]) -> None
             seen[length] = rung.look(length)
         except BadTarget:
             raise
-        except Exception as error:  # noqa: BLE001 - a model may refuse lengths; the one asked for decides
+        except FOREIGN_ERRORS as error:  # a model may refuse lengths; the one asked for decides
             refused = error
         if rung.one_length:
             return

@@ -8,7 +8,7 @@ width that nobody set follows. A setting that the user has overridden is overrid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from seqcost.errors import BadTarget, one_line
+from seqcost.errors import FOREIGN_ERRORS, BadTarget, one_line
 from seqcost.trace.hugging_face import configuration_of
 from seqcost.trace.ladder import LONGEST_REAL
 from seqcost.trace.rungs import Rung, fake_rung, real_rung, untouched_random_state
@@ -34,7 +34,7 @@ class Sampler:
         for kind in [self._kind] if self._kind else [self._fake, self._real]:
             try:
                 seen = self._look(kind, sizes, T)
-            except Exception as error:  # noqa: BLE001 - the model's own code runs here and may raise anything
+            except FOREIGN_ERRORS as error:  # the model's own code runs here
                 failures.append(one_line(error, most=200) or type(error).__name__)
                 continue
             self._kind = kind

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from seqcost.algebra import Samples
-from seqcost.errors import with_type
+from seqcost.errors import FOREIGN_ERRORS, with_type
 from seqcost.trace.blocks import curve
 from seqcost.trace.cpu_kernels import Substituting
 from seqcost.trace.higher_order import uncompiled
@@ -132,7 +132,7 @@ def kept_by(program: Program, paths: Paths) -> tuple[Mapping[str, int] | None, s
     try:
         with torch.enable_grad(), keeper.keeping(), uncompiled(), Substituting():
             program.differentiable_result()
-    except Exception as error:  # noqa: BLE001 - what runs may not be made to be differentiated
+    except FOREIGN_ERRORS as error:  # what runs may not be made to be differentiated
         said = with_type(error, most=200, after=", ")
         return None, f"the module does not run with gradients: {said}"
     return (None, HIDDEN) if keeper.blind else (keeper.saved, "")

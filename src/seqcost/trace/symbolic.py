@@ -16,7 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
 from seqcost.algebra import Size, symbol
-from seqcost.errors import BadTarget, TraceFailed
+from seqcost.errors import FOREIGN_ERRORS, BadTarget, TraceFailed
 from seqcost.trace.fakes import retype
 from seqcost.trace.ledger import Ledger
 from seqcost.trace.memory import Memory
@@ -44,7 +44,7 @@ def symbolic_totals(target: Target, *, phase: str, B: int, dtype: str = "float32
         inputs = built.inputs_at(B, _HINT).mapped(_lengthener(built, B, mode))
         try:
             ledger = _book(built, inputs, phase, target)
-        except Exception as error:  # noqa: BLE001 - the module's own code meets symbols here
+        except FOREIGN_ERRORS as error:  # the module's own code meets symbols here
             raise TraceFailed(f"{target.name} does not run with a symbolic length: {type(error).__name__}.") from None
     names = {"flops": "contraction", "pointwise": "pointwise"}
     return {

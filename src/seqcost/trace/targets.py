@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from seqcost.errors import BadTarget, SeqcostError, UnknownName
+from seqcost.errors import FOREIGN_ERRORS, BadTarget, SeqcostError, UnknownName
 from seqcost.trace.inputs import Inputs, example_inputs
 
 _DTYPES = {name: getattr(torch, name) for name in ("float32", "float64", "bfloat16", "float16")}
@@ -161,7 +161,7 @@ def _of_callable(path: str) -> Target:
             function = getattr(function, part)
     except AttributeError:
         raise BadTarget(f"{module_name} has no {attribute}; name a function or a torch.nn.Module in it.") from None
-    except Exception as error:  # noqa: BLE001 - importing runs the user's code, which may raise anything
+    except FOREIGN_ERRORS as error:  # importing runs the user's code
         raise BadTarget(f"{module_name} could not be imported: {_sentence(error)}") from None
     if isinstance(function, nn.Module):
         return Target(path, lambda: function)
@@ -189,7 +189,7 @@ def _called(path: str, function: Callable[..., Any], **sizes: int) -> Any:
         return function(**sizes)
     except SeqcostError:
         raise
-    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+    except FOREIGN_ERRORS as error:
         raise BadTarget(f"{path} raised {_sentence(error)}") from None
 
 
