@@ -68,7 +68,8 @@ def _started(
     order: Mapping[str, Any], environ: Mapping[str, str], stderr: IO[bytes]
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     ours, theirs = os.pipe()
-    command = [sys.executable, "-m", "seqcost.measure.worker", "--result-fd", str(theirs)]
+    # -P: the current folder is no place to import from, or a copy.py that lies there would be run
+    command = [sys.executable, "-P", "-m", "seqcost.measure.worker", "--result-fd", str(theirs)]
     try:
         process = subprocess.Popen(
             command,

@@ -46,7 +46,8 @@ def measure(
         "job": job.to_dict(),
         "time_limit_s": limits.time_s,
         "text_path": _checked_text(job, text_path),
-        "import_path": sys.path,
+        # without the current folder: the loader looks there for what the target names, and for nothing else
+        "import_path": [entry for entry in sys.path if entry and Path(entry).absolute() != Path.cwd()],
         "loader": loader,
     }
     environment, started_at = this_environment(), datetime.now(UTC).isoformat(timespec="seconds")

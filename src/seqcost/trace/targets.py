@@ -4,9 +4,7 @@ Building a module and making inputs for a length are apart, because a trace buil
 Only a callable that takes the sizes itself (`batch`, `length`, or B, T) is called again for every length.
 """
 
-import importlib
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from torch import nn
 
 from seqcost.errors import FOREIGN_ERRORS, BadTarget, SeqcostError, UnknownName
 from seqcost.trace.inputs import Inputs, example_inputs
+from seqcost.trace.own_code import imported
 
 _DTYPES = {name: getattr(torch, name) for name in ("float32", "float64", "bfloat16", "float16")}
 _BATCH, _LENGTH = ("batch", "B", "batch_size"), ("length", "T", "seq_len")
@@ -152,15 +151,14 @@ def _of_callable(path: str) -> Target:
     module_name, _, attribute = path.partition(":")
     if not module_name or not attribute:
         raise BadTarget(f"{path!r} was given as a target; write package.module:function.")
-    here = str(Path.cwd())
-    if here not in sys.path:  # as `python -m` does: the user's own file is the usual target
-        sys.path.insert(0, here)
     try:
-        function: Any = importlib.import_module(module_name)
+        function: Any = imported(module_name)
         for part in attribute.split("."):
             function = getattr(function, part)
     except AttributeError:
         raise BadTarget(f"{module_name} has no {attribute}; name a function or a torch.nn.Module in it.") from None
+    except SeqcostError:
+        raise
     except FOREIGN_ERRORS as error:  # importing runs the user's code
         raise BadTarget(f"{module_name} could not be imported: {_sentence(error)}") from None
     if isinstance(function, nn.Module):
