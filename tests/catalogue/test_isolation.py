@@ -29,8 +29,7 @@ def test_a_token_sees_the_past_and_not_the_future(variant, bench):
     if y.dim() == 2:
         return  # a pooled vector belongs to the whole text
     past, future = torch.autograd.grad(y[:, 4].square().sum(), tokens)[0].tensor_split([5], dim=1)
-    assert past[:, 4].abs().min() >= 0
-    assert past.abs().max() > 0
+    assert (past[:, 4].abs().amax(-1) > 0).all()  # each row's token sees at least itself
     # An FFT mixes all positions, within rounding: what it must not do is bring a later one in.
     assert bool(future.abs().max() > 1e-14 * past.abs().max()) == mixes_freely(config)
     sees_back = not variant.name.startswith(("feed-forward", "norm", "cross", "retro-layer"))

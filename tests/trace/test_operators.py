@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 import seqcost
 from seqcost.algebra import Kind
+from seqcost.errors import BadTarget
 from seqcost.formulas.ops import pointwise as weights
 from seqcost.trace import Target, forget_operator, register_operator, trace
 from seqcost.trace.contractions import CONTRACTIONS
@@ -285,6 +286,25 @@ def test_a_custom_operator_is_listed_until_it_is_registered():
         assert seqcost.count(module, inputs=(x,), length=T, batch=B, strict=True).pointwise == N
     finally:
         forget_operator("seqcost_table::scan")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["seqcost_table::scan", torch.ops.seqcost_table.scan, torch.ops.seqcost_table.scan.default, custom_scan],
+    ids=["text", "packet", "overload", "definition"],
+)
+def test_an_operator_is_forgotten_by_whatever_it_can_be_registered_by(name):
+    register_operator(name, pointwise=lambda a, out: a.numel())
+    try:
+        assert traced(lambda a: custom_scan(a), (torch.ones(B, T, D),)).flops.total() == N
+    finally:
+        forget_operator(name)
+    (missing,) = traced(lambda a: custom_scan(a), (torch.ones(B, T, D),)).uncounted
+    assert missing.operator == "seqcost_table::scan"
+    with pytest.raises(BadTarget, match="seqcost_table::scan was to be forgotten and is no operator that was reg"):
+        forget_operator(name)
+    with pytest.raises(BadTarget, match="3 was given as an operator"):
+        forget_operator(3)
 
 
 def test_a_triton_operator_is_listed_until_it_is_registered():

@@ -1,5 +1,6 @@
 """Any code under the ledger: what it computes is unchanged, what it costs is booked by module."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -47,3 +48,24 @@ def test_what_has_no_formula_is_listed():
         torch.linalg.svd(torch.randn(4, 4))
     assert [u.operator for u in seen.uncounted] == ["aten::_linalg_svd"]
     assert seen.coverage.operators < 1
+
+
+def test_what_ran_before_an_exception_is_booked():
+    layer, x = nn.Linear(3, 3, bias=False), torch.randn(4, 3)
+    with pytest.raises(ZeroDivisionError), seqcost.watch() as seen:
+        layer(x)
+        raise ZeroDivisionError
+    assert {line.name: line.amount for line in seen.flops} == {"Linear.mm": 2 * 4 * 9}
+
+
+def test_watching_may_begin_within_a_call_and_end_outside():
+    class Begins(nn.Module):
+        def forward(self, x):
+            self.watching = seqcost.watch()
+            self.seen = self.watching.__enter__()
+            return x @ x
+
+    module = Begins()
+    nn.Sequential(module, nn.Linear(3, 3, bias=False))(torch.ones(3, 3))
+    module.watching.__exit__(None, None, None)
+    assert {line.name: line.amount for line in module.seen.flops} == {"code.mm": 54, "Linear.mm": 54}

@@ -20,6 +20,8 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from seqcost.trace.threads import in_this_thread
+
 # What only a run on fake tensors raises: a value was asked for, or an operator has no rule for its shapes.
 UNFAKEABLE = (
     DataDependentOutputException,
@@ -99,7 +101,7 @@ def no_larger_than(limit_bytes: int) -> Iterator[None]:
         if total > limit_bytes:
             raise MemoryError(f"its constructor needs values, and its parameters exceed {limit_bytes} bytes")
 
-    hook = register_module_parameter_registration_hook(count)
+    hook = register_module_parameter_registration_hook(in_this_thread(count))
     try:
         yield
     finally:

@@ -17,6 +17,7 @@ from torch.nn.modules.module import register_module_module_registration_hook
 from seqcost.errors import BadSize, BadTarget, MissingExtra, SeqcostError, TraceFailed, UnknownName, with_type
 from seqcost.trace.hugging_face_runs import no_values_on_fake_tensors
 from seqcost.trace.settings import MOST_MODULES, check_settings
+from seqcost.trace.threads import in_this_thread
 
 _BINS = ("num_mel_bins", "feature_size", "input_dim", "feature_projection_input_dim")
 MOST_VALUES = 2**31  # of an image; on the rung of real tensors it is made
@@ -86,7 +87,7 @@ def no_more_modules_than(most: int, kind: str) -> Iterator[None]:
         if made > most:
             raise BadSize(f"the configuration of {kind} asks for over {most:,} modules; give fewer layers or experts.")
 
-    hook = register_module_module_registration_hook(count)
+    hook = register_module_module_registration_hook(in_this_thread(count))
     try:
         yield
     finally:

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
+from seqcost.trace.threads import replaced
+
 
 @contextmanager
 def no_values_on_fake_tensors() -> Iterator[None]:
@@ -64,12 +66,8 @@ def _told(question: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 @contextmanager
 def _with(owner: Any, name: str, change: Callable[[Any], Any]) -> Iterator[None]:
-    plain = getattr(owner, name, None)
-    if plain is None:
+    if getattr(owner, name, None) is None:
         yield
         return
-    setattr(owner, name, change(plain))
-    try:
+    with replaced(owner, name, change):
         yield
-    finally:
-        setattr(owner, name, plain)

@@ -13,6 +13,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from seqcost.trace.paths import BACKWARD, Paths
+from seqcost.trace.threads import replaced
 
 
 def _as_it_is(kept: torch.Tensor) -> torch.Tensor:
@@ -46,28 +47,27 @@ class Keeper:
     @contextmanager
     def _stepping_aside(self) -> Iterator[None]:
         """Take the hooks away while `torch.func.grad` and its like run, which refuse to run under any."""
-        graph: Any = torch.autograd.graph
-        forbid, depth = graph.disable_saved_tensors_hooks, 0
+        depth = 0
 
-        @contextmanager
-        def aside(message: str) -> Iterator[None]:
-            nonlocal depth
-            self.blind, depth = True, depth + 1
-            if depth == 1:
-                torch._C._autograd._pop_saved_tensors_default_hooks()
-            try:
-                with forbid(message):
-                    yield
-            finally:
-                depth -= 1
-                if depth == 0:
-                    torch._C._autograd._push_saved_tensors_default_hooks(self._keep, _as_it_is)
+        def stepping(forbid: Any) -> Any:
+            @contextmanager
+            def aside(message: str) -> Iterator[None]:
+                nonlocal depth
+                self.blind, depth = True, depth + 1
+                if depth == 1:
+                    torch._C._autograd._pop_saved_tensors_default_hooks()
+                try:
+                    with forbid(message):
+                        yield
+                finally:
+                    depth -= 1
+                    if depth == 0:
+                        torch._C._autograd._push_saved_tensors_default_hooks(self._keep, _as_it_is)
 
-        graph.disable_saved_tensors_hooks = aside
-        try:
+            return aside
+
+        with replaced(torch.autograd.graph, "disable_saved_tensors_hooks", stepping):
             yield
-        finally:
-            graph.disable_saved_tensors_hooks = forbid
 
     def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
         path, direction = self._paths.now()

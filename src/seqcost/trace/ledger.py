@@ -29,6 +29,7 @@ from seqcost.trace.operators import base_name, costs_of
 from seqcost.trace.paths import Paths
 from seqcost.trace.recall import Recall
 from seqcost.trace.temporaries import temporary_bytes
+from seqcost.trace.threads import replaced
 from seqcost.trace.traffic import UNINITIALISED, moved_bytes
 
 _DEVICE = torch.ops.prim.device.default
@@ -79,7 +80,7 @@ class Ledger(TorchDispatchMode):
         self.depth: Any = 0
         self.times = 1  # equal runs that the one under way stands for
         self.memory = memory
-        self._paths = paths
+        self.paths = paths
         self._last: Any = None  # result of the operator before
         for tensor in inputs:
             memory.block(tensor).depth = 0
@@ -89,7 +90,7 @@ class Ledger(TorchDispatchMode):
     def booking(self, weights: list[torch.Tensor]) -> Iterator[None]:
         """Book a run; what autograd keeps is booked too, `weights` excepted."""
         # A number that autograd wraps was made by no operator: its memory is first seen when it is kept.
-        keeper = Keeper(self._paths, weights, self.memory.keep)
+        keeper = Keeper(self.paths, weights, self.memory.keep)
         self.saved = keeper.saved
         with keeper.keeping(), self._holding_random_states(), uncompiled(), self:
             yield
@@ -98,18 +99,17 @@ class Ledger(TorchDispatchMode):
     @contextmanager
     def _holding_random_states(self) -> Iterator[None]:
         """Count the states of the random numbers that checkpoints keep (5 kB each): no operator makes them."""
-        plain = torch.get_rng_state
 
-        def held() -> torch.Tensor:
-            state = plain()
-            self.memory.keep(state, self._paths.now()[0])
-            return state
+        def holding(plain: Any) -> Any:
+            def held() -> torch.Tensor:
+                state: torch.Tensor = plain()
+                self.memory.keep(state, self.paths.now()[0])
+                return state
 
-        torch.get_rng_state = torch.random.get_rng_state = held
-        try:
+            return held
+
+        with replaced(torch, "get_rng_state", holding), replaced(torch.random, "get_rng_state", holding):
             yield
-        finally:
-            torch.get_rng_state = torch.random.get_rng_state = plain
 
     supports_higher_order_operators = True
 
@@ -162,7 +162,7 @@ class Ledger(TorchDispatchMode):
         kernel_bytes = temporary_bytes(func, args, kwargs, out)
         alive_bytes = self.memory.mark_peak(kernel_bytes)
         self._follow_depth(func, args, operands, [*results, *changed])
-        path, direction = self._paths.now()
+        path, direction = self.paths.now()
         costs, name = costs_of(func), base_name(func)
         history = self.memory.history
         if history is not None:

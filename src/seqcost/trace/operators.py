@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch._library.custom_ops import CustomOpDef
 
 from seqcost.errors import BadTarget
 from seqcost.trace.contractions import CONTRACTIONS, Formula
@@ -42,6 +43,10 @@ _registered: dict[str, Costs] = {}
 def base_name(operator: Any) -> str:
     """`aten::add` of `aten.add_.Tensor`."""
     name = str(operator._schema.name) if isinstance(operator, torch._ops.OpOverload) else str(operator)
+    return _out_of_place(name)
+
+
+def _out_of_place(name: str) -> str:
     return name if name.endswith(_NOT_IN_PLACE) else name.rstrip("_")
 
 
@@ -67,23 +72,13 @@ def register_operator(
     Parameters
     ----------
     name
-        `"mylib::scan"`, or the operator itself (`torch.ops.mylib.scan`).
+        `"mylib::scan"`, the operator itself (`torch.ops.mylib.scan`), or what `torch.library.custom_op` made.
     contraction, pointwise
         `formula(*args, out=result, **kwargs)` in FLOPs, given the operator's own arguments and result, from which
         it may read shapes only. One left out counts 0.
 
     """
-    if isinstance(name, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
-        schema = name.default._schema if isinstance(name, torch._ops.OpOverloadPacket) else name._schema
-        key = schema.name
-    elif isinstance(name, str) and name.count("::") == 1 and all(name.split("::")):
-        key = name
-    else:
-        raise BadTarget(
-            f"{name!r} was given as an operator; its qualified name such as 'mylib::scan' or torch.ops.mylib.scan is "
-            "allowed."
-        )
-    key = key if key.endswith(_NOT_IN_PLACE) else key.rstrip("_")
+    key = _key_of(name)
     if contraction is None and pointwise is None:
         raise BadTarget(f"{key} was registered without a formula; give contraction=..., pointwise=... or both.")
     if key in _CONTRACTIONS or key in _POINTWISE or key in _registered:
@@ -92,7 +87,32 @@ def register_operator(
     costs_of.cache_clear()
 
 
-def forget_operator(name: str) -> None:
-    """Take a registered operator out again."""
-    _registered.pop(name, None)
+def forget_operator(name: Any) -> None:
+    """Take a registered operator out again, named as it was for `register_operator`.
+
+    Raises BadTarget for one that is not registered.
+    """
+    key = _key_of(name)
+    if key not in _registered:
+        known = f"registered are {', '.join(sorted(_registered))}" if _registered else "none is registered"
+        raise BadTarget(f"{key} was to be forgotten and is no operator that was registered; {known}.")
+    del _registered[key]
     costs_of.cache_clear()
+
+
+def _key_of(operator: Any) -> str:
+    """Name under which the tables have an operator that a user gives."""
+    if isinstance(operator, torch._ops.OpOverloadPacket):
+        name = operator._qualified_op_name
+    elif isinstance(operator, torch._ops.OpOverload):
+        name = operator._schema.name
+    elif isinstance(operator, CustomOpDef):
+        name = operator._qualname
+    elif isinstance(operator, str) and operator.count("::") == 1 and all(operator.split("::")):
+        name = operator
+    else:
+        raise BadTarget(
+            f"{operator!r} was given as an operator; its qualified name such as 'mylib::scan', torch.ops.mylib.scan or "
+            "what torch.library.custom_op made is allowed."
+        )
+    return _out_of_place(name)

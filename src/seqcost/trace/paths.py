@@ -10,6 +10,7 @@ belongs to the parameter's module.
 """
 
 import functools
+import threading
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 FORWARD, BACKWARD, OPTIMIZER = "forward", "backward", "optimizer"
 OUTSIDE = "loss"  # what runs around the module: the loss of a training step
@@ -33,7 +35,7 @@ class Paths:
             id(parameter): name.rpartition(".")[0]
             for name, parameter in reversed(list(module.named_parameters(remove_duplicate=False)))
         }
-        self._open: list[str] = []
+        self._open: list[tuple[nn.Module, str]] = []  # calls that have not returned yet, with their paths
         self._numbers = [0]
         self._at_number = [OUTSIDE]
         self._stepping = False
@@ -51,8 +53,23 @@ class Paths:
     def following(self) -> Iterator[None]:
         """Follow calls while the block runs."""
         self._numbers, self._at_number = [torch._C._autograd._get_sequence_nr()], [OUTSIDE]
-        enter = register_module_forward_pre_hook(lambda module, _: self._enter(module))
-        leave = register_module_forward_hook(lambda module, *_: self._leave(module), always_call=True)
+        thread = threading.get_ident()
+
+        def followed() -> bool:
+            """Whether this is the thread that is followed, or one of autograd's that works for it (each GPU has one)."""
+            modes = () if threading.get_ident() == thread else _get_current_dispatch_mode_stack()
+            return modes == () or any(getattr(mode, "paths", None) is self for mode in modes)
+
+        def entering(module: nn.Module, *_: Any) -> None:
+            if followed():
+                self._enter(module)
+
+        def leaving(module: nn.Module, *_: Any) -> None:
+            if followed():
+                self._leave(module)
+
+        enter = register_module_forward_pre_hook(entering)
+        leave = register_module_forward_hook(leaving, always_call=True)
         try:
             yield
         finally:
@@ -65,9 +82,9 @@ class Paths:
             return "", OPTIMIZER
         node: Any = torch._C._current_autograd_node()
         if node is None:
-            return (self._open[-1] if self._open else OUTSIDE), FORWARD
+            return self.here, FORWARD
         if self._open:  # recomputation: the module is called again from within backward
-            return self._open[-1], BACKWARD
+            return self.here, BACKWARD
         variable = getattr(node, "variable", None)
         if variable is not None:
             return self._owners.get(id(variable), OUTSIDE), BACKWARD
@@ -75,17 +92,20 @@ class Paths:
 
     def _enter(self, module: nn.Module) -> None:
         name = self._names.get(id(module))
-        self._open.append(self.here if name is None else name)
+        self._open.append((module, self.here if name is None else name))
         self._note()
 
     def _leave(self, module: nn.Module) -> None:
-        self._open.pop()
-        self._note()
+        # A call that was open already when the following began is not on the list.
+        places = [place for place, (caller, _) in enumerate(self._open) if caller is module]
+        if places:
+            del self._open[places[-1] :]
+            self._note()
 
     @property
     def here(self) -> str:
         """Innermost open path."""
-        return self._open[-1] if self._open else OUTSIDE
+        return self._open[-1][1] if self._open else OUTSIDE
 
     def _note(self) -> None:
         self._numbers.append(torch._C._autograd._get_sequence_nr())

@@ -27,6 +27,7 @@ from seqcost.trace.program import prepare
 from seqcost.trace.replayed import Replayed
 from seqcost.trace.sighting import Sighting, see
 from seqcost.trace.targets import Built, Target, check_dtype
+from seqcost.trace.threads import ONE_AT_A_TIME
 
 _LARGEST_REAL_BYTES = 4 * 2**30  # of parameters that are built for real only to be traced
 
@@ -154,11 +155,12 @@ def _as_it_was(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def untouched_random_state() -> Iterator[None]:
-    """Leave the global random numbers of Python, NumPy and PyTorch where they were."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global state is what is kept
-    with torch.random.fork_rng(devices=[]):
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)  # noqa: NPY002
+    """Leave the global random numbers of Python, NumPy and PyTorch where they were; one thread after the other."""
+    with ONE_AT_A_TIME:
+        python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global state is what is kept
+        with torch.random.fork_rng(devices=[]):
+            try:
+                yield
+            finally:
+                random.setstate(python)
+                np.random.set_state(numpy)  # noqa: NPY002

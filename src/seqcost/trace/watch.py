@@ -4,7 +4,7 @@ Nothing is faked: the code computes, on whatever device it computes on, and the 
 Modules that are called inside are named after their class; what runs outside of any is named "code".
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,10 +20,10 @@ _OUTSIDE = "code"
 
 
 class Watched:
-    """What ran inside the block; complete once the block is left."""
+    """What ran inside the block up to now; also where the block was left by an exception."""
 
-    def __init__(self) -> None:
-        self._entries: dict[Key, Entry] = {}
+    def __init__(self, entries: Mapping[Key, Entry]) -> None:
+        self._entries = entries
 
     @property
     def flops(self) -> Bill:
@@ -96,7 +96,7 @@ class _Onlooker(Ledger):
 
 @contextmanager
 def watch() -> Iterator[Watched]:
-    """Book every operator that runs inside the block, forward and backward.
+    """Book every operator that this thread runs inside the block, forward and backward.
 
     Examples
     --------
@@ -107,12 +107,10 @@ def watch() -> Iterator[Watched]:
     48
 
     """
-    seen = Watched()
     paths = _NamedAsCalled()
     ledger = _Onlooker(paths, Memory(), [])
     with paths.following(), ledger:
-        yield seen
-    seen._entries = dict(ledger.entries)
+        yield Watched(ledger.entries)
 
 
 def _name(key: Key) -> str:

@@ -159,7 +159,7 @@ class Attention(Component):
         )
 
     def _lse_bytes(self, run: Workload) -> Size:
-        return max(4, run.itemsize)  # the logarithm of each row's sum is at least float32
+        return run.state_itemsize  # the logarithm of each row's sum is at least float32
 
     def _materialised(self, run: Workload) -> Iterator[Operator]:
         B, T, H, G, K, V = run.B, run.T, self.H, self.G, self.K, self.V

@@ -13,7 +13,9 @@ the component's own input or output; a chain counts such a tensor once. `kept_by
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import wraps
 from typing import Any, ClassVar, Literal
 
 from seqcost.algebra.bill import Bill
@@ -22,6 +24,22 @@ from seqcost.algebra.line import Kind, Line
 from seqcost.errors import BadSize
 from seqcost.formulas.ops.operator import Operator
 from seqcost.formulas.ops.workload import Workload
+from seqcost.formulas.parts.itemsizes import over_itemsizes
+
+
+Question = Callable[[Any, Workload], Bill]
+
+
+def _each_itemsize(question: Question) -> Question:
+    """A question that is asked for one width of an element after the other, where there are several."""
+
+    @wraps(question)
+    def asked(component: Any, run: Workload) -> Bill:
+        if isinstance(run.itemsize, int):
+            return question(component, run)
+        return over_itemsizes(lambda size: question(component, replace(run, itemsize=size)), run.itemsize)
+
+    return asked
 
 
 class Component(ABC):
@@ -113,10 +131,12 @@ class Component(ABC):
         """Greatest number of mixing steps between two positions; an empty bill where positions do not mix."""
         return Bill()
 
+    @_each_itemsize
     def flops(self, run: Workload) -> Bill:
         """FLOPs of a forward pass: contractions and pointwise operations, by line."""
         return _flops(self.forward(run))
 
+    @_each_itemsize
     def backward_flops(self, run: Workload) -> Bill:
         """FLOPs that the backward pass executes (recomputation included), by line."""
         return _flops(self.backward(run))
@@ -130,14 +150,17 @@ class Component(ABC):
             )
         return self.flops(run.step())
 
+    @_each_itemsize
     def bytes_moved(self, run: Workload) -> Bill:
         """Least traffic with main memory of each operator: every operand read once, every result written once."""
         return _traffic(self.forward(run), run)
 
+    @_each_itemsize
     def depth(self, run: Workload) -> Bill:
         """Longest chain of dependent operators of a forward pass (the span of work and span)."""
         return _steps(self.forward(run))
 
+    @_each_itemsize
     def saved_bytes(self, run: Workload) -> Bill:
         """What a forward pass keeps for backward, parameters excluded."""
         token_bytes = run.B * run.T * run.itemsize
