@@ -19,7 +19,7 @@ def side_by_side(*calls):
     def run(call):
         try:
             call()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whatever it is, a thread would only print it
             raised.append(error)
 
     threads = [threading.Thread(target=run, args=(call,)) for call in calls]
@@ -84,8 +84,8 @@ def test_traces_in_several_threads_leave_pytorch_as_it_was():
     x, random, found = torch.ones(2, 4), torch.get_rng_state(), []
 
     def traced(model):
-        for _ in range(2):
-            found.append(trace(Target.of_module(model, (x,)), phase="train", B=1, T=2, lengths=()))
+        target = Target.of_module(model, (x,))
+        found.extend(trace(target, phase="train", B=1, T=2, lengths=()) for _ in range(2))
 
     assert side_by_side(*[lambda model=model: traced(model) for model in models]) == []
     assert [one.flops.total(Kind.CONTRACTION) for one in found] == [2 * 2 * 16 * 2] * 6  # x wants no gradient

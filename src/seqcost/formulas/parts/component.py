@@ -26,7 +26,6 @@ from seqcost.formulas.ops.operator import Operator
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.itemsizes import over_itemsizes
 
-
 Question = Callable[[Any, Workload], Bill]
 
 

@@ -49,8 +49,8 @@ def _in_symbol(answer: Answer, itemsize: Size) -> Bill:
             line = sympy.expand(first + slope * (itemsize - sizes[0]))
             if sympy.expand(first + slope * (sizes[2] - sizes[0]) - third) != 0:
                 raise BadSize(
-                    f"itemsize = {itemsize} was given, but {name} is no formula in the bytes of an element (it is rounded "
-                    "up to whole pages); give a number, such as 4, or a sweep of them."
+                    f"itemsize = {itemsize} was given, but {name} is no formula in the bytes of an element (it is "
+                    "rounded up to whole pages); give a number, such as 4, or a sweep of them."
                 )
             return line
 
