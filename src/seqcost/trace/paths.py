@@ -56,7 +56,7 @@ class Paths:
         thread = threading.get_ident()
 
         def followed() -> bool:
-            """Whether this is the thread that is followed, or one of autograd's that works for it (GPUs have theirs)."""
+            """Whether this is the thread that is followed, or one of autograd's (GPUs have them)."""
             modes = () if threading.get_ident() == thread else _get_current_dispatch_mode_stack()
             return modes == () or any(getattr(mode, "paths", None) is self for mode in modes)
 
