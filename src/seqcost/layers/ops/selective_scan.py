@@ -10,6 +10,9 @@ The chunked form never has B·T·E·N numbers in memory. It takes segments of J 
 segment fits into a cache. Within it all chunks are scanned at once from an empty state, which gives each one's end; the
 ends are carried over the chunks, which gives each one's true start; from there all are scanned again. Only the starts
 are kept for backward, which computes the rest anew, as the paper's kernel does (Gu & Dao 2023, section 3.3.2).
+
+The starts are results, too, so that backward is a function of the inputs and the results alone, in operators that
+autograd differentiates: gradients of gradients come out right. They keep all states of the text, N numbers a feature.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +21,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from seqcost.layers.ops.chunks import num_chunks
 from seqcost.layers.ops.kernels import kernel_for
@@ -57,20 +59,25 @@ def chunked_scan(
     C: int,
     J: int,
 ) -> tuple[Tensor, Tensor]:
-    """Chunks of C tokens, J side by side, T ≥ 0; differentiable once, in everything, the state included."""
+    """Chunks of C tokens, J side by side, T ≥ 0; differentiable in everything, the state included."""
     if x_BTE.shape[1] == 0:
         return x_BTE, state_BNE
     if (kernel := kernel_for("selective_scan", x_BTE, write_BTN, state_BNE)) is not None:
         return kernel(x_BTE, delta_BTE, rate_NE, write_BTN, read_BTN, state_BNE)
-    return _ChunkedScan.apply(x_BTE, delta_BTE, rate_NE, write_BTN, read_BTN, state_BNE, C, J)
+    y_BTE, state_BNE, *_ = _ChunkedScan.apply(x_BTE, delta_BTE, rate_NE, write_BTN, read_BTN, state_BNE, C, J)
+    return y_BTE, state_BNE
 
 
 class _ChunkedScan(torch.autograd.Function):
+    """y, the last state and, of each segment, the states before its chunks [B,J,N,E]."""
+
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(
-        ctx: Any, x_BTE: Tensor, delta_BTE: Tensor, rate_NE: Tensor, write_BTN: Tensor, read_BTN: Tensor,
-        state_BNE: Tensor, C: int, J: int,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        x_BTE: Tensor, delta_BTE: Tensor, rate_NE: Tensor, write_BTN: Tensor, read_BTN: Tensor, state_BNE: Tensor,
+        C: int, J: int,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
         y, starts = [], []
         for x_CBJE, delta_CBJE, write_CBJN, read_CBJN in _segments(C, J, x_BTE, delta_BTE, write_BTN, read_BTN):
             decay = _decay(delta_CBJE, rate_NE).unbind(0)
@@ -81,17 +88,24 @@ class _ChunkedScan(torch.autograd.Function):
             states_CBJNE = torch.stack(_states(start_BJNE, written, decay)[1:])
             y.append(_sum_n(read_CBJN, states_CBJNE))
             starts.append(start_BJNE)
-        ctx.save_for_backward(x_BTE, delta_BTE, rate_NE, write_BTN, read_BTN, *starts)
-        ctx.sizes = C, J
-        return _whole(y, x_BTE.shape[1]), state_BNE
+        return _whole(y, x_BTE.shape[1]), state_BNE, *starts
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dy_BTE: Tensor, dstate_BNE: Tensor) -> tuple[Tensor | None, ...]:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.save_for_backward(*inputs[:5], *output[2:])
+        ctx.sizes = inputs[6:]
+        ctx.set_materialize_grads(False)  # the starts have gradients only where gradients are differentiated
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         x_BTE, delta_BTE, rate_NE, write_BTN, read_BTN, *starts = ctx.saved_tensors
-        segments = zip(_segments(*ctx.sizes, x_BTE, delta_BTE, write_BTN, read_BTN, dy_BTE), starts, strict=True)
+        dy_BTE, dstate_BNE, *dstarts = gradients
+        dy_BTE = torch.zeros_like(x_BTE) if dy_BTE is None else dy_BTE
+        dstate_BNE = torch.zeros_like(starts[0][:, 0]) if dstate_BNE is None else dstate_BNE
+        signals = _segments(*ctx.sizes, x_BTE, delta_BTE, write_BTN, read_BTN, dy_BTE)
+        segments = list(zip(signals, starts, dstarts, strict=True))
         drate_NE, found = torch.zeros_like(rate_NE), []
-        for (x_CBJE, delta_CBJE, write_CBJN, read_CBJN, dy_CBJE), start_BJNE in reversed(list(segments)):
+        for (x_CBJE, delta_CBJE, write_CBJN, read_CBJN, dy_CBJE), start_BJNE, dstart_BJNE in reversed(segments):
             u_CBJE, decay_CBJNE = x_CBJE * delta_CBJE, _decay(delta_CBJE, rate_NE)
             decay, written = decay_CBJNE.unbind(0), _outer(write_CBJN, u_CBJE).unbind(0)
             states_CBJNE = torch.stack(_states(start_BJNE, written, decay))
@@ -99,6 +113,8 @@ class _ChunkedScan(torch.autograd.Function):
             # next state, decayed.
             given, later = _outer(read_CBJN, dy_CBJE).unbind(0), decay[:0:-1]
             front_BJNE = decay[0] * _states(given[-1], given[-2::-1], later)[-1]
+            if dstart_BJNE is not None:
+                front_BJNE = front_BJNE + dstart_BJNE
             through = _through(delta_CBJE, rate_NE).unbind(1)
             after, dstate_BNE = _carried(front_BJNE.unbind(1)[::-1], through[::-1], dstate_BNE)
             last_BJNE = given[-1] + torch.stack(after[::-1], dim=1)
@@ -106,7 +122,7 @@ class _ChunkedScan(torch.autograd.Function):
             du_CBJE = _sum_n(write_CBJN, dh_CBJNE)
             dwrite_CBJN = _sum_e(dh_CBJNE, u_CBJE)
             dread_CBJN = _sum_e(states_CBJNE[1:], dy_CBJE)
-            dlog_CBJNE = dh_CBJNE.mul_(decay_CBJNE).mul_(states_CBJNE[:-1])  # of log decay = δ_t A
+            dlog_CBJNE = _product(dh_CBJNE, decay_CBJNE, states_CBJNE[:-1])  # of log decay = δ_t A
             drate_NE = drate_NE + (dlog_CBJNE * delta_CBJE.unsqueeze(3)).sum((0, 1, 2))
             ddelta_CBJE = (dlog_CBJNE * rate_NE).sum(3) + du_CBJE * x_CBJE
             found.append((du_CBJE * delta_CBJE, ddelta_CBJE, dwrite_CBJN, dread_CBJN))
@@ -138,6 +154,13 @@ def _decay(delta_CBJE: Tensor, rate_NE: Tensor) -> Tensor:
 def _through(delta_CBJE: Tensor, rate_NE: Tensor) -> Tensor:
     """The decay over a whole chunk: [B,J,N,E]."""
     return (delta_CBJE.sum(0).unsqueeze(2) * rate_NE).exp_()
+
+
+def _product(first: Tensor, *others: Tensor) -> Tensor:
+    """In the memory of the first, unless autograd looks on."""
+    for other in others:
+        first = first * other if torch.is_grad_enabled() else first.mul_(other)
+    return first
 
 
 def _outer(n_CBJN: Tensor, e_CBJE: Tensor) -> Tensor:

@@ -3,6 +3,9 @@
 The forward pass keeps its result only. The backward pass goes up from there: it runs each sublayer again on what it has
 rebuilt, differentiates that, and takes the sublayer's result off to have the input of the layer before. Random numbers
 that a sublayer drew (dropout) are drawn again from where the generator stood; autocast is set as it was.
+
+Gradients of gradients: what is rebuilt is a function of the result and the weights, so the backward pass is one, too.
+Where autograd looks on it makes a graph, and keeps the activations of all sublayers.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
 from seqcost.errors import BadSize
@@ -117,15 +119,19 @@ class _Sublayer:
 
     def pulled_back(self, x: Tensor, gradient: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, list[Any]]:
         """The result again, and the gradients of the input and of the weights."""
+        again = torch.is_grad_enabled()  # the gradients will be differentiated
         with torch.enable_grad(), self.random.again() if self.random else nullcontext():
-            x = x.detach().requires_grad_()
+            if again:  # weights of this call alone: x was made of the same ones, and that is not part of the derivative
+                weights = [weight.view_as(weight) for weight in weights]
+            x = x.view_as(x) if again and x.requires_grad else x.detach().requires_grad_()
             if all(a is b for a, b in zip(weights, self.layer.parameters(), strict=True)):
                 y = self.layer(x, **self.options)
-            else:  # called through torch.func.functional_call: the layer's own weights are others
+            else:  # `again`, or through torch.func.functional_call: the layer's own weights are others
                 y = functional_call(self.layer, dict(zip(self.weights, weights, strict=True)), (x,), self.options)
         wanted = [x, *(weight for weight in weights if weight.requires_grad)]
-        found = iter(torch.autograd.grad(y, wanted, gradient, allow_unused=True))
-        return y.detach(), [next(found), *(next(found) if w.requires_grad else None for w in weights)]
+        found = iter(torch.autograd.grad(y, wanted, gradient, allow_unused=True, create_graph=again))
+        found = [next(found), *(next(found) if w.requires_grad else None for w in weights)]
+        return y if again else y.detach(), found
 
 
 @dataclass
@@ -172,7 +178,6 @@ class _Rebuilding(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         y, *weights = ctx.saved_tensors
         with ctx.autocast():
