@@ -130,8 +130,8 @@ class _Sublayer:
                 y = functional_call(self.layer, dict(zip(self.weights, weights, strict=True)), (x,), self.options)
         wanted = [x, *(weight for weight in weights if weight.requires_grad)]
         found = iter(torch.autograd.grad(y, wanted, gradient, allow_unused=True, create_graph=again))
-        found = [next(found), *(next(found) if w.requires_grad else None for w in weights)]
-        return y if again else y.detach(), found
+        gradients = [next(found), *(next(found) if w.requires_grad else None for w in weights)]
+        return y if again else y.detach(), gradients
 
 
 @dataclass
