@@ -29,6 +29,18 @@ def with_type(error: BaseException, *, most: int | None = None, after: str = ": 
     return after.join(part for part in (type(error).__name__, one_line(error, most=most)) if part)
 
 
+MOST_DIGITS = 1000  # of a size: its square and more can be printed, which Python does up to 4300 digits
+_MOST_SHOWN = 60
+
+
+def shortened(given: object) -> str:
+    """What was given, as a sentence quotes it: a long text or number by its two ends."""
+    if isinstance(given, int) and not isinstance(given, bool) and abs(given) >= 10**MOST_DIGITS:
+        return f"a number of over {MOST_DIGITS:,} digits"
+    text = repr(given)
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN // 2]}…{text[-_MOST_SHOWN // 4 :]}"
+
+
 class SeqcostError(ValueError):
     """Base of every error that a user can mend."""
 
@@ -37,12 +49,12 @@ class UnknownName(SeqcostError):
     """A name that is not in a registry."""
 
     @classmethod
-    def among(cls, what: str, given: str, allowed: Iterable[str]) -> "UnknownName":
+    def among(cls, what: str, given: object, allowed: Iterable[str]) -> "UnknownName":
         """Sentence for a failed look-up: names the near misses, else all that is allowed."""
         allowed = sorted(allowed)
-        near = difflib.get_close_matches(given, allowed, n=3, cutoff=0.6)
+        near = difflib.get_close_matches(given, allowed, n=3, cutoff=0.6) if isinstance(given, str) else []
         hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(allowed)}."
-        return cls(f"unknown {what} {given!r}: {hint}")
+        return cls(f"unknown {what} {shortened(given)}: {hint}")
 
 
 class BadSize(SeqcostError):

@@ -1,4 +1,12 @@
+import contextlib
+import io
+import json
+import sys
+
 import pytest
+
+from seqcost.cli.main import main
+from seqcost.errors import BadTarget, MissingExtra
 
 WRONG = [
     (["count", "nosuch"], "unknown architecture or preset 'nosuch'"),
@@ -31,7 +39,7 @@ WRONG = [
     (["count", "gpt2", "--explain", "flops", "--length", "64,128"], "--explain was given with 2 lengths"),
     (["count", "gpt2", "--by", "line", "--explain", "flops", "--csv"], "one table of rows"),
     (["count", "gpt2", "--parquet", "rows.csv"], "a name that ends in .parquet is allowed"),
-    (["count", "gpt2", "--parquet", "latin.txt/rows.parquet"], "cannot write"),
+    (["count", "gpt2", "--parquet", "latin.txt/rows.parquet"], "latin.txt is a file, no folder"),
     (["compare", "lstm", "--parquet", "rows"], "a name that ends in .parquet is allowed"),
     (["count", "gpt2", "--letters", "D=W"], "unknown setting of gpt2 'W'"),
     (["count", "gpt2", "--letters", "T=D"], "the letter 'T' was given; a word other than T and B"),
@@ -77,6 +85,19 @@ WRONG = [
     (["count", "spoilt.pt2"], "is no program of torch.export"),
     (["count", "spoilt.safetensors", "--letters", "auto"], "the safetensors header of"),
     (["check", "spoilt.safetensors"], "holds weights alone, which cannot be run"),
+    (["count", "lstm", "--length", "9" * 5000], "9' was given; a number of at most 1,000 digits is allowed"),
+    (["count", "lstm", "--length", "99999^999"], "length '99999^999' was given; a number of at most 1,000 digits"),
+    (["count", "lstm", "--set", f"D={'9' * 5000}"], "9' was given; a number of at most 1,000 digits is allowed"),
+    (["count", "lstm", "--set", "D=1e999"], "'1e999' was given, which is beyond the largest number"),
+    (["explain", "lstm", "--set", "foo=1"], "unknown size of lstm 'foo'"),
+    (["explain", "mamba2-layer", "--set", "foo=1"], "unknown size of mamba2-layer 'foo'"),
+    (["explain", "lstm", "--set", "T=5"], "a formula page leaves B, T and S open: ask seqcost count lstm"),
+    (["explain", "gpt2", "--set", "norm=foo"], "choose 'layer', 'rms'"),
+    (["explain", "gpt2", "--html", "latin.txt/page.html"], "latin.txt is a file, no folder"),
+    (["count", "gpt2", "--timeline", "latin.txt/step.png"], "latin.txt is a file, no folder"),
+    (["count", "gpt2", "--optimizer", "adamw"], "only train has gradients"),
+    (["compare", "lstm", "--lengths", "8", "--out", "latin.txt"], "latin.txt is a file, no folder"),
+    (["compare", "lstm", "--memory-limit", "8Q"], "a whole number of bytes (8G, 512M, 10^9) is allowed"),
     (["compare", "spoilt.onnx", "gpt2", "--lengths", "8"], "unknown architecture or preset 'spoilt.onnx'"),
 ]
 
@@ -108,7 +129,7 @@ def slow(): raise AssertionError("a word that means nothing is refused before an
 """
 
 
-@pytest.mark.parametrize(("words", "says"), WRONG, ids=[" ".join(words) for words, _ in WRONG])
+@pytest.mark.parametrize(("words", "says"), WRONG, ids=[" ".join(words)[:60] for words, _ in WRONG])
 def test_one_sentence_and_exit_code_2(seqcost, tmp_path, words, says):
     (tmp_path / "users.py").write_text(USERS, "utf-8")
     (tmp_path / "latin.txt").write_bytes(b"na\xefve")
@@ -123,6 +144,52 @@ def test_one_sentence_and_exit_code_2(seqcost, tmp_path, words, says):
     assert len(ended.err.strip().splitlines()) == 1
     left = {p.name for p in tmp_path.iterdir()} - set(before) - {"__pycache__", "runs.sqlite"}
     assert not left, "nothing half-written"
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_worked_out(monkeypatch, tmp_path):
+    """The answer is never asked for: it would be, were the place looked at when it is needed."""
+    from seqcost.cli import compare, count
+    from seqcost.questions import compare as question
+
+    for module, name in ((question, "compare"), (count, "count")):
+        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("work began"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadTarget, match="is a file, no folder"):
+        compare.compare_command(targets=["lstm"], out=tmp_path / "file")
+    with pytest.raises(BadTarget, match="is a file, no folder"):
+        count.count_command("lstm", timeline=tmp_path / "file" / "step.png")
+    (tmp_path / "step.png").mkdir()
+    with pytest.raises(BadTarget, match="it is a folder"):
+        count.count_command("lstm", timeline=tmp_path / "step.png")
+
+
+def test_parquet_without_pyarrow_is_refused_before_anything_is_worked_out(monkeypatch, tmp_path):
+    from seqcost.cli import options
+
+    monkeypatch.setattr(options, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"pip install 'seqcost\[parquet\]'"):
+        options.check_parquet(tmp_path / "rows.parquet")
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "cp1252", "ascii", "shift_jis"])
+@pytest.mark.parametrize("words", [("count", "lstm"), ("explain", "mamba"), ("count", "gpt2", "--json"), ("list",)])
+def test_an_encoding_that_lacks_our_signs_gets_their_spelling(monkeypatch, encoding, words):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+    monkeypatch.setattr(sys, "argv", ["seqcost", *words])
+    with contextlib.suppress(SystemExit):
+        main()
+    sys.stdout.flush()
+    text = raw.getvalue().decode(encoding)
+    assert text
+    assert "?" not in text
+    if "--json" in words:
+        assert json.loads(text)["flops"] == 291648307200
+
+
+def test_a_table_of_positions_that_is_too_short_is_told_beside_the_table(seqcost):
+    assert "exceeds the 1,024 learned positions" in seqcost("count", "gpt2", "--length", "2k").out
+    assert "learned positions" not in seqcost("count", "gpt2", "--length", "1k").out
 
 
 def test_a_length_beyond_all_runs_is_exact_for_a_formula(seqcost):

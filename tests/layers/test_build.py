@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from seqcost.errors import SeqcostError
 from seqcost.formulas.catalogue import CATALOGUE, configure
 from seqcost.formulas.mixers.lstm import Lstm as Formula
-from seqcost.layers import Layer, Lstm, build
+from seqcost.layers import LanguageModel, Layer, Lstm, Mamba2, MinGru, build
 from seqcost.layers.build import TWINS
 
 PARTS = {found.config for found in CATALOGUE.values() if found.group in ("mixer", "part")}
@@ -46,3 +47,18 @@ def test_encoder_and_decoder_read_one_table():
     assert table is model.decoder.get_submodule("embedding").weight
     assert table is model.decoder.get_submodule("head").weight
     assert len(list(model.parameters())) == len({id(p) for p in model.parameters()})
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Mamba2(D=256), r"it needs H as well: Mamba2\(D=…, H=…\)"),
+        (lambda: MinGru(256), r"MinGru: 256 was given; a config, or sizes by name, are allowed: MinGru\(D=…\)"),
+        (lambda: MinGru(D=8, foo=1), "unknown size of MinGru 'foo'"),
+        (lambda: MinGru(MinGru(D=8).config, C=4), "a config and sizes"),
+        (lambda: LanguageModel(mixer="mamva"), "did you mean mamba or mamba2"),
+    ],
+)
+def test_sizes_that_make_no_layer_are_one_sentence(make, says):
+    with pytest.raises(SeqcostError, match=says):
+        make()

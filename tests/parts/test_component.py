@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import pytest
 
 from seqcost.algebra import Bill, Kind, Size
-from seqcost.errors import BadSize
+from seqcost.errors import BadSize, UnknownName
 from seqcost.formulas import Component, Workload
 from seqcost.formulas.ops.operator import Operator, elementwise, matmul
-from seqcost.formulas.parts.component import exact_div
+from seqcost.formulas.parts.component import exact_div, made_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,20 @@ class Toy(Component):
 
     def kept_bytes(self, run):
         return Bill()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Two(Toy):
+    H: Size
+    wide: bool = False
+
+
+def test_a_config_is_made_of_sizes_that_it_has():
+    assert made_of(Two, {"D": 4, "H": 2}) == Two(D=4, H=2)
+    with pytest.raises(BadSize, match=r"Two: D=4 was given; it needs H as well: Two\(D=…, H=…\)\."):
+        made_of(Two, {"D": 4})
+    with pytest.raises(UnknownName, match="unknown size of Two 'foo'"):
+        made_of(Two, {"D": 4, "H": 2, "foo": 1})
 
 
 RUN = Workload(B=3, T=63, itemsize=2)

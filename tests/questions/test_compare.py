@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 import seqcost
 from seqcost.algebra.crossings import crossings
@@ -19,6 +20,22 @@ def test_vaswani_table_1_from_the_formulas():
     }  # fmt: skip
     for name in ("rnn", "lstm", "gru"):
         assert (rows[name]["complexity"], rows[name]["sequential"], rows[name]["path"]) == ("O(D²·T)", "O(T)", "O(T)")
+
+
+@pytest.mark.parametrize(
+    "targets", ["lstm", None, [torch.nn.Linear(2, 2), "lstm"], [3]], ids=["a text", "none", "a module", "a number"]
+)
+def test_what_is_no_list_of_names_is_one_sentence(targets):
+    with pytest.raises(BadTarget, match=r"was given; (a list of names is allowed|names of architectures and presets)"):
+        seqcost.compare(targets, lengths=[8])
+
+
+def test_a_length_that_a_table_of_positions_lacks_is_confirmed_at_its_end():
+    answer = seqcost.compare(["gpt2"], lengths=2048, sizes=SMALL | {"vocab": 11, "M": 64})
+    (agreement,) = answer.agreement
+    assert agreement.length == 64
+    assert agreement.agrees
+    assert answer.points[0].length == 2048
 
 
 def test_points_crossovers_and_orders():

@@ -49,6 +49,14 @@ def test_ranges_that_are_none(text, says):
         parse_lengths([text])
 
 
+@pytest.mark.parametrize("text", ["9" * 1001, "9" * 5000, "99999^999", "99^999", "99e999"])
+def test_numbers_that_could_not_be_printed_squared_are_refused_quoted_short(text):
+    with pytest.raises(BadSize, match="at most 1,000 digits is allowed") as refused:
+        parse_length(text)
+    assert len(str(refused.value)) < 160
+    assert parse_length("10^999") == 10**999
+
+
 def test_the_error_names_what_was_asked():
     with pytest.raises(BadSize, match="--batch 'x' was given"):
         parse_whole("x", "--batch")

@@ -10,6 +10,10 @@ import typer
 from seqcost.cli import options
 from seqcost.errors import BadSize, BadTarget
 from seqcost.questions.lengths import parse_lengths, parse_whole
+from seqcost.report.files import check_folder
+
+_BYTES = "a whole number of bytes (8G, 512M, 10^9) is allowed, in which k, M and G are powers of 1024"
+_SECONDS = "a whole number of seconds (60, 300) is allowed"
 
 
 def compare_command(
@@ -40,11 +44,15 @@ def compare_command(
         typer.Option("--memory-limit", metavar="BYTES", help="of one run: 8G [default: 80 % of what is free]"),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="measure anew what was measured before")] = False,
+    trace: Annotated[bool, typer.Option("--trace/--no-trace", help="trace each layer beside its formula")] = True,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="write the page and its pictures")] = True,
     parquet: options.Parquet = None,
     as_json: options.Json = False,
     as_csv: options.Csv = False,
 ) -> None:
     """Cost of several targets over lengths: formula, trace, and with --measure real runs; writes a report."""
+    if report:
+        check_folder(out)
     if text is not None and not measure:
         raise BadSize("--text was given without --measure; formulas do not read text: add --measure.")
     if not targets and not every:
@@ -57,9 +65,9 @@ def compare_command(
     from seqcost.records import this_environment
     from seqcost.report.comparisons import tables, write_report
 
-    bounds: dict[str, Any] = {"time_s": float(parse_whole(time_limit, "--time-limit"))}
+    bounds: dict[str, Any] = {"time_s": float(parse_whole(time_limit, "--time-limit", _SECONDS))}
     if memory_limit is not None:
-        bounds["memory_bytes"] = parse_whole(memory_limit, "--memory-limit")
+        bounds["memory_bytes"] = parse_whole(memory_limit, "--memory-limit", _BYTES)
     asked = parse_lengths(lengths or ["64..4096"])
     names = list(dict.fromkeys([*(targets or ()), *(language_models() if every else ())]))
     with _progress(len(names) * (len(asked) + 1 if measure else 1)) as on_start:
@@ -70,6 +78,7 @@ def compare_command(
             batch=parse_whole(batch, "--batch"),
             phase=phase,
             dtype=dtype,
+            trace=trace,
             measure=measure,
             text=text,
             store=store,
@@ -77,7 +86,7 @@ def compare_command(
             again=again,
             on_start=on_start,
         ).to_dict()
-    page = write_report(answer, out, environment=this_environment().to_dict() if measure else None)
+    page = write_report(answer, out, environment=this_environment().to_dict() if measure else None) if report else None
 
     if parquet is not None:
         options.write_parquet(answer["points"], parquet)
@@ -92,7 +101,8 @@ def compare_command(
             f"[dim]{p['target']}, T = {p['T']:,}: {p['reason']}[/dim]" for p in answer["points"] if p.get("reason")
         ]
         wrote = [] if parquet is None else [f"wrote {parquet}"]
-        return [*tables(answer), *stopped, *wrote, f"report: {page}"]
+        wrote += [] if page is None else [f"report: {page}"]
+        return [*tables(answer), *stopped, *wrote]
 
     options.show(as_json=as_json, as_csv=as_csv, data=lambda: answer, csv=csv, rich=shown)
 

@@ -9,6 +9,7 @@ from seqcost.cli import options, parts
 from seqcost.errors import BadSize, BadTarget
 from seqcost.questions.count import count
 from seqcost.questions.lengths import parse_lengths, parse_whole
+from seqcost.report.files import check_file
 
 TARGET = (
     "an architecture, a preset, package.module:callable, hf:MODEL_TYPE, a folder, or a file: config.json, "
@@ -67,6 +68,8 @@ def count_command(
     options.check_parquet(parquet)
     if timeline is not None and timeline.suffix != ".png":
         raise BadTarget(f"--timeline {timeline} was given; a name that ends in .png is allowed.")
+    if timeline is not None:
+        check_file(timeline)
     if timeline is not None and len(lengths) > 1:
         raise BadSize(f"--timeline was given with {len(lengths)} lengths; it plots one: give --length once.")
     if letters is not None and (as_csv or parquet is not None):
@@ -135,8 +138,7 @@ def count_command(
             shown.append(f"wrote {parquet}")
         if "letters" in data[0]:
             shown.insert(1, counts.letters_table(data[0]["letters"]))
-        if (note := data[0]["conventions"].get("weights")) is not None:
-            shown.append(f"[dim]{escape(note)}[/dim]")
+        shown += [f"[dim]{escape(note)}[/dim]" for note in counts.remarks(data)]
         return [*shown, *(f"[dim]not counted — {note}[/dim]" for note in counts.uncounted_notes(data[0]))]
 
     if parquet is not None:

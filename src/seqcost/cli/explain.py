@@ -8,6 +8,7 @@ import typer
 from seqcost.cli import options
 from seqcost.questions.explain import QUESTIONS, explain
 from seqcost.questions.targets import resolve_sizes
+from seqcost.report.files import check_file
 
 
 def explain_command(
@@ -19,6 +20,8 @@ def explain_command(
     as_csv: options.Csv = False,
 ) -> None:
     """Equations, cost by line, totals, leading terms, depth, path length and source of NAME."""
+    if html is not None:
+        check_file(html)
     sizes = resolve_sizes(name, options.sizes_from(assignments, None, None, None, None))
     page = explain(name, **sizes)
     if latex:

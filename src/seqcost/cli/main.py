@@ -6,6 +6,7 @@ from typing import Any
 import typer
 
 from seqcost.cli import check, compare, count, diff, explain, listing, results
+from seqcost.cli.streams import spell_what_is_missing
 from seqcost.errors import SeqcostError
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 def main() -> None:
     """Run the command line; the exit code is the command's own, 2 for a user's mistake, 130 for Ctrl-C."""
+    spell_what_is_missing()
     try:
         code = app(standalone_mode=False)
     except _UsageError as error:

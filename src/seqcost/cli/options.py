@@ -2,14 +2,18 @@
 
 import json
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from seqcost.errors import BadTarget
+from seqcost.cli.streams import holds_everything
+from seqcost.errors import BadTarget, MissingExtra
 from seqcost.questions.lengths import parse_whole
 from seqcost.questions.targets import parse_assignment
+from seqcost.records.export import NO_PYARROW
+from seqcost.report.files import check_file
 
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="LETTER=VALUE", help="override a size or choice: D=512, norm=rms")
@@ -41,9 +45,14 @@ def sizes_from(
 
 
 def check_parquet(path: Path | None) -> None:
-    """Refuse a name that says something else, before anything is worked out."""
-    if path is not None and path.suffix != ".parquet":
+    """Refuse a name that says something else, a place that cannot be written and want of pyarrow at once."""
+    if path is None:
+        return
+    if path.suffix != ".parquet":
         raise BadTarget(f"--parquet {path} was given; a name that ends in .parquet is allowed.")
+    if find_spec("pyarrow") is None:
+        raise MissingExtra(NO_PYARROW)
+    check_file(path)
 
 
 def write_parquet(rows: Sequence[dict[str, Any]], path: Path) -> None:
@@ -58,7 +67,7 @@ def show(
 ) -> None:
     """Print an answer in the form that was asked for."""
     if as_json:
-        typer.echo(json.dumps(data(), ensure_ascii=False))
+        typer.echo(json.dumps(data(), ensure_ascii=not holds_everything()))
     elif as_csv:
         typer.echo(csv(), nl=False)
     else:

@@ -37,7 +37,7 @@ from seqcost.formulas.mixers.supra import Supra
 from seqcost.formulas.mixers.ttt_linear import TttLinear
 from seqcost.formulas.mixers.ttt_mlp import TttMlp
 from seqcost.formulas.mixers.window import WindowAttention
-from seqcost.formulas.parts.component import Component, check_choice
+from seqcost.formulas.parts.component import Component, check_choice, made_of
 from seqcost.formulas.parts.feed_forward import FeedForward
 from seqcost.formulas.parts.norm import Norm
 from seqcost.formulas.stacks import presets
@@ -99,7 +99,7 @@ class Entry:
 
 
 def _layer(config: type[Component], **defaults: Any) -> Callable[..., Component]:
-    return lambda **sizes: config(**defaults | sizes)
+    return lambda **sizes: made_of(config, defaults | sizes)
 
 
 _WIDTH = {"D": 512}

@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from seqcost.formulas.parts.component import Component
 from seqcost.measure import Limits, sweep
 from seqcost.questions.complexity import complexity_row
 from seqcost.questions.cost import Count
-from seqcost.questions.count import count, whole
+from seqcost.questions.count import count, longest_text, whole
 from seqcost.questions.targets import resolve_sizes, spec_of
 from seqcost.records import Job, Run, Store
 
@@ -145,7 +145,7 @@ def _point_row(point: Point) -> dict[str, Any]:
 def compare(
     targets: Sequence[str],
     *,
-    lengths: Sequence[int],
+    lengths: int | Sequence[int],
     sizes: Mapping[str, Any] | None = None,
     batch: int = 1,
     phase: str = "forward",
@@ -166,7 +166,7 @@ def compare(
     targets
         Names of the catalogue; the same `sizes` go to each that has them (H goes to attention only).
     lengths
-        Tokens T, at least one.
+        Tokens T: one length or several.
     measure
         Also run each on this machine: `phase` once per repetition, in a started process, kept in `store`.
     text
@@ -176,7 +176,7 @@ def compare(
 
     """
     names = _distinct(targets)
-    ordered = sorted({whole(length, "length") for length in lengths})
+    ordered = sorted({whole(length, "length") for length in ([lengths] if isinstance(lengths, int) else lengths)})
     if not ordered:
         raise BadSize("no length was given; give at least one whole number.")
     fitting = {name: _fitting(name, sizes or {}) for name in names}
@@ -206,7 +206,7 @@ def compare(
         lengths=tuple(ordered),
         phase=phase,
         points=tuple(points),
-        agreement=_agreement(points[:: len(ordered)], fitting) if trace else (),
+        agreement=_agreement(points[:: len(ordered)], fitting, configs) if trace else (),
         crossovers=(*solved, *_interpolated(points)),
         dominances=tuple(dominances),
         complexity=tuple(complexity_row(name) for name in names),
@@ -215,9 +215,16 @@ def compare(
 
 
 def _distinct(targets: Sequence[str]) -> list[str]:
+    if isinstance(targets, str) or not isinstance(targets, Iterable):
+        raise BadTarget(f"targets = {targets!r} was given; a list of names is allowed: ['transformer', 'lstm'].")
+    for target in targets:
+        if not isinstance(target, str):
+            raise BadTarget(
+                f"a {type(target).__name__} was given; names of architectures and presets can be compared: put a "
+                "module beside another target with seqcost.diff, or count each with seqcost.count."
+            )
+        entry(target)
     names = list(dict.fromkeys(targets))
-    for name in names:
-        entry(name)
     if not names:
         raise BadTarget("no target was given; name at least one architecture, such as transformer.")
     return names
@@ -293,23 +300,25 @@ def _jobs(
     }
 
 
-def _agreement(points: Sequence[Point], fitting: Mapping[str, Any]) -> tuple[Agreement, ...]:
-    """The traces of these points beside their formulas."""
+def _agreement(
+    points: Sequence[Point], fitting: Mapping[str, Any], configs: Mapping[str, Component]
+) -> tuple[Agreement, ...]:
+    """The traces of these points beside their formulas; at the longest text where a layer does not take the length."""
     out = []
     for point in points:
-        formula = point.count
-        traced: Count = count(
-            point.target,
-            sizes=fitting[point.target],
-            length=point.length,
-            batch=formula.sizes["B"],
-            phase=formula.phase,
-            dtype=formula.dtype,
-            trace=True,
-        )
+        length = min(point.length, longest_text(configs[point.target]) or point.length)
+        asked = {
+            "sizes": fitting[point.target],
+            "length": length,
+            "batch": point.count.sizes["B"],
+            "phase": point.count.phase,
+            "dtype": point.count.dtype,
+        }
+        formula: Count = point.count if length == point.length else count(point.target, **asked)
+        traced: Count = count(point.target, trace=True, **asked)
         assert formula.flops is not None, "a name of the catalogue has a formula"
         assert traced.flops is not None
-        out.append(Agreement(point.target, point.length, formula.flops, traced.flops, traced.rung, traced.peak_bytes))
+        out.append(Agreement(point.target, length, formula.flops, traced.flops, traced.rung, traced.peak_bytes))
     return tuple(out)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from seqcost.algebra import Polynomial, lift
 from seqcost.algebra.quasi import Curve, QuasiPolynomial, lengths_for, lift_blocks
-from seqcost.errors import BadSize, BadTarget, UnknownName
+from seqcost.errors import MOST_DIGITS, BadSize, BadTarget, UnknownName, shortened
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.parts.rounding import block_sizes
@@ -168,6 +168,11 @@ def count_formula(
     return [_at_length(name, config, run(T), phase, dtype, polynomials) for T in lengths]
 
 
+def longest_text(config: Component) -> int | None:
+    """Tokens that the layer of a config takes at most: the rows of a learned table of positions; None without one."""
+    return getattr(config, "M", None) if getattr(config, "positions", "") == "learned" else None
+
+
 def _at_length(
     name: str, config: Component, run: Workload, phase: str, dtype: str, polynomials: Mapping[str, Curve]
 ) -> Count:
@@ -177,7 +182,7 @@ def _at_length(
     conventions = dict(CONVENTIONS)
     if run.causal == "half":
         conventions["causal"] = "half: only the pairs that are not masked are counted"
-    most = getattr(config, "M", None) if getattr(config, "positions", "") == "learned" else None
+    most = longest_text(config)
     if most is not None and most < run.T:
         conventions["positions"] = (
             f"T = {run.T:,} exceeds the {most:,} learned positions: the formula goes on, the layer refuses"
@@ -239,5 +244,7 @@ def _lengths(length: Any) -> list[int]:
 def whole(value: Any, what: str) -> int:
     """A whole number of at least 1, or a sentence."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise BadSize(f"{what} = {value!r} was given; a whole number of at least 1 is allowed.")
+        raise BadSize(f"{what} = {shortened(value)} was given; a whole number of at least 1 is allowed.")
+    if value >= 10**MOST_DIGITS:
+        raise BadSize(f"{what} = {shortened(value)} was given; one of at most {MOST_DIGITS:,} digits is allowed.")
     return value

@@ -11,7 +11,8 @@ from typing import Any
 
 from seqcost.algebra import Bill, Kind, Size, symbol, symbols
 from seqcost.algebra.rendering import formula_to_latex, plain
-from seqcost.formulas.catalogue import Entry, entry
+from seqcost.errors import BadSize
+from seqcost.formulas.catalogue import Entry, configure, entry
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
 
@@ -101,8 +102,17 @@ class Explanation:
 
 
 def explain(name: str, **sizes: Any) -> Explanation:
-    """Formula page of an architecture or preset; given sizes are put in, the rest stay letters."""
+    """Formula page of an architecture or preset; given sizes are put in, the rest stay letters.
+
+    Raises UnknownName for a name or a size that does not exist, BadSize for a value that is not allowed and for B, T
+    and S, which every page leaves open.
+    """
     found = entry(name)
+    if run := [letter for letter in "BTS" if letter in sizes and letter not in found.fields]:
+        raise BadSize(
+            f"{run[0]} = {sizes[run[0]]!r} was given; a formula page leaves B, T and S open: ask seqcost count {name} "
+            "with --batch, --length or --source."
+        )
     names = [found.layer, name] if found.layer else [name]
     return Explanation(name, tuple(_section(n, entry(n), sizes if n == name else {}) for n in names))
 
@@ -111,7 +121,7 @@ def _section(name: str, found: Entry, sizes: Mapping[str, Any]) -> Section:
     # Where sizes are given, a letter that follows from others (K = D/H) takes its value and is no letter any more.
     follows = {f.name for f in found.fields.values() if f.default is None} if sizes else set()
     letters = symbols(letter for letter in found.symbols if letter not in follows | set(sizes))
-    config = found.make(**letters | dict(sizes))
+    config = configure(name, **letters | dict(sizes))
     open_letters = symbols("BTS")
     run = Workload(
         B=open_letters["B"],

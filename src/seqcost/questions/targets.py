@@ -6,15 +6,18 @@ graph (ONNX); a live module. `kind_of` tells them apart, everything else asks it
 """
 
 import json
+import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from seqcost.errors import BadSize, BadTarget
+from seqcost.errors import MOST_DIGITS, BadSize, BadTarget, shortened
 from seqcost.formulas.catalogue import CATALOGUE, configure, entry
 from seqcost.formulas.parts.component import Component
 
 HUGGING_FACE = "hf:"
+_WHOLE = re.compile(r"[+-]?\d(_?\d)*")
 LARGEST_CONFIG_BYTES = 4 * 2**20
 INDEX_OF_WEIGHTS = "model.safetensors.index.json"
 WEIGHTS = "model.safetensors"
@@ -42,15 +45,24 @@ def parse_assignment(text: str, option: str = "--set") -> tuple[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """A whole number, a decimal number, true or false, else the word itself."""
+    """A whole number, a decimal number, true or false, else the word itself.
+
+    Raises BadSize for a number of more digits than can be worked with.
+    """
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text.replace("_", ""))
-        except ValueError:
-            continue
-    return text
+    if _WHOLE.fullmatch(text):
+        sign, digits = ("-", text[1:]) if text[0] == "-" else ("", text.removeprefix("+"))
+        if len(digits) > MOST_DIGITS:
+            raise BadSize(f"{shortened(text)} was given; a number of at most {MOST_DIGITS:,} digits is allowed.")
+        return int(sign + digits)
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    if math.isinf(value) and any(sign.isdigit() for sign in text):
+        raise BadSize(f"{shortened(text)} was given, which is beyond the largest number of float64 (1.8e308).")
+    return value
 
 
 def resolve_sizes(name: str, sizes: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from seqcost.errors import BadTarget, MissingExtra
 from seqcost.records.digest import canonical_json
 from seqcost.records.run import Run
 
+NO_PYARROW = "Parquet needs pyarrow: pip install 'seqcost[parquet]'."
+
 # name of the column -> its type in Parquet
 COLUMNS = {
     "job_key": "string", "target": "string", "phase": "string", "B": "int64", "T": "int64", "dtype": "string",
@@ -119,7 +121,7 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise MissingExtra("Parquet needs pyarrow: pip install 'seqcost[parquet]'.") from error
+        raise MissingExtra(NO_PYARROW) from error
     return pyarrow, parquet
 
 

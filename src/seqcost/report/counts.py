@@ -161,6 +161,12 @@ def uncounted_notes(count: Mapping[str, Any]) -> list[str]:
     return out
 
 
+def remarks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What must be known beside the numbers: what weights alone tell, and a table of positions that is too short."""
+    said = [row["conventions"].get(key) for row in rows for key in ("weights", "positions")]
+    return list(dict.fromkeys(note for note in said if note is not None))
+
+
 def flat_row(count: Mapping[str, Any]) -> dict[str, object]:
     """One count as a CSV row: sizes and totals."""
     head = {"target": count["target"], "phase": count["phase"], "dtype": count["dtype"], "rung": count["rung"]}

@@ -13,7 +13,7 @@ the component's own input or output; a chain counts such a tensor once. `kept_by
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import wraps
 from typing import Any, ClassVar, Literal
@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal
 from seqcost.algebra.bill import Bill
 from seqcost.algebra.expr import Size, is_array, is_symbolic
 from seqcost.algebra.line import Kind, Line
-from seqcost.errors import BadSize
+from seqcost.errors import MOST_DIGITS, BadSize, UnknownName, shortened
 from seqcost.formulas.ops.operator import Operator
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.itemsizes import over_itemsizes
@@ -222,6 +222,29 @@ def differ(a: Size, b: Size) -> bool:
     return bool(different.any()) if is_array(different) else bool(different)
 
 
+def made_of(kind: type[Any], sizes: Mapping[str, Any]) -> Any:
+    """A config of a kind from its sizes.
+
+    Raises UnknownName for a size that it does not have, BadSize where one that it needs is missing.
+    """
+    fields = {field.name for field in dataclasses.fields(kind)}
+    for name in sizes:
+        if name not in fields:
+            raise UnknownName.among(f"size of {kind.__name__}", name, fields)
+    if missing := [name for name in needed(kind) if name not in sizes]:
+        given = ", ".join(f"{name}={value!r}" for name, value in sizes.items()) or "nothing"
+        raise BadSize(
+            f"{kind.__name__}: {given} was given; it needs {' and '.join(missing)} as well: "
+            f"{kind.__name__}({', '.join(f'{name}=…' for name in needed(kind))})."
+        )
+    return kind(**sizes)
+
+
+def needed(kind: type[Any]) -> list[str]:
+    """The sizes of a kind of config that have no default."""
+    return [f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING]
+
+
 def check_choice(owner: str, name: str, value: Any, annotation: Any) -> None:
     """Refuse a word that is not one of a field's choices, and a size where a choice is expected."""
     choices = getattr(annotation, "__args__", ()) if getattr(annotation, "__origin__", None) is Literal else ()
@@ -239,6 +262,8 @@ def check_sizes(component: Component, *letters: str) -> None:
         value = getattr(component, letter)
         if is_symbolic(value) or not isinstance(value, int | float | str | bool):
             continue  # symbols and sweeps are checked where they are made
+        given = f"{type(component).__name__}: {letter} = {shortened(value)} was given"
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            name = type(component).__name__
-            raise BadSize(f"{name}: {letter} = {value!r} was given; a whole number of at least 1 is allowed.")
+            raise BadSize(f"{given}; a whole number of at least 1 is allowed.")
+        if value >= 10**MOST_DIGITS:
+            raise BadSize(f"{given}; at most {MOST_DIGITS:,} digits are allowed.")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from seqcost.errors import BadSize
-from seqcost.formulas.parts.component import Component
+from seqcost.formulas.parts.component import Component, made_of, needed
 from seqcost.layers.parts.state import State
 
 
@@ -30,7 +30,16 @@ class Layer(nn.Module, ABC):
 
     def __init__(self, config: Component | None = None, /, **sizes: Any) -> None:
         super().__init__()
-        self.config: Any = config if config is not None else self.Config(**sizes)
+        self.config: Any = made_of(self.Config, sizes) if config is None else self._own(config, sizes)
+
+    def _own(self, config: Any, sizes: Any) -> Component:
+        name = type(self).__name__
+        if not isinstance(config, Component):
+            letters = ", ".join(f"{letter}=…" for letter in needed(self.Config))
+            raise BadSize(f"{name}: {config!r} was given; a config, or sizes by name, are allowed: {name}({letters}).")
+        if sizes:
+            raise BadSize(f"{name}: a config and sizes ({', '.join(sizes)}) were given; give the one or the others.")
+        return config
 
     @abstractmethod
     def forward(self, x: Tensor, *others: Any, **options: Any) -> Tensor:
