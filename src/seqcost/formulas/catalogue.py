@@ -222,12 +222,7 @@ def language_model(mixers: str, **sizes: Any) -> LanguageModel:
 
     A size goes to whoever has it: the model, its mixers, or all of them (D).
     """
-    names = mixers.replace(",", " ").split()
-    if not names:
-        raise BadSize(f"mixers = {mixers!r} was given; one name or several are allowed, such as 'lstm attention'.")
-    for name in names:
-        if name not in MIXERS:
-            raise UnknownName.among("mixer", name, MIXERS)
+    names = _named_mixers(mixers)
     given = dict[str, Any](U=presets.BYTES, **_WIDTH, L=len(names) * -(-6 // len(names)))
     given |= (MIXERS[names[0]].model or {}) | sizes
     own = {f.name for f in dataclasses.fields(LanguageModel)}
@@ -242,19 +237,40 @@ def language_model(mixers: str, **sizes: Any) -> LanguageModel:
     return LanguageModel(mixers=tuple(inner), **{letter: value for letter, value in given.items() if letter in own})
 
 
+def _named_mixers(mixers: str) -> list[str]:
+    names = str(mixers).replace(",", " ").split()
+    if not names:
+        raise BadSize(f"mixers = {mixers!r} was given; one name or several are allowed, such as 'lstm attention'.")
+    for name in names:
+        if name not in MIXERS:
+            raise UnknownName.among("mixer", name, MIXERS)
+    return names
+
+
 def hybrid(mixers: str = "mamba mamba mamba attention", **sizes: Any) -> LanguageModel:
     """Layers that take turns: attention in every fourth layer of a Mamba, where nothing else is said."""
     return language_model(mixers, **sizes)
 
 
 def classifier(mixers: str = "attention", **sizes: Any) -> Classifier:
-    """A classifier of whole sequences over any mixer; those that can see both ways do."""
+    """A classifier of whole sequences over any mixer, or over several that take turns; those that can see both ways do.
+
+    Attention has sinusoidal positions, which hold at any length; with an M that is given, a learned table of M.
+    """
+    if "head" in sizes:
+        raise BadSize(f"head = {sizes['head']!r} was given; a classifier ends in its classes: set classes and pool.")
+    rows = [MIXERS[name] for name in _named_mixers(mixers)]
+    theirs = {f.name for row in rows for f in dataclasses.fields(row.config)}  # type: ignore[arg-type]
     own = {name: sizes.pop(name) for name in ("classes", "pool") if name in sizes}
-    both_ways = all("causal" in {f.name for f in dataclasses.fields(MIXERS[n].config)} for n in mixers.split())  # type: ignore[arg-type]
-    given = dict[str, Any](D=256, L=4, H=4, F=1024, positions="learned", M=4096) | sizes
-    if both_ways:
-        given.setdefault("causal", False)
-    return Classifier(body=language_model(mixers, head="none", **given), **dict[str, Any](classes=2) | own)
+    given = dict[str, Any](D=256, L=len(rows) * -(-4 // len(rows)), F=1024)
+    given |= {name: value for name, value in (("H", 4), ("causal", False)) if name in theirs}
+    if any(row.family in ("attention", "sparse attention") for row in rows):
+        given["positions"] = "sinusoidal"
+    given |= rows[0].model or {}
+    if "M" in sizes:
+        given["positions"] = "learned"
+    body = language_model(mixers, head="none", **given | sizes)
+    return Classifier(body=body, **dict[str, Any](classes=2) | own)
 
 
 def _model(name: str) -> Entry:
@@ -306,8 +322,9 @@ _MODELS: dict[str, Entry] = {
         "model", "stacks/dit", DiT, presets.dit_xl_2, "DLH",
     ),
     "classifier": Entry(
-        "classifier of whole sequences: encoder, mean over the tokens, classes",
-        "model", "stacks/classifier", Classifier, classifier, "UDLH", inner=(Attention, LanguageModel),
+        "classifier of whole sequences: layers (mixers='mamba'), mean over the tokens, classes",
+        "model", "stacks/classifier", Classifier, classifier, "UDLH",
+        inner=(*(mixer.config for mixer in MIXERS.values()), LanguageModel), several=True,
     ),
     "reformer": Entry(
         "Reformer: LSH attention in reversible layers",

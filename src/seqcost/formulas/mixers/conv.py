@@ -25,7 +25,7 @@ from seqcost.formulas.parts.program import Program
 class Conv(Program):
     """A sum over W taps, each a weight times the token that lies a multiple of `dilation` before.
 
-    D width · W taps, at least 2 · dilation tokens from one tap to the next.
+    D width · W taps, at least 2 (default 4, and 5 where half of the others lie after the token) · dilation tokens from one tap to the next.
     """
 
     SOURCE: ClassVar[str] = (
@@ -40,13 +40,15 @@ class Conv(Program):
     )
 
     D: Size
-    W: Size = 4
+    W: Size = None
     dilation: Size = 1
     kind: Literal["full", "depthwise", "separable"] = "full"
     causal: bool = True
     bias: bool = True
 
     def __post_init__(self) -> None:
+        if self.W is None:
+            object.__setattr__(self, "W", 4 if self.causal else 5)
         check_sizes(self, "D", "W", "dilation")
         if isinstance(self.W, int) and self.W < 2:
             raise BadSize(f"Conv: W = {self.W} was given; a kernel of at least 2 taps mixes tokens: choose W ≥ 2.")

@@ -10,7 +10,8 @@ from seqcost.formulas.mixers import aaren
 from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.prefix_attention import prefix_attention, prefix_attention_step
 from seqcost.layers.ops.scan import wide_start
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.causal import CausalLayer
+from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.state import State
 
 
@@ -22,7 +23,7 @@ class Prefix(State):
     wu_BHK1: Tensor
 
 
-class Aaren(Layer):
+class Aaren(CausalLayer):
     """See `seqcost.formulas.mixers.aaren`."""
 
     Config = aaren.Aaren
@@ -35,10 +36,6 @@ class Aaren(Layer):
         self.key = nn.Linear(m.D, m.H * m.K, bias=m.bias)
         self.value = nn.Linear(m.D, m.H * m.K, bias=m.bias)
         self.output = nn.Linear(m.H * m.K, m.D, bias=m.bias)
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        check_features(self, x_BTD)
-        return self.extend(x_BTD, self.init_state(x_BTD.shape[0]))[0]
 
     def init_state(self, batch: int) -> Prefix:
         H, K = self.config.H, self.config.K

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import attention
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.layer import Layer, check_features, check_keep, places
 from seqcost.layers.parts.rope import keep_float32, rope_frequency, rope_tables, rope_turn
 from seqcost.layers.parts.state import State, empty
 
@@ -66,7 +66,9 @@ class Attention(Layer):
         if self.config.cross:
             k, v = self._keys_values(self._checked_source(source, x_BTD.shape[0]))
             return self._attend(self._queries(x_BTD), k, v, past=0, keep=keep_source)
-        q, k, v = self._turned(x_BTD, past=0)
+        if keep is not None:
+            check_keep(self, x_BTD, keep)
+        q, k, v = self._turned(x_BTD, past=0, keep=keep)
         return self._attend(q, k, v, past=0, keep=keep)
 
     def init_state(self, batch: int, source: Tensor | None = None, *, keep_source: Tensor | None = None) -> Cache:
@@ -109,11 +111,15 @@ class Attention(Layer):
         m = self.config
         return self.key(x_BSD).unflatten(-1, (m.G, m.K)), self.value(x_BSD).unflatten(-1, (m.G, m.V))
 
-    def _turned(self, x_BTD: Tensor, *, past: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of new tokens, rotated to their positions where RoPE is on."""
+    def _turned(
+        self, x_BTD: Tensor, *, past: int, keep: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of new tokens, rotated to their positions where RoPE is on; padding has none."""
         q_BTHK, (k_BTGK, v_BTGV) = self._queries(x_BTD), self._keys_values(x_BTD)
         if self.config.rope:
             cos, sin = rope_tables(past, x_BTD.shape[1], self.frequency, x_BTD.dtype)
+            if keep is not None:
+                cos, sin = cos[places(keep)], sin[places(keep)]
             q_BTHK, k_BTGK = rope_turn(q_BTHK, cos, sin), rope_turn(k_BTGK, cos, sin)
         return q_BTHK, k_BTGK, v_BTGV
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import bigbird
 from seqcost.layers.ops.block_attention import key_mask, planned_attention
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.layer import Layer, check_features, check_keep
 from seqcost.layers.parts.state import State
 
 Plan = tuple[tuple[tuple[int, ...], ...], ...]  # head, block of queries (the second to the last but one), key blocks
@@ -68,6 +68,8 @@ class BigBird(Layer):
 
     def forward(self, x_BTD: Tensor, *, keep: Tensor | None = None) -> Tensor:
         check_features(self, x_BTD)
+        if keep is not None:
+            check_keep(self, x_BTD, keep)
         T = x_BTD.shape[1]
         if T == 0:
             return x_BTD

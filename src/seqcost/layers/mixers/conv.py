@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import conv
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.causal import CausalLayer
+from seqcost.layers.parts.layer import check_features, check_keep
 from seqcost.layers.parts.state import State, empty
 
 
@@ -19,15 +20,14 @@ class Columns(State):
     x_BRD: Tensor
 
 
-class Conv(Layer):
-    """See `seqcost.formulas.mixers.conv`. `keep` [B,T] (causal=False) is False for padding, which then counts as 0."""
+class Conv(CausalLayer):
+    """See `seqcost.formulas.mixers.conv`. `keep` [B,T] is False for padding: as good as absent, or 0 with causal=False."""
 
     Config = conv.Conv
 
     def __init__(self, config: conv.Conv | None = None, /, **sizes: object) -> None:
         super().__init__(config, **sizes)
         m = self.config
-        self.takes_keep = not m.causal
         separable = m.kind == "separable"
         self.kernel = nn.Conv1d(
             m.D,
@@ -40,9 +40,15 @@ class Conv(Layer):
         self.mix = nn.Linear(m.D, m.D, bias=m.bias) if separable else None
 
     def forward(self, x_BTD: Tensor, *, keep: Tensor | None = None) -> Tensor:
+        if self.config.causal:
+            return super().forward(x_BTD, keep=keep)
         check_features(self, x_BTD)
-        if keep is not None and not self.config.causal:
+        if keep is not None:
+            check_keep(self, x_BTD, keep)
             x_BTD = x_BTD.masked_fill(~keep[..., None], 0)
+        return self.whole(x_BTD)
+
+    def whole(self, x_BTD: Tensor) -> Tensor:
         return self._taps(F.pad(x_BTD, (0, 0, *self._borders())))
 
     def init_state(self, batch: int) -> Columns:

@@ -12,7 +12,7 @@ from seqcost.formulas.mixers import etc
 from seqcost.layers.ops.block_attention import band_keys, band_mask, band_queries, band_tokens
 from seqcost.layers.ops.chunks import heads_first
 from seqcost.layers.ops.relative_labels import distances, label_scores, labelled
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.layer import Layer, check_features, check_keep
 from seqcost.layers.parts.state import State
 
 
@@ -43,6 +43,8 @@ class Etc(Layer):
 
     def forward(self, x_BTD: Tensor, *, keep: Tensor | None = None, sentences: Tensor | None = None) -> Tensor:
         check_features(self, x_BTD)
+        if keep is not None:
+            check_keep(self, x_BTD, keep)
         B, T, _ = x_BTD.shape
         if T == 0:
             return x_BTD

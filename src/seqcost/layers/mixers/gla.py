@@ -14,7 +14,8 @@ from seqcost.layers.ops.gated_linear_attention import (
     start_state,
 )
 from seqcost.layers.ops.row_norms import rms_norm
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.causal import CausalLayer
+from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.state import State
 
 
@@ -25,7 +26,7 @@ class Memory(State):
     S_BHKV: Tensor
 
 
-class Gla(Layer):
+class Gla(CausalLayer):
     """See `seqcost.formulas.mixers.gla`."""
 
     Config = gla.Gla
@@ -41,9 +42,6 @@ class Gla(Layer):
         self.gate = nn.Linear(m.D, m.H * m.V, bias=False)
         self.gain = nn.Parameter(torch.ones(m.V))
         self.output = nn.Linear(m.H * m.V, m.D, bias=False)
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.extend(x_BTD, self.init_state(x_BTD.shape[0]))[0]
 
     def init_state(self, batch: int) -> Memory:
         m = self.config

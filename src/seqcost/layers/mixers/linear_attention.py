@@ -21,7 +21,8 @@ from seqcost.layers.ops.gated_linear_attention import (
     start_state,
     summed_attention,
 )
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.causal import CausalLayer
+from seqcost.layers.parts.layer import check_features, check_keep
 from seqcost.layers.parts.state import State
 
 
@@ -33,10 +34,10 @@ class Sums(State):
     z_BHK: Tensor | None
 
 
-class LinearAttention(Layer):
+class LinearAttention(CausalLayer):
     """See `seqcost.formulas.mixers.linear_attention`.
 
-    Without causality `keep` [B,T] is True for tokens that count and False for padding. The random features of
+    `keep` [B,T] is True for tokens that count and False for padding. The random features of
     feature="favor" are drawn when the layer is made and saved with the weights; `redraw` draws new ones.
     """
 
@@ -46,7 +47,6 @@ class LinearAttention(Layer):
     def __init__(self, config: linear_attention.LinearAttention | None = None, /, **sizes: object) -> None:
         super().__init__(config, **sizes)
         m = self.config
-        self.takes_keep = not m.causal
         self.query = nn.Linear(m.D, m.H * m.K, bias=m.bias)
         self.key = nn.Linear(m.D, m.H * m.K, bias=m.bias)
         self.value = nn.Linear(m.D, m.H * m.V, bias=m.bias)
@@ -70,17 +70,22 @@ class LinearAttention(Layer):
 
     def forward(self, x_BTD: Tensor, *, keep: Tensor | None = None) -> Tensor:
         m = self.config
-        check_features(self, x_BTD)
-        if m.causal and m.form != "parallel":
-            return self.extend(x_BTD, self.init_state(x_BTD.shape[0]))[0]
-        q, k, v = self._features(x_BTD)
         if m.causal:
-            y, _ = masked_attention(q, k, v)
-            return self._joined(self._over(y, q, k.cumsum(1)) if m.normalise else y, x_BTD)
+            return super().forward(x_BTD, keep=keep)
+        check_features(self, x_BTD)
+        q, k, v = self._features(x_BTD)
         if keep is not None:
+            check_keep(self, x_BTD, keep)
             k = k.masked_fill(~keep[:, :, None, None], 0)
         y = summed_attention(q, k, v)
         return self._joined(self._over(y, q, k.sum(1).unsqueeze(1)) if m.normalise else y, x_BTD)
+
+    def whole(self, x_BTD: Tensor) -> Tensor:
+        if self.config.form != "parallel":
+            return super().whole(x_BTD)
+        q, k, v = self._features(x_BTD)
+        y, _ = masked_attention(q, k, v)
+        return self._joined(self._over(y, q, k.cumsum(1)) if self.config.normalise else y, x_BTD)
 
     def init_state(self, batch: int) -> Sums:
         m = self.config

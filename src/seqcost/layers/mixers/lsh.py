@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import lsh
 from seqcost.layers.ops.lsh import TO_ITSELF, bucket_attention, hashed, latest, normalised, read_latest
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.layer import Layer, check_features, check_keep
 from seqcost.layers.parts.state import State, empty
 
 
@@ -54,6 +54,8 @@ class LshAttention(Layer):
 
     def forward(self, x_BTD: Tensor, *, keep: Tensor | None = None) -> Tensor:
         check_features(self, x_BTD)
+        if keep is not None:
+            check_keep(self, x_BTD, keep)
         tokens = self._hashed(x_BTD)
         if keep is not None:
             buckets = tokens.buckets_BHRS.masked_fill(~keep[:, None, None, :], self.config.E)

@@ -10,7 +10,8 @@ from seqcost.formulas.mixers import mamba
 from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.selective_scan import chunked_scan, scan_step, sequential_scan
 from seqcost.layers.ops.short_conv import conv_bias, conv_weight, short_conv
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.causal import CausalLayer
+from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.state import State, empty
 from seqcost.layers.parts.step_size import step_size_bias
 
@@ -25,7 +26,7 @@ class MambaState(State):
     scan_BNE: Tensor
 
 
-class Mamba(Layer):
+class Mamba(CausalLayer):
     """See `seqcost.formulas.mixers.mamba`."""
 
     Config = mamba.Mamba
@@ -48,9 +49,6 @@ class Mamba(Layer):
         m = self.config
         wide = at_least_float32(self.skip)
         return MambaState(empty(batch, m.k - 1, m.E, like=self.skip), empty(batch, m.N, m.E, like=wide))
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.extend(x_BTD, self.init_state(x_BTD.shape[0]))[0]
 
     def extend(self, x_BTD: Tensor, state: MambaState) -> tuple[Tensor, MambaState]:
         check_features(self, x_BTD)

@@ -11,7 +11,8 @@ from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.row_norms import rms_norm
 from seqcost.layers.ops.short_conv import conv_bias, conv_weight, short_conv
 from seqcost.layers.ops.ssd import chunked_ssd, sequential_ssd, ssd_step
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.causal import CausalLayer
+from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.state import State, empty
 from seqcost.layers.parts.step_size import step_size_bias
 
@@ -28,7 +29,7 @@ class Mamba2State(State):
     ssd_BHVN: Tensor
 
 
-class Mamba2(Layer):
+class Mamba2(CausalLayer):
     """See `seqcost.formulas.mixers.mamba2`."""
 
     Config = mamba2.Mamba2
@@ -49,9 +50,6 @@ class Mamba2(Layer):
         wide = at_least_float32(self.skip)
         conv_BkX = empty(batch, m.k - 1, m.channels, like=self.skip)
         return Mamba2State(conv_BkX, empty(batch, m.H, m.V, m.N, like=wide))
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.extend(x_BTD, self.init_state(x_BTD.shape[0]))[0]
 
     def extend(self, x_BTD: Tensor, state: Mamba2State) -> tuple[Tensor, Mamba2State]:
         check_features(self, x_BTD)

@@ -17,7 +17,8 @@ from seqcost.layers.ops.gated_linear_attention import (
     start_state,
 )
 from seqcost.layers.ops.row_norms import group_norm
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.causal import CausalLayer
+from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.rope import keep_float32, rope_frequency, rope_tables, rope_turn
 from seqcost.layers.parts.state import State
 
@@ -30,7 +31,7 @@ class Retained(State):
     tokens: int
 
 
-class RetNet(Layer):
+class RetNet(CausalLayer):
     """See `seqcost.formulas.mixers.retnet`."""
 
     Config = retnet.RetNet
@@ -52,9 +53,6 @@ class RetNet(Layer):
         keep_float32(self, super()._apply, fn, recurse)
         self.log_decay = retnet_log_decay(self.config.H, self.query.weight)  # as exact as the new dtype allows
         return self
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.extend(x_BTD, self.init_state(x_BTD.shape[0]))[0]
 
     def init_state(self, batch: int) -> Retained:
         m = self.config

@@ -7,13 +7,14 @@ from torch import Tensor, nn
 from seqcost.formulas.mixers import rg_lru
 from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.scan import linear_scan, wide_start
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.causal import CausalLayer
+from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.recurrence import Hidden
 
 _POWER = 8.0  # c of the paper
 
 
-class RgLru(Layer):
+class RgLru(CausalLayer):
     """See `seqcost.formulas.mixers.rg_lru`. The state h [B,D] is float32 at least."""
 
     Config = rg_lru.RgLru
@@ -24,10 +25,6 @@ class RgLru(Layer):
         self.gates = nn.Linear(D, 2 * D)
         # a = exp(−8·softplus(Λ)) between 0.9 and 0.999 at a full gate, as in the paper's section 2.4.
         self.decay = nn.Parameter((-torch.empty(D).uniform_(0.9, 0.999).log() / _POWER).expm1().log())
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        check_features(self, x_BTD)
-        return self.extend(x_BTD, self.init_state(x_BTD.shape[0]))[0]
 
     def init_state(self, batch: int) -> Hidden:
         return Hidden(wide_start(0.0, batch, self.config.D, like=self.decay))

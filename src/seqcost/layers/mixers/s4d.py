@@ -14,7 +14,8 @@ from seqcost.formulas.mixers import s4d
 from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.diagonal_ssm import Diagonal, product, ssm_convolution, ssm_extend, ssm_step
 from seqcost.layers.ops.scan import wide_start
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.causal import CausalLayer
+from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.state import State
 
 
@@ -25,7 +26,7 @@ class Modes(State):
     s_BDN: Tensor
 
 
-class S4d(Layer):
+class S4d(CausalLayer):
     """See `seqcost.formulas.mixers.s4d`."""
 
     Config = s4d.S4d
@@ -41,8 +42,7 @@ class S4d(Layer):
         self.skip = nn.Parameter(torch.randn(D))
         self.output = nn.Linear(D, 2 * D)
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        check_features(self, x_BTD)
+    def whole(self, x_BTD: Tensor) -> Tensor:
         if x_BTD.shape[1] == 0:
             return x_BTD
         return self._out(_tokens_first(ssm_convolution(x_BTD, self._system(), self.config.C)), x_BTD)

@@ -17,7 +17,8 @@ from seqcost.layers.ops.gated_linear_attention import (
     start_state,
 )
 from seqcost.layers.ops.row_norms import group_norm
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.causal import CausalLayer
+from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.rope import keep_float32, rope_frequency, rope_tables, rope_turn
 from seqcost.layers.parts.state import State
 
@@ -32,7 +33,7 @@ class Linearised(State):
     tokens: int
 
 
-class Supra(Layer):
+class Supra(CausalLayer):
     """See `seqcost.formulas.mixers.supra`."""
 
     Config = supra.Supra
@@ -60,9 +61,6 @@ class Supra(Layer):
         keep_float32(self, super()._apply, fn, recurse)
         self.log_decay = self._log_decay()  # as exact as the new dtype allows
         return self
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.extend(x_BTD, self.init_state(x_BTD.shape[0]))[0]
 
     def init_state(self, batch: int) -> Linearised:
         m = self.config

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import window
 from seqcost.layers.ops.block_attention import band_attention
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.layer import Layer, check_features, check_keep
 from seqcost.layers.parts.rope import keep_float32, rope_frequency, rope_tables, rope_turn
 from seqcost.layers.parts.state import State, empty
 
@@ -54,6 +54,8 @@ class WindowAttention(Layer):
 
     def forward(self, x_BTD: Tensor, *, keep: Tensor | None = None) -> Tensor:
         check_features(self, x_BTD)
+        if keep is not None:
+            check_keep(self, x_BTD, keep)
         if x_BTD.shape[1] == 0:
             return x_BTD
         return self.output(band_attention(*self._projected(x_BTD, past=0), self.config.band, keep))

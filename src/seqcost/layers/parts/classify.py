@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.parts import classify
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.layer import Layer, check_features, check_keep
 from seqcost.layers.parts.state import State
 
 _WHOLE = "A classifier reads a whole sequence; it has no state: call it on the whole."
 
 
 class ClassHead(Layer):
-    """[B,T,D] → [B, classes]. `keep` [B,T] is False for padding: left out of the mean, never the last."""
+    """[B,T,D] → [B, classes]. `keep` [B,T] is False for padding: out of the mean, never first or last."""
 
     Config = classify.ClassHead
     takes_keep = True
@@ -25,19 +25,23 @@ class ClassHead(Layer):
 
     def forward(self, x_BTD: Tensor, *, keep: Tensor | None = None) -> Tensor:
         check_features(self, x_BTD)
+        if x_BTD.shape[1] == 0:
+            raise BadSize("a sequence of no token was given to a classifier; give at least one token.")
+        if keep is not None:
+            check_keep(self, x_BTD, keep)
         return self.dense(self._pooled(x_BTD, keep))
 
     def _pooled(self, x_BTD: Tensor, keep: Tensor | None) -> Tensor:
         pool = self.config.pool
-        if pool == "first":
-            return x_BTD[:, 0]
         if keep is None:
-            return x_BTD.mean(1) if pool == "mean" else x_BTD[:, -1]
+            return x_BTD.mean(1) if pool == "mean" else x_BTD[:, 0 if pool == "first" else -1]
         if pool == "mean":
             return x_BTD.masked_fill(~keep[..., None], 0).sum(1) / keep.sum(1, keepdim=True).clamp_min(1)
-        positions = torch.arange(x_BTD.shape[1], device=x_BTD.device)
-        last_B = positions.expand_as(keep).masked_fill(~keep, 0).amax(1)
-        return x_BTD[torch.arange(x_BTD.shape[0], device=x_BTD.device), last_B]
+        if pool == "first":
+            at_B = keep.to(torch.uint8).argmax(1)
+        else:
+            at_B = keep.shape[1] - 1 - keep.flip(1).to(torch.uint8).argmax(1)
+        return x_BTD.take_along_dim(at_B.view(-1, 1, 1), dim=1).squeeze(1)
 
     def init_state(self, batch: int, *others: Any, **options: Any) -> State:
         raise BadSize(_WHOLE)

@@ -10,7 +10,8 @@ from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.delta_rule import delta_rule, delta_rule_step
 from seqcost.layers.ops.row_norms import l2_norm, rms_norm
 from seqcost.layers.ops.short_conv import conv_weight, short_conv
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.causal import CausalLayer
+from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.state import State, empty
 
 
@@ -22,7 +23,7 @@ class DeltaState(State):
     past_BkE: Tensor
 
 
-class Delta(Layer):
+class Delta(CausalLayer):
     """See `seqcost.formulas.parts.delta`."""
 
     Config = delta.Delta
@@ -49,9 +50,6 @@ class Delta(Layer):
         wide = torch.promote_types(weight.dtype, torch.float32)
         S_BHKV = torch.zeros(batch, m.H, m.K, m.V, dtype=wide, device=weight.device)
         return DeltaState(S_BHKV, empty(batch, m.k - 1, m.features, like=weight))
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.extend(x_BTD, self.init_state(x_BTD.shape[0]))[0]
 
     def extend(self, x_BTD: Tensor, state: DeltaState) -> tuple[Tensor, DeltaState]:
         check_features(self, x_BTD)

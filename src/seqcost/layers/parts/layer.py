@@ -26,7 +26,7 @@ class Layer(nn.Module, ABC):
     Config: ClassVar[type[Component]]
 
     takes_source: bool = False  # a second sequence beside the first (cross-attention)
-    takes_keep: bool = False  # a mask [B,T] of the tokens that count as keys (padding is False)
+    takes_keep: bool = False  # a mask [B,T] of the tokens that count (padding is False)
 
     def __init__(self, config: Component | None = None, /, **sizes: Any) -> None:
         super().__init__()
@@ -105,4 +105,18 @@ def check_features(layer: Layer, x: Tensor, what: str = "input") -> None:
         raise BadSize(
             f"{type(layer).__name__}: {what} of shape {tuple(x.shape)} was given; "
             f"[batch, tokens, {layer.config.width_in}] is allowed."
+        )
+
+
+def places(keep: Tensor) -> Tensor:
+    """The position [B,T] of each token that counts; padding takes none."""
+    return (keep.cumsum(1) - 1).clamp_min(0)
+
+
+def check_keep(layer: Layer, x: Tensor, keep: Tensor) -> None:
+    """Refuse a mask that is not of bool, or not of the input's batch and tokens."""
+    if keep.dtype != torch.bool or keep.shape != x.shape[:2]:
+        raise BadSize(
+            f"{type(layer).__name__}: keep of shape {tuple(keep.shape)} and {keep.dtype} was given; [batch, tokens] = "
+            f"{tuple(x.shape[:2])} of torch.bool is allowed, False for padding: a mask of ones and zeros as mask.bool()."
         )

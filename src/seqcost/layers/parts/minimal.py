@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.scan import linear_scan, wide_start
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.causal import CausalLayer
+from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.recurrence import Hidden
 
 
-class MinimalLayer(Layer):
+class MinimalLayer(CausalLayer):
     """One product makes the gates and candidates of all tokens; the state h [B,N] is float32 at least."""
 
     def __init__(self, config: Any = None, /, **sizes: object) -> None:
@@ -29,10 +30,6 @@ class MinimalLayer(Layer):
     @abstractmethod
     def cell_step(self, h_BN: Tensor, *pieces: Tensor) -> Tensor:
         """The paper's equations for one token."""
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        check_features(self, x_BTD)
-        return self.extend(x_BTD, self.init_state(x_BTD.shape[0]))[0]
 
     def init_state(self, batch: int) -> Hidden:
         return Hidden(wide_start(0.0, batch, self.config.N, like=self.input.weight))

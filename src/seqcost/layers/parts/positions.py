@@ -9,13 +9,15 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.parts import positions
-from seqcost.layers.parts.layer import Layer, Pointwise
+from seqcost.layers.parts.layer import Layer, Pointwise, check_keep, places
 from seqcost.layers.parts.rope import keep_float32, rope_frequency
 from seqcost.layers.parts.state import Position
 
 
 class _Positions(Layer):
-    """A table row a position, added to the token."""
+    """A table row a position, added to the token. With `keep` [B,T], False for padding, padding takes no position."""
+
+    takes_keep = True
 
     @abstractmethod
     def table(self, start: int, tokens: int, like: Tensor) -> Tensor:
@@ -25,8 +27,12 @@ class _Positions(Layer):
         """The tokens as they are before the table is added."""
         return x_BTD
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.scaled(x_BTD) + self.table(0, x_BTD.shape[1], x_BTD)
+    def forward(self, x_BTD: Tensor, *, keep: Tensor | None = None) -> Tensor:
+        rows = self.table(0, x_BTD.shape[1], x_BTD)
+        if keep is not None:
+            check_keep(self, x_BTD, keep)
+            rows = rows[places(keep)]
+        return self.scaled(x_BTD) + rows
 
     def init_state(self, batch: int) -> Position:
         return Position()

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.causal import CausalLayer
+from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.state import State, empty
 
 
@@ -19,7 +20,7 @@ class Hidden(State):
     h_BN: Tensor
 
 
-class RecurrentLayer(Layer):
+class RecurrentLayer(CausalLayer):
     """A torch.nn cell over a sequence. The kernel is called in [T,B,D], which it wants anyway, after one copy."""
 
     Kernel: ClassVar[Callable[[int, int], nn.RNNBase]]
@@ -28,8 +29,9 @@ class RecurrentLayer(Layer):
         super().__init__(config, **sizes)
         self.cell: Any = type(self).Kernel(self.config.D, self.config.N)
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        check_features(self, x_BTD)
+    def whole(self, x_BTD: Tensor) -> Tensor:
+        if x_BTD.shape[1] == 0:  # torch.nn refuses an empty sequence
+            return self._none(x_BTD)
         y_TBN, _ = self.cell(_other_first(x_BTD))
         return _other_first(y_TBN)
 
@@ -38,10 +40,13 @@ class RecurrentLayer(Layer):
 
     def extend(self, x_BTD: Tensor, state: Any) -> tuple[Tensor, Any]:
         check_features(self, x_BTD)
-        if x_BTD.shape[1] == 0:  # torch.nn refuses an empty sequence
-            return x_BTD.new_empty(x_BTD.shape[0], 0, self.config.N), state
+        if x_BTD.shape[1] == 0:
+            return self._none(x_BTD), state
         y_TBN, after = self.cell(_other_first(x_BTD), self.to_kernel(state))
         return _other_first(y_TBN), self.from_kernel(after)
+
+    def _none(self, x_B0D: Tensor) -> Tensor:
+        return x_B0D.new_empty(x_B0D.shape[0], 0, self.config.N)
 
     def to_kernel(self, state: Any) -> Any:
         """The state as torch.nn takes it, [1,B,N]."""

@@ -20,7 +20,8 @@ from seqcost.layers.ops.ttt import (
     part_of_mini_batch,
     sum_gradients,
 )
-from seqcost.layers.parts.layer import Layer, check_features
+from seqcost.layers.parts.causal import CausalLayer
+from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.rope import keep_float32, rope_frequency, rope_tables, rope_turn
 from seqcost.layers.parts.state import State
 
@@ -39,7 +40,7 @@ class Learner(State):
     place: int = 0
 
 
-class TttLayer(Layer):
+class TttLayer(CausalLayer):
     """See `seqcost.formulas.parts.ttt`. A subclass says which inner model: the config's `inner`."""
 
     Config: ClassVar[type[ttt.Ttt]]
@@ -69,8 +70,7 @@ class TttLayer(Layer):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         return keep_float32(self, super()._apply, fn, recurse)
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        check_features(self, x_BTD)
+    def whole(self, x_BTD: Tensor) -> Tensor:
         B, T, _ = x_BTD.shape
         if not T:
             return x_BTD
