@@ -241,9 +241,8 @@ def _named_mixers(mixers: str) -> list[str]:
     names = str(mixers).replace(",", " ").split()
     if not names:
         raise BadSize(f"mixers = {mixers!r} was given; one name or several are allowed, such as 'lstm attention'.")
-    for name in names:
-        if name not in MIXERS:
-            raise UnknownName.among("mixer", name, MIXERS)
+    if unknown := [name for name in names if name not in MIXERS]:
+        raise UnknownName.among("mixer", unknown[0], MIXERS)
     return names
 
 
@@ -266,9 +265,7 @@ def classifier(mixers: str = "attention", **sizes: Any) -> Classifier:
     given |= {name: value for name, value in (("H", 4), ("causal", False)) if name in theirs}
     if any(row.family in ("attention", "sparse attention") for row in rows):
         given["positions"] = "sinusoidal"
-    given |= rows[0].model or {}
-    if "M" in sizes:
-        given["positions"] = "learned"
+    given |= (rows[0].model or {}) | ({"positions": "learned"} if "M" in sizes else {})
     body = language_model(mixers, head="none", **given | sizes)
     return Classifier(body=body, **dict[str, Any](classes=2) | own)
 

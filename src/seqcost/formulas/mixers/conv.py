@@ -25,7 +25,7 @@ from seqcost.formulas.parts.program import Program
 class Conv(Program):
     """A sum over W taps, each a weight times the token that lies a multiple of `dilation` before.
 
-    D width · W taps, at least 2 (default 4, and 5 where half of the others lie after the token) · dilation tokens from one tap to the next.
+    D width · W taps, at least 2 (default 4; 5 with causal=False) · dilation tokens from one tap to the next.
     """
 
     SOURCE: ClassVar[str] = (

@@ -111,9 +111,7 @@ class Attention(Layer):
         m = self.config
         return self.key(x_BSD).unflatten(-1, (m.G, m.K)), self.value(x_BSD).unflatten(-1, (m.G, m.V))
 
-    def _turned(
-        self, x_BTD: Tensor, *, past: int, keep: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _turned(self, x_BTD: Tensor, *, past: int, keep: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of new tokens, rotated to their positions where RoPE is on; padding has none."""
         q_BTHK, (k_BTGK, v_BTGV) = self._queries(x_BTD), self._keys_values(x_BTD)
         if self.config.rope:

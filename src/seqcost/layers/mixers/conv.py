@@ -21,7 +21,7 @@ class Columns(State):
 
 
 class Conv(CausalLayer):
-    """See `seqcost.formulas.mixers.conv`. `keep` [B,T] is False for padding: as good as absent, or 0 with causal=False."""
+    """See `seqcost.formulas.mixers.conv`. `keep` [B,T] is False for padding: absent, or 0 with causal=False."""
 
     Config = conv.Conv
 

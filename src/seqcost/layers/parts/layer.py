@@ -118,5 +118,5 @@ def check_keep(layer: Layer, x: Tensor, keep: Tensor) -> None:
     if keep.dtype != torch.bool or keep.shape != x.shape[:2]:
         raise BadSize(
             f"{type(layer).__name__}: keep of shape {tuple(keep.shape)} and {keep.dtype} was given; [batch, tokens] = "
-            f"{tuple(x.shape[:2])} of torch.bool is allowed, False for padding: a mask of ones and zeros as mask.bool()."
+            f"{tuple(x.shape[:2])} of torch.bool is allowed, False for padding (mask.bool() of ones and zeros)."
         )
