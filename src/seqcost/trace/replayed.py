@@ -64,6 +64,10 @@ class Replayed(nn.Module):
             scope.register_buffer(free, made)
         self._weights[name] = (scope, free)
 
+    def tie(self, name: str, held: str) -> None:
+        """Another name of a weight that is held already."""
+        self._weights[name] = self._weights[held]
+
     def weight(self, name: str) -> Tensor:
         """What stands under this name now."""
         scope, attribute = self._weights[name]

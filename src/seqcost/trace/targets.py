@@ -82,7 +82,9 @@ class Target:
         if isinstance(module, torch.export.ExportedProgram):
             if inputs is not None:
                 raise BadTarget("inputs were given for an exported program, which knows its own; leave them out.")
-            return _of_program("ExportedProgram", module)
+            from seqcost.trace.exported import program_of
+
+            return _of_program("ExportedProgram", program_of("ExportedProgram", module))
         _check_module(module, "the target")
         return cls(type(module).__name__, lambda: module if inputs is None else (module, inputs), live=True)
 
@@ -127,7 +129,7 @@ def _of_hugging_face(spec: dict[str, Any]) -> Target:
     return Target(spec["name"], make)
 
 
-def _of_program(name: str, program: torch.export.ExportedProgram) -> Target:
+def _of_program(name: str, program: Any) -> Target:
     from seqcost.trace.exported import Exported
 
     return Target(name, lambda: Exported(name, program), own_mode=True, shapes_only=True)
