@@ -4,7 +4,6 @@ A header has names and shapes but no operators, so a Count has parameters, by mo
 by data type; everything else is None and listed. No PyTorch.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,11 @@ from typing import Any
 from seqcost.algebra import Bill, Kind
 from seqcost.algebra.line import Line
 from seqcost.errors import BadTarget
+from seqcost.files.child import read
+from seqcost.files.safetensors_header import Stored, stored_at
 from seqcost.questions.cost import Bills, Count
-from seqcost.questions.safetensors_header import Stored, read_header
 from seqcost.questions.targets import INDEX_OF_WEIGHTS, WEIGHTS
 
-MOST_INDEX_BYTES = 100_000_000
 REASON = "a safetensors header has no operators; give the config.json"
 MISSING = (
     "flops", "pointwise", "bytes_moved", "saved_bytes", "state_bytes", "peak_bytes", "depth", "memory", "polynomials",
@@ -83,21 +82,12 @@ def weights_at(path: Path) -> Weights:
     if not path.is_file():
         raise BadTarget(f"{path} is not there; name a safetensors file, or a folder with {WEIGHTS}.")
     if path.suffix != ".json":
-        return Weights(str(path), (path.name,), read_header(path))
+        return Weights(str(path), (path.name,), stored_at(path))
     return _divided(path)
 
 
 def _divided(index: Path) -> Weights:
-    try:
-        if index.stat().st_size > MOST_INDEX_BYTES:
-            raise BadTarget(f"{index} has {index.stat().st_size:,} bytes; an index of weights has a few million.")
-        found = json.loads(index.read_text("utf-8"))
-    except OSError as error:
-        raise BadTarget(f"{index} cannot be read ({error.strerror or error}); name an index of weights.") from None
-    except BadTarget:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise BadTarget(f"{index} is not JSON ({error}); download or write it again.") from None
+    found = read("json", index)
     places = found.get("weight_map") if isinstance(found, dict) else None
     if not isinstance(places, dict) or not places or not all(isinstance(file, str) for file in places.values()):
         raise BadTarget(f"{index} has no weight_map of tensor names to files; download or write it again.")
@@ -109,7 +99,7 @@ def _divided(index: Path) -> Weights:
     for file in files:
         if not (index.parent / file).is_file():
             raise BadTarget(f"{index} names {file}, which is not there; put all {len(files)} files beside it.")
-        tensors += read_header(index.parent / file)
+        tensors += stored_at(index.parent / file)
     counted = Counter(tensor.name for tensor in tensors)
     wrong = sorted((set(counted) ^ set(places)) | {name for name, times in counted.items() if times > 1})
     if wrong:

@@ -10,11 +10,13 @@ package's own complaint about a spoilt header is not one sentence that says what
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seqcost.errors import BadTarget
+from seqcost.files.child import read
 
 MOST_HEADER_BYTES = 100_000_000  # the format's own limit
 MOST_DIMENSIONS = 64
@@ -41,12 +43,18 @@ class Stored:
         return math.prod(self.shape)
 
 
-def read_header(path: Path) -> tuple[Stored, ...]:
-    """The tensors of a file, in the order in which they lie in it.
+def stored_at(path: Path) -> tuple[Stored, ...]:
+    """The tensors of a file, read in a process of its own; raises BadTarget as `read_header` does."""
+    return tuple(Stored(name, dtype, tuple(shape), nbytes) for name, dtype, shape, nbytes in read("safetensors", path))
 
-    Raises BadTarget for a file that cannot be read, for a header that is cut off, too long or no JSON, and for one
-    that does not describe the file it stands in.
+
+def read_header(path: Path, shown: str = "") -> list[list[Any]]:
+    """Name, dtype, shape and bytes of the tensors of a file, in the order in which they lie in it.
+
+    `shown` is what a sentence calls the file. Raises BadTarget for a file that cannot be read, for a header that is
+    cut off, too long or no JSON, and for one that does not describe the file it stands in.
     """
+    shown = shown or str(path)
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -54,22 +62,22 @@ def read_header(path: Path) -> tuple[Stored, ...]:
             length = int.from_bytes(start, "little")
             if len(start) < 8 or length > size - 8:
                 asked = f"its header would have {length:,} bytes" if len(start) == 8 else "8 bytes say how long it is"
-                raise _spoilt(path, f"the file has {size:,} bytes, {asked}")
+                raise _spoilt(shown, f"the file has {size:,} bytes, {asked}")
             if length > MOST_HEADER_BYTES:
-                raise _spoilt(path, f"it has {length:,} bytes, at most {MOST_HEADER_BYTES:,} are allowed")
+                raise _spoilt(shown, f"it has {length:,} bytes, at most {MOST_HEADER_BYTES:,} are allowed")
             text = file.read(length)
     except OSError as error:
-        raise BadTarget(f"{path} cannot be read ({error.strerror or error}); name a file of weights.") from None
-    return _checked(path, _parsed(path, text), size - 8 - length)
+        raise BadTarget(f"{shown} cannot be read ({error.strerror or error}); name a file of weights.") from None
+    found = _checked(shown, _parsed(shown, text), size - 8 - length)
+    return [[tensor.name, tensor.dtype, list(tensor.shape), tensor.nbytes] for tensor in found]
 
 
-def _parsed(path: Path, text: bytes) -> dict[str, Any]:
+def _parsed(shown: str, text: bytes) -> dict[str, Any]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise _spoilt(path, f"{_short(twice)} stands in it twice")
+            twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+            raise _spoilt(shown, f"{_short(twice)} stands in it twice")
         return found
 
     try:
@@ -77,40 +85,44 @@ def _parsed(path: Path, text: bytes) -> dict[str, Any]:
     except BadTarget:
         raise
     except (ValueError, RecursionError) as error:  # also a number of thousands of digits
-        raise _spoilt(path, f"it is not JSON: {_short(str(error))}") from None
+        raise _spoilt(shown, f"it is not JSON: {_short(str(error))}") from None
     if not isinstance(header, dict):
-        raise _spoilt(path, f"it is a JSON {type(header).__name__}, an object is allowed")
+        raise _spoilt(shown, f"it is a JSON {type(header).__name__}, an object is allowed")
     return header
 
 
-def _checked(path: Path, header: dict[str, Any], room: int) -> tuple[Stored, ...]:
+def _checked(shown: str, header: dict[str, Any], room: int) -> tuple[Stored, ...]:
     placed = []
     for name, entry in header.items():
         if name == "__metadata__":
             continue
         if not isinstance(entry, dict):
-            raise _spoilt(path, f"{_short(name)} is no object with dtype, shape and data_offsets")
+            raise _spoilt(shown, f"{_short(name)} is no object with dtype, shape and data_offsets")
         dtype: Any = entry.get("dtype")
         shape: Any = entry.get("shape")
         offsets: Any = entry.get("data_offsets")
         if not isinstance(dtype, str) or dtype not in BITS:
-            raise _spoilt(path, f"{_short(name)} has the unknown dtype {_short(str(dtype))}")
+            raise _spoilt(shown, f"{_short(name)} has the unknown dtype {_short(str(dtype))}")
         if not _whole_numbers(shape) or len(shape) > MOST_DIMENSIONS:
-            raise _spoilt(path, f"the shape of {_short(name)} is no list of at most {MOST_DIMENSIONS} whole numbers")
+            raise _spoilt(shown, f"the shape of {_short(name)} is no list of at most {MOST_DIMENSIONS} whole numbers")
         if not _whole_numbers(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-            raise _spoilt(path, f"the data_offsets of {_short(name)} are no pair of rising whole numbers")
+            raise _spoilt(shown, f"the data_offsets of {_short(name)} are no pair of rising whole numbers")
         tensor = Stored(name, dtype, tuple(shape), offsets[1] - offsets[0])
         if tensor.numel * BITS[dtype] != 8 * tensor.nbytes:
-            raise _spoilt(path, f"{_short(name)} has {tensor.nbytes:,} bytes, its shape and dtype ask for another size")
+            raise _spoilt(
+                shown, f"{_short(name)} has {tensor.nbytes:,} bytes, its shape and dtype ask for another size"
+            )
         placed.append((offsets, tensor))
     placed.sort(key=lambda pair: pair[0])
     end = 0
     for (begin, after), tensor in placed:
         if begin != end:
-            raise _spoilt(path, f"{_short(tensor.name)} begins at byte {begin:,}, the tensor before it ends at {end:,}")
+            raise _spoilt(
+                shown, f"{_short(tensor.name)} begins at byte {begin:,}, the tensor before it ends at {end:,}"
+            )
         end = after
     if end != room:
-        raise _spoilt(path, f"its tensors take {end:,} bytes, {room:,} follow the header")
+        raise _spoilt(shown, f"its tensors take {end:,} bytes, {room:,} follow the header")
     return tuple(tensor for _, tensor in placed)
 
 
@@ -124,5 +136,5 @@ def _short(text: str) -> str:
     return line if len(line) <= 80 else f"{line[:77]}..."
 
 
-def _spoilt(path: Path, what: str) -> BadTarget:
-    return BadTarget(f"the safetensors header of {path} is spoilt ({what}); download or write the file again.")
+def _spoilt(shown: str, what: str) -> BadTarget:
+    return BadTarget(f"the safetensors header of {shown} is spoilt ({what}); download or write the file again.")

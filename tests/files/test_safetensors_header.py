@@ -1,10 +1,11 @@
 import struct
+import time
 
 import pytest
 from mutated_files import ROOM, SOUND, mutated_header, packed
 
 from seqcost.errors import BadTarget
-from seqcost.questions.safetensors_header import MOST_HEADER_BYTES, read_header
+from seqcost.files.safetensors_header import MOST_HEADER_BYTES, Stored, read_header, stored_at
 
 CASES, SEED = 500, 20261121
 
@@ -14,7 +15,7 @@ def read(tmp_path):
     def one(content):
         path = tmp_path / "model.safetensors"
         path.write_bytes(content)
-        return read_header(path)
+        return [Stored(name, dtype, tuple(shape), nbytes) for name, dtype, shape, nbytes in read_header(path)]
 
     return one
 
@@ -91,9 +92,27 @@ def test_what_is_wrong_is_said(read, content, says):
 
 
 def test_a_huge_header_is_not_read(read, tmp_path):
-    path = tmp_path / "model.safetensors"
+    path = tmp_path / "huge.safetensors"
     with path.open("wb") as file:
         file.write(struct.pack("<Q", MOST_HEADER_BYTES + 1))
         file.truncate(MOST_HEADER_BYTES + 100)  # a hole, not bytes
     with pytest.raises(BadTarget, match="at most 100,000,000 are allowed"):
         read_header(path)
+
+
+def test_a_process_of_its_own_reads_the_same(read, tmp_path):
+    path = tmp_path / "model.safetensors"
+    wanted = read(packed(SOUND))
+    assert list(stored_at(path)) == wanted
+    path.write_bytes(packed(b"[1]"))
+    with pytest.raises(BadTarget, match=r"model\.safetensors is spoilt \(it is a JSON list, an object is allowed\)"):
+        stored_at(path)
+
+
+def test_many_names_take_no_time(read):
+    """469 kB of names took over two minutes: each was looked for among all others."""
+    names = [f'"{n}":{{}}' for n in range(40_000)]
+    began = time.monotonic()
+    with pytest.raises(BadTarget, match="39999 stands in it twice"):
+        read(packed(("{" + ",".join([*names, names[-1]]) + "}").encode()))
+    assert time.monotonic() - began < 5
