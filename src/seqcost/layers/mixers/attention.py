@@ -85,8 +85,9 @@ class Attention(Layer):
     def extend(self, x_BTD: Tensor, state: Cache) -> tuple[Tensor, Cache]:
         check_features(self, x_BTD)
         if self.config.cross:
-            y_BTD = self._attend(self._queries(x_BTD), state.k_BPGK, state.v_BPGV, past=0, keep=state.keep_BP)
-            return y_BTD, state
+            q_BTHK = self._queries(x_BTD)
+            k_BPGK, v_BPGV = (z.to(q_BTHK.dtype) for z in (state.k_BPGK, state.v_BPGV))  # autocast may have ended
+            return self._attend(q_BTHK, k_BPGK, v_BPGV, past=0, keep=state.keep_BP), state
         past = state.k_BPGK.shape[1]
         q, k, v = self._turned(x_BTD, past=past)
         if past:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import linear_attention
 from seqcost.layers.ops.chunks import at_least_float32
+from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.gated_linear_attention import (
     gated_linear_attention,
     gated_linear_attention_step,
@@ -182,6 +183,7 @@ class LinearAttention(CausalLayer):
         return self._joined(torch.stack(rows, dim=1), x_BTD)
 
 
+@full_precision
 def favor(x: Tensor, random_RK: Tensor, *, stabilise: bool) -> Tensor:
     """Positive random features [...,R] of x [...,K]: exp(Ω x' − ‖x'‖²/2)/√R with x' = x/K^¼.
 

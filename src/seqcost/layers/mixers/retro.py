@@ -120,7 +120,7 @@ class ChunkedCrossAttention(Layer):
             # The least number, not −∞: a block of nothing but padding then gets its values, which are 0.
             kept = of_blocks(state.keep_BS[..., None].to(q_BQI.dtype)).view(B * blocks, 1, 1, m.rows)
             mask = torch.zeros_like(kept).masked_fill(kept == 0, torch.finfo(q_BQI.dtype).min)
-        k, v = of_blocks(state.k_BSI), of_blocks(state.v_BSI)
+        k, v = (of_blocks(z).to(q_BQI.dtype) for z in (state.k_BSI, state.v_BSI))  # autocast may have ended
         y = F.scaled_dot_product_attention(heads(q_BQI), heads(k), heads(v), attn_mask=mask)
         return y.transpose(1, 2).reshape(B, Q, I)
 

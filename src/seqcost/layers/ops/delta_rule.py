@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from seqcost.layers.ops.chunks import at_least_float32, chunked, joined, num_chunks
+from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
 
 
+@full_precision
 def delta_rule(
     q_BTHK: Tensor,
     k_BTHK: Tensor,
@@ -83,6 +85,7 @@ def _decay(log_ZnC1: Tensor) -> Tensor:
     return log_ZnC1.transpose(2, 3).expand(-1, -1, C, C).triu(1).cumsum(-1).exp().triu()
 
 
+@full_precision
 def delta_rule_step(
     q_BHK: Tensor, k_BHK: Tensor, v_BHV: Tensor, beta_BH: Tensor, log_decay_BH: Tensor | None, state_BHKV: Tensor
 ) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from seqcost.layers.ops.chunks import at_least_float32, num_chunks
 from seqcost.layers.ops.fft_convolution import fft_convolution
+from seqcost.layers.ops.full_precision import full_precision
 
 Pair = tuple[Tensor, Tensor]
 
@@ -33,12 +34,14 @@ class Diagonal:
         return exponential(self.rate_DM, self.angle_DM)
 
 
+@full_precision
 def ssm_convolution(u_BTD: Tensor, system: Diagonal, C: int) -> Tensor:
     """Outputs y [D,B,T] of T ≥ 1 tokens from a state of 0."""
     _, left_DnN, right_DNC = _factors(system, num_chunks(u_BTD.shape[1], C), C)
     return _convolved(u_BTD, left_DnN, right_DNC)
 
 
+@full_precision
 def ssm_extend(u_BTD: Tensor, system: Diagonal, s_BDN: Tensor, C: int) -> tuple[Tensor, Tensor]:
     """Outputs y [D,B,T] of T ≥ 1 further tokens, and the state after them: N = 2·M real parts, then imaginary ones."""
     B, T, D = u_BTD.shape
@@ -64,6 +67,7 @@ def ssm_extend(u_BTD: Tensor, system: Diagonal, s_BDN: Tensor, C: int) -> tuple[
     return y_DBT, after_DBN.transpose(0, 1).clone(memory_format=torch.contiguous_format)
 
 
+@full_precision
 def ssm_step(u_BD: Tensor, system: Diagonal, s_BDN: Tensor) -> tuple[Tensor, Tensor]:
     """One token: y [B,D] and the state after it."""
     re, im = product(system.decay_DM, _halves(s_BDN))

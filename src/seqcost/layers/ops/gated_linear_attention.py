@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from seqcost.layers.ops.chunks import at_least_float32, chunked, heads_first, joined
+from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
 
 
@@ -46,6 +47,7 @@ class _Mixed:
     keep: tuple[Tensor, ...] | None  # of the state [B,H,K,V], over each chunk; None: all of it
 
 
+@full_precision
 def gated_linear_attention(
     q_BTHK: Tensor,
     k_BTHK: Tensor,
@@ -79,6 +81,7 @@ def gated_linear_attention(
     return joined(y.view(B * H, n, C, V), B, T), state
 
 
+@full_precision
 def gated_linear_attention_step(
     q_BHK: Tensor, k_BHK: Tensor, v_BHV: Tensor, state_BHKV: Tensor, gate: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -97,6 +100,7 @@ def gated_linear_attention_step(
     return y.view(B, H, V), state_ZKV.view(B, H, K, V)
 
 
+@full_precision
 def masked_attention(
     q_BTHK: Tensor, k_BTHK: Tensor, v_BTHV: Tensor, state_BHKV: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
@@ -113,6 +117,7 @@ def masked_attention(
     return tokens_first(y, B), state
 
 
+@full_precision
 def summed_attention(q_BTHK: Tensor, k_BTHK: Tensor, v_BTHV: Tensor) -> Tensor:
     """Qᵀ Σ k vᵀ over the whole sequence, later tokens included: one matrix a head that every token reads."""
     q, k, v = (heads_first(at_least_float32(x)) for x in (q_BTHK, k_BTHK, v_BTHV))

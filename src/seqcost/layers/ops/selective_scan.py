@@ -23,9 +23,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqcost.layers.ops.chunks import num_chunks
+from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
 
 
+@full_precision
 def scan_step(
     x_BE: Tensor, delta_BE: Tensor, rate_NE: Tensor, write_BN: Tensor, read_BN: Tensor, state_BNE: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -36,6 +38,7 @@ def scan_step(
     return torch.bmm(read_BN.unsqueeze(1), state_BNE).squeeze(1), state_BNE
 
 
+@full_precision
 def sequential_scan(
     x_BTE: Tensor, delta_BTE: Tensor, rate_NE: Tensor, write_BTN: Tensor, read_BTN: Tensor, state_BNE: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -48,6 +51,7 @@ def sequential_scan(
     return (torch.stack(y, dim=1) if y else x_BTE), state_BNE
 
 
+@full_precision
 def chunked_scan(
     x_BTE: Tensor,
     delta_BTE: Tensor,
@@ -97,6 +101,7 @@ class _ChunkedScan(torch.autograd.Function):
         ctx.set_materialize_grads(False)  # the starts have gradients only where gradients are differentiated
 
     @staticmethod
+    @full_precision
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         x_BTE, delta_BTE, rate_NE, write_BTN, read_BTN, *starts = ctx.saved_tensors
         dy_BTE, dstate_BNE, *dstarts = gradients

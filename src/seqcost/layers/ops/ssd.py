@@ -15,9 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqcost.layers.ops.chunks import num_chunks
+from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
 
 
+@full_precision
 def ssd_step(
     x_BHV: Tensor, gate_BH: Tensor, write_BGN: Tensor, read_BGN: Tensor, state_BHVN: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -32,6 +34,7 @@ def ssd_step(
     return torch.bmm(state_BHVN.view(B * G, rows, N), read_ZN1).view(B, H, V), state_BHVN
 
 
+@full_precision
 def sequential_ssd(
     x_BTHV: Tensor, gate_BTH: Tensor, write_BTGN: Tensor, read_BTGN: Tensor, state_BHVN: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -44,6 +47,7 @@ def sequential_ssd(
     return (torch.stack(y, dim=1) if y else x_BTHV), state_BHVN
 
 
+@full_precision
 def chunked_ssd(
     x_BTHV: Tensor, gate_BTH: Tensor, write_BTGN: Tensor, read_BTGN: Tensor, state_BHVN: Tensor, *, C: int
 ) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seqcost.layers.ops.full_precision import full_precision
+
 # gelu_tanh(x) = ½·x·(1 + tanh(u)) = x·σ(2u), 2u = x·(SLOPE + BEND·x²)
 SLOPE = 2 * math.sqrt(2 / math.pi)
 BEND = 0.044715 * SLOPE
@@ -48,6 +50,7 @@ class Rule(NamedTuple):
     epsilon: float
 
 
+@full_precision
 def mini_batches(inner: Inner, tokens: Tokens, rule: Rule) -> tuple[Tensor, Inner, Seen]:
     """Whole mini-batches one after the other, each in the dual form.
 
@@ -71,6 +74,7 @@ def mini_batches(inner: Inner, tokens: Tokens, rule: Rule) -> tuple[Tensor, Inne
     return torch.stack(answers, dim=1), inner, seen
 
 
+@full_precision
 def part_of_mini_batch(inner: Inner, sums: Inner, tokens: Tokens, rule: Rule) -> tuple[Tensor, Inner]:
     """Further tokens of a mini-batch that has begun (n = 1), in the dual form: answers [Z,1,C,K] and the new sums."""
     weights_ZnCC, first_ZnCC = _pair_weights(tokens, rule)
@@ -83,6 +87,7 @@ def part_of_mini_batch(inner: Inner, sums: Inner, tokens: Tokens, rule: Rule) ->
     return y.unsqueeze(1), add_gradients(sums, seen, rate)
 
 
+@full_precision
 def one_token(inner: Inner, sums: Inner, tokens: Tokens, rule: Rule, *, first: bool) -> tuple[Tensor, Inner, Inner]:
     """One token (n = C = 1) in the primal form; the `first` of a mini-batch does not look at the sums.
 
@@ -142,6 +147,7 @@ def add_gradients(base: Inner, seen: Seen, rate_ZC1: Tensor, beta: float = 1.0) 
     ]
 
 
+@full_precision
 def sum_gradients(seen: Seen, rate_ZC1: Tensor) -> Inner:
     """Σ_j rate_j ∇l_j."""
     row_Z1C = rate_ZC1.transpose(1, 2)

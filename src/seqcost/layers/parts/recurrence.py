@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.parts.causal import CausalLayer
 from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.state import State, empty
@@ -21,7 +22,10 @@ class Hidden(State):
 
 
 class RecurrentLayer(CausalLayer):
-    """A torch.nn cell over a sequence. The kernel is called in [T,B,D], which it wants anyway, after one copy."""
+    """A torch.nn cell over a sequence. The kernel is called in [T,B,D], which it wants anyway, after one copy.
+
+    Under autocast it works in the dtype of its weights, and so does its state.
+    """
 
     Kernel: ClassVar[Callable[[int, int], nn.RNNBase]]
 
@@ -32,7 +36,7 @@ class RecurrentLayer(CausalLayer):
     def whole(self, x_BTD: Tensor) -> Tensor:
         if x_BTD.shape[1] == 0:  # torch.nn refuses an empty sequence
             return self._none(x_BTD)
-        y_TBN, _ = self.cell(_other_first(x_BTD))
+        y_TBN, _ = self._run(x_BTD)
         return _other_first(y_TBN)
 
     def init_state(self, batch: int) -> Any:
@@ -42,11 +46,15 @@ class RecurrentLayer(CausalLayer):
         check_features(self, x_BTD)
         if x_BTD.shape[1] == 0:
             return self._none(x_BTD), state
-        y_TBN, after = self.cell(_other_first(x_BTD), self.to_kernel(state))
+        y_TBN, after = self._run(x_BTD, self.to_kernel(state))
         return _other_first(y_TBN), self.from_kernel(after)
 
     def _none(self, x_B0D: Tensor) -> Tensor:
         return x_B0D.new_empty(x_B0D.shape[0], 0, self.config.N)
+
+    @full_precision
+    def _run(self, x_BTD: Tensor, *before: Any) -> Any:
+        return self.cell(_other_first(x_BTD.to(self.cell.weight_hh_l0.dtype)), *before)
 
     def to_kernel(self, state: Any) -> Any:
         """The state as torch.nn takes it, [1,B,N]."""
