@@ -11,7 +11,7 @@ from seqcost.questions.cost import TOTALS
 KEYS = [
     "target", "sizes", "phase", "dtype", "conventions", "rung", "flops", "pointwise", "params", "bytes_moved",
     "saved_bytes", "state_bytes", "peak_bytes", "depth", "lines", "uncounted", "polynomials",
-    "memory", "optimizer", "accumulate",
+    "seen_to", "memory", "optimizer", "accumulate",
 ]  # fmt: skip
 
 

@@ -56,8 +56,9 @@ class Raises(nn.Module):
         raise ArithmeticError("the house is on fire")
 
 
-def of(module, inputs=None, phase="forward", B=2, T=64, **options):
-    return trace(Target.of_module(module, inputs), phase=phase, B=B, T=T, **options)
+def of(module, inputs=None, phase="forward", **options):
+    options = ({"B": 2, "T": 64} if inputs is None else {}) | options
+    return trace(Target.of_module(module, inputs), phase=phase, **options)
 
 
 def test_an_unknown_operator_is_listed_and_not_silently_zero():
@@ -111,9 +112,12 @@ def test_polynomials_agree_with_the_run_at_T():
 
 
 def test_a_long_loop_is_derived_from_short_ones():
-    module, T = nn.RNN(16, 24, batch_first=True), 200
+    module, T = nn.RNN(16, 24, batch_first=True), 500
     derived, run = of(module, T=T, phase="train"), of(module, T=T, phase="train", lengths=())
     assert T not in derived.lengths
+    assert derived.extrapolated
+    assert derived.seen_to == max(derived.lengths)
+    assert not run.extrapolated
     assert run.lengths == (T,)
     for name in ("flops", "traffic", "saved", "depth", "peak_bytes", "params"):
         assert getattr(derived, name) == getattr(run, name), name
@@ -137,6 +141,7 @@ def test_every_failed_rung_gives_its_reason_in_one_sentence():
 def test_inputs_that_came_along_show_one_length():
     result = of(nn.Linear(8, 8), torch.randn(3, 5, 8))
     assert result.rung == "fake tensors"
+    assert (result.B, result.T, result.lengths) == (3, 5, (5,))
     assert result.polynomials == {}
     assert "inputs came with the module" in result.no_polynomials
 

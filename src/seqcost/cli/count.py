@@ -20,12 +20,13 @@ TARGET = (
 def count_command(
     target: Annotated[str, typer.Argument(help=TARGET)],
     length: Annotated[
-        list[str] | None, typer.Option("--length", "-n", help="1024, 128k, 1M, 64,256 or 128..1M [default: 1024]")
+        list[str] | None,
+        typer.Option("--length", "-n", help="1024, 128k, 1M, 64,256 or 128..1M [default: the target's, or 1024]"),
     ] = None,
-    batch: options.Batch = "1",
+    batch: options.OwnBatch = None,
     source: options.Source = None,
     phase: options.Phase = "forward",
-    dtype: options.DType = "float32",
+    dtype: options.OwnDType = None,
     causal: options.Causal = "full",
     assignments: options.SetOption = None,
     width: options.Width = None,
@@ -62,30 +63,31 @@ def count_command(
     as_csv: options.Csv = False,
 ) -> None:
     """FLOPs, memory, traffic and depth of TARGET, by line, with the formula in T."""
-    lengths = parse_lengths(length or ["1024"])
+    lengths = None if length is None else parse_lengths(length)
+    num_lengths = len(lengths or [None])
     most = parse_whole(lines, "--lines")
-    wanted = parts.wanted(by, rank, depth, explain, num_lengths=len(lengths), rows=as_csv or parquet is not None)
+    wanted = parts.wanted(by, rank, depth, explain, num_lengths=num_lengths, rows=as_csv or parquet is not None)
     options.check_parquet(parquet)
     if timeline is not None and timeline.suffix != ".png":
         raise BadTarget(f"--timeline {timeline} was given; a name that ends in .png is allowed.")
     if timeline is not None:
         check_file(timeline)
-    if timeline is not None and len(lengths) > 1:
-        raise BadSize(f"--timeline was given with {len(lengths)} lengths; it plots one: give --length once.")
+    if timeline is not None and num_lengths > 1:
+        raise BadSize(f"--timeline was given with {num_lengths} lengths; it plots one: give --length once.")
     if letters is not None and (as_csv or parquet is not None):
         option = "--csv" if as_csv else "--parquet"
         raise BadSize(f"--letters was given with {option}, whose rows have no place for formulas; give --json.")
     if letters is not None and causal != "full":
         raise BadSize("--letters was given with --causal half; letters count the whole rectangle: leave --causal out.")
     asked: dict[str, Any] = {
-        "batch": parse_whole(batch, "--batch"),
+        "batch": None if batch is None else parse_whole(batch, "--batch"),
         "source": None if source is None else parse_whole(source, "--source"),
         "phase": phase,
         "dtype": dtype,
         "sizes": options.sizes_from(assignments, width, layers, heads, vocab),
         "trace": trace or memory or timeline is not None,
     }
-    answers = count(
+    found = count(
         target,
         length=lengths,
         causal=causal,
@@ -94,6 +96,7 @@ def count_command(
         strict=strict,
         **asked,
     )
+    answers = found if isinstance(found, list) else [found]
     data: list[dict[str, Any]] = [answer.to_dict(timeline=timeline is not None) for answer in answers]
     if timeline is not None:
         from seqcost.report.files import write_bytes
@@ -103,8 +106,8 @@ def count_command(
     if letters is not None:
         from seqcost.questions.letters import letters as in_letters
 
-        found = in_letters(target, letters, counted=answers, **asked).to_dict()
-        data = [row | {"letters": found} for row in data]
+        in_all = in_letters(target, letters, counted=answers, **asked).to_dict()
+        data = [row | {"letters": in_all} for row in data]
     found_parts = wanted.of(answers[0])
     data[0] |= found_parts
 

@@ -20,11 +20,13 @@ SetB = Annotated[
 def diff_command(
     a: Annotated[str, typer.Argument(metavar="A", help="what it was: as TARGET of count")],
     b: Annotated[str, typer.Argument(metavar="B", help="what it became: as TARGET of count")],
-    length: Annotated[str, typer.Option("--length", "-n", metavar="N", help="tokens T")] = "1024",
-    batch: options.Batch = "1",
+    length: Annotated[
+        str | None, typer.Option("--length", "-n", metavar="N", help="tokens T [default: the targets', or 1024]")
+    ] = None,
+    batch: options.OwnBatch = None,
     source: options.Source = None,
     phase: options.Phase = "forward",
-    dtype: options.DType = "float32",
+    dtype: options.OwnDType = None,
     causal: options.Causal = "full",
     assignments: options.SetOption = None,
     set_a: SetA = None,
@@ -43,8 +45,8 @@ def diff_command(
     answer = diff(
         a,
         b,
-        length=parse_whole(length, "--length"),
-        batch=parse_whole(batch, "--batch"),
+        length=None if length is None else parse_whole(length, "--length"),
+        batch=None if batch is None else parse_whole(batch, "--batch"),
         source=None if source is None else parse_whole(source, "--source"),
         phase=phase,
         dtype=dtype,

@@ -1,9 +1,9 @@
 """The answer to "what does it cost?": Bills of one target at one length, in one phase.
 
 JSON contract of `Count.to_dict()`, stable: keys target, sizes, phase, dtype, conventions, rung, flops, pointwise,
-params, bytes_moved, saved_bytes, state_bytes, peak_bytes, depth, lines, uncounted, polynomials, memory, optimizer,
-accumulate; timeline where it is asked for; weights of a file of weights. The command adds letters, view and explanation
-where they are. What a source cannot give is None and listed under `uncounted` with the reason, never 0.
+params, bytes_moved, saved_bytes, state_bytes, peak_bytes, depth, lines, uncounted, polynomials, seen_to, memory,
+optimizer, accumulate; timeline where it is asked for; weights of a file of weights. The command adds letters, view and
+explanation where they are. What a source cannot give is None and listed under `uncounted` with the reason, never 0.
 """
 
 from collections.abc import Mapping
@@ -58,6 +58,7 @@ class Count:
     timeline: Mapping[str, Any] | None = None  # live bytes at every operator, and their categories
     optimizer: str | None = None
     accumulate: int = 1
+    seen_to: int | None = None  # the longest length that a trace ran; None of formulas, which hold at every length
     weights: Mapping[str, Any] | None = None  # of a file of weights: its tensors and bytes, by data type
     origin: Origin | None = field(default=None, repr=False, compare=False)  # what it can tell of its making
 
@@ -136,6 +137,7 @@ class Count:
             "lines": list(self.lines),
             "uncounted": [dict(item) for item in self.uncounted],
             "polynomials": {name: curve.to_dict() for name, curve in self.polynomials.items()},
+            "seen_to": self.seen_to,
             "memory": self.memory,
             "optimizer": self.optimizer,
             "accumulate": self.accumulate,

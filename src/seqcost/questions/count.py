@@ -24,17 +24,18 @@ from seqcost.questions.written import Written
 ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 # Short lengths and far ones: a window longer than the text, or a chunk that is not full, shows itself.
 LIFTED_AT = (1, 2, 3, 5, 8, 13, 21, 1021, 2050, 4099, 10007, 65537, 1000003)
+DEFAULT_LENGTH = 1024
 NAMED = 3  # uncounted operators that a refusal names
 
 
 def count(
     target: Any,
     *,
-    length: int | str | Sequence[int] = 1024,
-    batch: int = 1,
+    length: int | str | Sequence[int] | None = None,
+    batch: int | None = None,
     source: int | None = None,
     phase: str = "forward",
-    dtype: str = "float32",
+    dtype: str | None = None,
     causal: str = "full",
     sizes: Mapping[str, Any] | None = None,
     inputs: Any = None,
@@ -52,21 +53,24 @@ def count(
     Parameters
     ----------
     length
-        Tokens of the sequence T (decode: the position of the token that is generated); several give a list.
+        Tokens of the sequence T (decode: the position of the token that is generated); several give a list. Where not
+        given, those of the inputs that came with the target, else 1024.
     batch
-        Sequences B.
+        Sequences B; where not given, those of the inputs that came with the target, else 1.
     source
         Tokens S of the source of an encoder-decoder or of cross-attention; where not given, as many as belong to T.
+        Refused where the target reads none.
     phase
         forward, train (forward, loss and backward), prefill (forward that fills a state) or decode (one token).
     dtype
-        float32, bfloat16, float16 or float64.
+        float32, bfloat16, float16 or float64: parameters, buffers and features are turned into it. Where not given,
+        a formula's is float32 and a module keeps its own.
     causal
         How the pairs of causal attention are counted: "full" (the rectangle) or "half" (formulas only).
     sizes
         Letters or friendly words to override: {"D": 512, "layers": 6}.
     inputs
-        Example inputs of a live module: a tuple of tensors.
+        Example inputs of a live module: a tuple of tensors. Length and batch are theirs; others are refused (BadSize).
     trace
         Trace the working layer instead of reading the formula.
     optimizer
@@ -85,19 +89,24 @@ def count(
     lengths = _lengths(length)
     if phase not in PHASES:
         raise UnknownName.among("phase", str(phase), PHASES)
-    if dtype not in ITEMSIZE:
+    if dtype is not None and dtype not in ITEMSIZE:
         raise UnknownName.among("dtype", str(dtype), ITEMSIZE)
     if causal not in ("full", "half"):
         raise UnknownName.among("convention for causal attention", str(causal), ("full", "half"))
-    whole(batch, "batch")
+    if batch is not None:
+        whole(batch, "batch")
+    if source is not None:
+        whole(source, "source")
     whole(accumulate, "accumulate")
     config = formula_of(target, sizes or {}) if isinstance(target, str) else None
     if isinstance(target, str) and kind_of(target) == "weights":
         given = {"a source": source, "inputs": inputs is not None, "a trace": trace, "an optimizer": optimizer}
         given |= {"accumulate": accumulate > 1, f"the phase {phase}": phase != "forward"}
-        checked_for_weights(given | {f"the dtype {dtype}": dtype != "float32"}, target)
-        answers = count_weights(target, lengths=lengths, batch=batch, phase=phase)
+        checked_for_weights(given | {f"the dtype {dtype}": dtype not in (None, "float32")}, target)
+        answers = count_weights(target, lengths=_or_default(lengths), batch=batch or 1, phase=phase)
         return answers if isinstance(length, list | tuple | range) else answers[0]
+    if config is not None and source is not None and not config.takes_source:
+        raise BadSize(f"source = {source:,} was given for {target}, which reads no source; leave it out.")
     trace = trace or optimizer is not None or accumulate > 1
     if config is None or trace:
         if causal == "half":
@@ -118,7 +127,14 @@ def count(
         )
     else:
         answers = count_formula(
-            str(target), config, lengths=lengths, B=batch, S=source, phase=phase, dtype=dtype, causal=causal
+            str(target),
+            config,
+            lengths=_or_default(lengths),
+            B=batch or 1,
+            S=source,
+            phase=phase,
+            dtype=dtype or "float32",
+            causal=causal,
         )
     if strict:
         refuse_uncounted(answers)
@@ -233,9 +249,15 @@ def _in_blocks(cost: Callable[[int], Any], blocks: list[int]) -> QuasiPolynomial
     return None
 
 
-def _lengths(length: Any) -> list[int]:
+def _or_default(lengths: Sequence[int | None]) -> list[int]:
+    return [DEFAULT_LENGTH if length is None else length for length in lengths]
+
+
+def _lengths(length: Any) -> list[int | None]:
+    if length is None:
+        return [None]
     given: Iterable[Any] = length if isinstance(length, list | tuple | range) else [length]
-    out = [parse_length(item) if isinstance(item, str) else whole(item, "length") for item in given]
+    out: list[int | None] = [parse_length(item) if isinstance(item, str) else whole(item, "length") for item in given]
     if not out:
         raise BadSize("no length was given; give at least one whole number.")
     return out

@@ -4,7 +4,7 @@ Both sides are answered in one way. Where one of them has no formula both are tr
 those of a trace bear different names.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -156,11 +156,11 @@ def diff(
     a: Any,
     b: Any,
     *,
-    length: int | str = 1024,
-    batch: int = 1,
+    length: int | str | None = None,
+    batch: int | None = None,
     source: int | None = None,
     phase: str = "forward",
-    dtype: str = "float32",
+    dtype: str | None = None,
     causal: str = "full",
     sizes: Mapping[str, Any] | None = None,
     sizes_a: Mapping[str, Any] | None = None,
@@ -177,7 +177,8 @@ def diff(
     a, b
         Each what `count` takes as its target.
     length, batch, source, phase, dtype, causal, trace
-        Of both sides, as in `count`; one length.
+        Of both sides, as in `count`; one length. Where not given, a side whose inputs came with it gives length and
+        batch to the other; a source goes to the side that reads one.
     sizes, sizes_a, sizes_b
         Letters or friendly words to override: in both sides, in A, in B. A side's own go before those of both.
     inputs, inputs_a, inputs_b
@@ -186,18 +187,21 @@ def diff(
     Raises
     ------
     SeqcostError
-        As `count` does for either side; BadSize for several lengths.
+        As `count` does for either side; BadSize for several lengths, and where both have inputs of their own of
+        different lengths or batches.
 
     """
-    if not isinstance(length, int | str):
+    if length is not None and not isinstance(length, int | str):
         raise BadSize(f"length = {length!r} was given; a difference is taken at one whole number of at least 1.")
     common = dict(sizes or {})
     own = [_overridden(common, dict(sizes_a or {})), _overridden(common, dict(sizes_b or {}))]
     targets = (a, b)
-    formulas = [
-        isinstance(target, str) and formula_of(target, letters) is not None
+    configs = [
+        formula_of(target, letters) if isinstance(target, str) else None
         for target, letters in zip(targets, own, strict=True)
     ]
+    formulas = [config is not None for config in configs]
+    reads = [config is None or config.takes_source for config in configs]
     weights = [isinstance(target, str) and kind_of(target) == "weights" for target in targets]
     live = [not isinstance(target, str) for target in targets]
     given = [inputs_a, inputs_b]
@@ -208,12 +212,13 @@ def diff(
     ]
     if named or (inputs is not None and not any(live)):
         raise BadTarget(f"inputs were given for {(named or targets)[0]!r}; only a live module takes them.")
-    sides = [
-        count(
+
+    def side(i: int, length: int | str | None, batch: int | None) -> Count:
+        found: Count = count(
             targets[i],
             length=length,
             batch=batch,
-            source=source,
+            source=source if reads[i] or not any(reads) else None,
             phase=phase,
             dtype=dtype,
             causal=causal,
@@ -221,9 +226,34 @@ def diff(
             inputs=given[i] if given[i] is not None else inputs if live[i] else None,
             trace=not weights[i] and (trace or not all(formulas)),
         )
-        for i in (0, 1)
-    ]
-    return Diff(*sides)
+        return found
+
+    return Diff(*_at_one_size(side, length, batch))
+
+
+def _at_one_size(
+    side: Callable[[int, int | str | None, int | None], Count], length: int | str | None, batch: int | None
+) -> tuple[Count, Count]:
+    """Both sides; where one has inputs of its own, and nothing else was asked, the other at its sizes."""
+    a, b = side(0, length, batch), side(1, length, batch)
+    if _size(a) == _size(b):
+        return a, b
+    try:
+        return side(0, *_size(b)), b
+    except BadSize:
+        pass
+    try:
+        return a, side(1, *_size(a))
+    except BadSize:
+        (a_T, a_B), (b_T, b_B) = _size(a), _size(b)
+        raise BadSize(
+            f"{a.target} came with inputs of B = {a_B:,}, T = {a_T:,}, {b.target} with B = {b_B:,}, T = {b_T:,}; a "
+            "difference is taken at one size: give both the same."
+        ) from None
+
+
+def _size(count: Count) -> tuple[int, int]:
+    return count.sizes["T"], count.sizes["B"]
 
 
 def _overridden(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

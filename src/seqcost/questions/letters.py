@@ -89,10 +89,10 @@ def letters(
     letters: str | Mapping[str, str] = AUTO,
     *,
     length: int = 256,
-    batch: int = 1,
+    batch: int | None = None,
     source: int | None = None,
     phase: str = "forward",
-    dtype: str = "float32",
+    dtype: str | None = None,
     sizes: Mapping[str, Any] | None = None,
     trace: bool = False,
     counted: Sequence[Count] | None = None,
@@ -123,6 +123,7 @@ def letters(
     known = counted if counted is not None else [
         count(target, length=length, batch=batch, source=source, phase=phase, dtype=dtype, sizes=given, trace=trace)
     ]  # fmt: skip
+    batch = batch or 1
     model = _model_of(target, given, batch=batch, source=source, phase=phase, dtype=dtype, trace=trace)
     settings = _settings(letters, model, target)
     own = {letter: _own_size(model, setting, target) for letter, setting in settings.items()}
@@ -166,11 +167,11 @@ class _Model(Protocol):
 
 
 def _model_of(
-    target: str, sizes: Mapping[str, Any], *, batch: int, source: int | None, phase: str, dtype: str, trace: bool
+    target: str, sizes: Mapping[str, Any], *, batch: int, source: int | None, phase: str, dtype: str | None, trace: bool
 ) -> _Model:
     if formula_of(target, sizes) is not None:
         return _Catalogue(target, sizes, batch=batch, source=source, phase=phase, dtype=dtype, trace=trace)
-    spec = spec_of(target, sizes)
+    spec = spec_of(target, sizes, source=source)
     if spec["kind"] != "hugging-face":
         raise BadTarget(
             f"letters were asked of {target!r}, which {_FIXED[spec['kind']]}; a Hugging Face configuration "
@@ -187,7 +188,7 @@ _FIXED = {
 
 
 class _Configuration:
-    def __init__(self, spec: Mapping[str, Any], *, batch: int, phase: str, dtype: str) -> None:
+    def __init__(self, spec: Mapping[str, Any], *, batch: int, phase: str, dtype: str | None) -> None:
         from seqcost.trace.letters import HuggingFaceSizes, Sampler
 
         self._sizes = HuggingFaceSizes(spec)
@@ -209,7 +210,7 @@ class _Catalogue:
         batch: int,
         source: int | None,
         phase: str,
-        dtype: str,
+        dtype: str | None,
         trace: bool,
     ) -> None:
         self._name, self._given = name, resolve_sizes(name, sizes)

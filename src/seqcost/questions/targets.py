@@ -120,14 +120,18 @@ _NO_SIZES = {
 def spec_of(target: str, sizes: Mapping[str, Any], *, source: int | None = None) -> dict[str, Any]:
     """The target as plain data, for a trace or a started process; `source` is the length of a second sequence.
 
-    Raises BadTarget for a file of weights alone, which nothing can run.
+    Raises BadTarget for a file of weights alone, which nothing can run, and for a source of what makes its own inputs.
     """
     formula_of(target, sizes)
     kind = kind_of(target)
     if kind == "weights":
         raise BadTarget(f"{target} holds weights alone, which cannot be run; give the config.json of the model.")
     made = _SPECS[kind](target, sizes)
-    return made if source is None or kind != "catalogue" else made | {"source": source}
+    if source is None:
+        return made
+    if kind not in ("catalogue", "hugging-face"):
+        raise BadTarget(f"a source was given for {target!r}, which makes its own inputs; set its length there.")
+    return made | {"source": source}
 
 
 def _configuration(target: str, sizes: Mapping[str, Any]) -> dict[str, Any]:

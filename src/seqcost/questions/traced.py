@@ -21,15 +21,18 @@ def count_traced(
     sizes: Mapping[str, Any],
     *,
     inputs: Any,
-    lengths: Sequence[int],
-    batch: int,
+    lengths: Sequence[int | None],
+    batch: int | None,
     source: int | None,
     phase: str,
-    dtype: str,
+    dtype: str | None,
     optimizer: str | None = None,
     accumulate: int = 1,
 ) -> list[Count]:
-    """One Count a length; the module is built once for each."""
+    """One Count a length; the module is built once for each.
+
+    A length, batch or data type of None is the target's own.
+    """
     letters: dict[str, Any] = {}
     if isinstance(target, str):
         if inputs is not None:
@@ -42,12 +45,14 @@ def count_traced(
     else:
         if sizes:
             raise BadTarget("sizes were given for a live module; they belong to architectures and presets by name.")
+        if source is not None:
+            raise BadTarget("a source was given for a live module; give its tokens among inputs=(…).")
         wanted = Target.of_module(target, inputs)
 
-    def seen(T: int) -> Trace:
+    def seen(T: int | None) -> Trace:
         return trace(wanted, phase=phase, B=batch, T=T, dtype=dtype, optimizer=optimizer, accumulate=accumulate)
 
-    answers = [_answer(wanted, letters, source, seen(T), dtype) for T in lengths]
+    answers = [_answer(wanted, letters, seen(T), dtype) for T in lengths]
     return (
         [_beside_weights(answer) for answer in answers]
         if isinstance(target, str) and Path(target).is_dir()
@@ -61,7 +66,7 @@ def _beside_weights(answer: Count) -> Count:
     return answer if found is None else replace(answer, conventions={**answer.conventions, "weights": found})
 
 
-def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen: Trace, dtype: str) -> Count:
+def _answer(target: Target, letters: Mapping[str, Any], seen: Trace, dtype: str | None) -> Count:
     uncounted: list[Mapping[str, Any]] = [
         {"operator": entry.operator, "path": entry.path, "calls": entry.calls, "bytes": entry.moved_bytes}
         for entry in seen.uncounted
@@ -78,9 +83,9 @@ def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen
     if seen.no_polynomials:
         uncounted.append({"quantity": "polynomials", "reason": seen.no_polynomials})
     operators, moved = 100 * seen.coverage.operators, 100 * seen.coverage.moved_bytes
-    if seen.own_dtype is not None and dtype not in ("float32", seen.own_dtype):
+    if seen.fixed_dtype and dtype not in (None, seen.dtype):
         raise BadTarget(
-            f"dtype {dtype} was asked of {target.name}, a program that holds {seen.own_dtype}; export it in that type."
+            f"dtype {dtype} was asked of {target.name}, a program that holds {seen.dtype}; export it in that type."
         )
     conventions = {**CONVENTIONS, **seen.conventions}
     conventions["coverage"] = f"{operators:.4g} % of operators, {moved:.4g} % of bytes"
@@ -88,7 +93,11 @@ def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen
         conventions["step"] = _step(seen)
     if any("_grouped_mm" in line.name for line in seen.flops):
         conventions["experts"] = EXPERTS
-    at = {"B": seen.B, "T": seen.T} | ({} if source is None else {"S": source})
+    if seen.extrapolated:
+        conventions["extrapolated"] = (
+            f"extrapolated from T ≤ {seen.seen_to:,}: the cost at T = {seen.T:,} is that of formulas"
+        )
+    at = {"B": seen.B, "T": seen.T} | ({} if seen.S is None else {"S": seen.S})
     bills = Bills(
         flops=seen.flops,
         params=Bill.of(Kind.PARAMETERS, module=seen.params),
@@ -101,7 +110,7 @@ def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen
         target=target.name,
         sizes=at | dict(letters),
         phase=seen.phase,
-        dtype=seen.own_dtype or dtype,
+        dtype=seen.dtype,
         rung=seen.rung,
         bills=bills,
         peak_bytes=seen.peak_bytes,
@@ -112,6 +121,7 @@ def _answer(target: Target, letters: Mapping[str, Any], source: int | None, seen
         timeline=_timeline(seen),
         optimizer=seen.optimizer,
         accumulate=seen.accumulate,
+        seen_to=seen.seen_to,
         origin=Followed(seen),
     )
 

@@ -31,8 +31,14 @@ def totals_table(count: Mapping[str, Any]) -> Table:
             rows.append((label, f"{value:,}", scaled(Fraction(value), unit), curve_text(count["polynomials"].get(key))))
     sizes = count["sizes"]
     at = ", ".join(f"{letter} = {sizes[letter]:,}" for letter in ("B", "T", "S") if letter in sizes)
-    title = f"{count['target']} · {count['phase']} · {count['dtype']} · {at} · by {count['rung']}"
+    title = f"{count['target']} · {count['phase']} · {count['dtype']} · {at} · by {count['rung']}{_seen_to(count)}"
     return Table.of(title, ("<", "exact", "", "<as a function of T"), rows)
+
+
+def _seen_to(count: Mapping[str, Any]) -> str:
+    """A word in a title where T lies beyond everything that was run."""
+    seen_to = count.get("seen_to")
+    return f" · extrapolated from T ≤ {seen_to:,}" if seen_to is not None and count["sizes"]["T"] > seen_to else ""
 
 
 def curve_text(curve: Mapping[str, Any] | None) -> str:
@@ -138,7 +144,11 @@ def lengths_table(counts: Sequence[Mapping[str, Any]]) -> Table:
     keys = [q for q in QUANTITIES if any(count[q[0]] is not None for count in counts)]
     rows = [[f"{count['sizes']['T']:,}", *(_value(count[key], unit) for key, _, unit in keys)] for count in counts]
     first = counts[0]
-    title = f"{first['target']} · {first['phase']} · {first['dtype']} · B = {first['sizes']['B']} · by {first['rung']}"
+    last = max(counts, key=lambda count: count["sizes"]["T"])
+    title = (
+        f"{first['target']} · {first['phase']} · {first['dtype']} · B = {first['sizes']['B']} · by {first['rung']}"
+        f"{_seen_to(last)}"
+    )
     return Table.of(title, ["T", *(label.partition(" (")[0] for _, label, _ in keys)], rows)
 
 

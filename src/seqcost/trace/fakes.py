@@ -20,6 +20,7 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from seqcost.trace.formats import WORDS
 from seqcost.trace.threads import in_this_thread
 
 # What only a run on fake tensors raises: a value was asked for, or an operator has no rule for its shapes.
@@ -71,18 +72,21 @@ def as_fake(tensor: Tensor, mode: FakeTensorMode, dtype: torch.dtype | None = No
     else:
         with unset_fake_temporarily():
             fake = mode.from_tensor(tensor.detach())
-    if dtype is not None and tensor.is_floating_point() and tensor.dtype != dtype:
+    if dtype is not None and tensor.dtype in WORDS and tensor.dtype != dtype:
         with mode:
             fake = fake.detach().to(dtype)
     return fake.requires_grad_(tensor.requires_grad)
 
 
 def retype(module: nn.Module, dtype: torch.dtype) -> None:
-    """Floating-point parameters and buffers of a fake module in the data type (`Module.to` cannot swap fake ones)."""
+    """Parameters and buffers of the formats that are computed in, in this one.
+
+    `Module.to` cannot swap fake ones, and would turn float8, in which weights are only held, into it as well.
+    """
     made: dict[int, Any] = {}
     for part in module.modules():
         for name, old in [*part._parameters.items(), *part._buffers.items()]:
-            if old is None or not old.is_floating_point() or old.dtype == dtype:
+            if old is None or old.dtype not in WORDS or old.dtype == dtype:
                 continue
             if id(old) not in made:
                 new = old.detach().to(dtype)

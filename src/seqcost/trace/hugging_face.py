@@ -140,8 +140,11 @@ def is_hugging_face(module: nn.Module) -> bool:
     )
 
 
-def inputs_of(module: Any, B: int, T: int) -> dict[str, Tensor]:
-    """What a model of the package takes: B sequences of T tokens, of T frames, or B images (which have no T)."""
+def inputs_of(module: Any, B: int, T: int, *, S: int | None = None) -> dict[str, Tensor]:
+    """What a model of the package takes: B sequences of T tokens, of T frames, or B images (which have no T).
+
+    S are the words that an encoder reads beside a decoder's T (None: T as well); BadTarget where no words are read.
+    """
     config, name = module.config, str(getattr(module, "main_input_name", "input_ids"))
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     device = next(module.parameters()).device
@@ -150,18 +153,22 @@ def inputs_of(module: Any, B: int, T: int) -> dict[str, Tensor]:
     # MusicGen's words come in several books, whose rows lie under each other.
     rows = B * int(config.num_codebooks) if config.model_type.startswith("musicgen") else B
 
-    def ids() -> Tensor:
-        return torch.randint(0, words, (rows, T), device=device)
+    def ids(length: int = T) -> Tensor:
+        return torch.randint(0, words, (rows, length), device=device)
 
     def features(*shape: int) -> Tensor:
         return torch.randn(*shape, dtype=next(module.parameters()).dtype, device=device)
 
     # Models of text; of speech, whose encoder hears frames while the decoder writes words; not of audio alone.
     pair = {"decoder_input_ids": ids()} if getattr(config, "is_encoder_decoder", False) else {}
+    if S is not None and (name != "input_ids" or not pair):
+        raise BadTarget(
+            f"S = {S:,} was asked of {type(module).__name__}, which reads no words of a source; leave --source out."
+        )
     if name == "input_ids" and hasattr(config, "vision_config") and type(module).__name__.endswith("Model"):
         return {"input_ids": ids(), "pixel_values": features(*_image(config.vision_config, B))}
     if name == "input_ids":
-        return {"input_ids": ids()} | pair
+        return {"input_ids": ids(T if S is None else S)} | pair
     if name == "inputs":  # Perceiver's, whatever they are
         return {"inputs": ids()}
     if name == "pixel_values":

@@ -47,12 +47,12 @@ class Inputs:
 def example_inputs(module: nn.Module, B: int, T: int, *, S: int | None = None, text: bytes | None = None) -> Inputs:
     """Inputs of B sequences of T tokens: the module's `example_inputs(B, T)`, else a guess from its first layer.
 
-    S, for a layer of ours, is the length of a source.
+    S is the length of a source; BadTarget where there is none.
     """
     own = getattr(module, "example_inputs", None)
     sizes = (B, T) if S is None else (B, T, S)
     if not callable(own) and is_hugging_face(module):
-        named = inputs_of(module, B, T)
+        named = inputs_of(module, B, T, S=S)
         if text is not None and "input_ids" in named:
             named["input_ids"] = _tokens_of(text, named["input_ids"])
         return Inputs((), named)

@@ -1,8 +1,9 @@
 """From a target to its cost: the rungs in turn, the lengths to look at, and the polynomials behind the numbers.
 
-The module is run at a few lengths, awkward and well spread, and at the length asked for. Where the number of
-operators grows with the length (a loop over time in Python or ATen) only short lengths are run, and the answer at T is
-the value of the polynomials. Every polynomial has spare points that agree, else the samples themselves are reported.
+The module is run at a few lengths, awkward and well spread, and at the length asked for. Where that would take too
+many operators (a loop over time in Python or ATen) only shorter lengths are run, and the answer at T is the value of
+the polynomials: `extrapolated` then, from no further than `seen_to`. Every polynomial has spare points that agree, else
+the samples themselves are reported.
 
 A run with a symbolic length is not the first rung but a second opinion: see `symbolic`, which gives the reasons.
 """
@@ -29,7 +30,9 @@ from seqcost.trace.training import check_training
 _FIRST_LENGTHS = (8, 17)
 _LENGTHS = (64, 129)
 _FEWER_LENGTHS = _LENGTHS[:1]  # for a model of very many operators: one spare point instead of two
-_MANY_OPERATORS = 4000
+_MANY_OPERATORS = 4000  # the most, too, of a run at the length asked for where they grow with it
+_QUICK_CALLS = 1000  # of one that looks how far a formula of a loop holds, where that run is too long
+DEFAULT_LENGTH = 1024
 _FURTHER_LENGTHS = (33, 100, 192)
 _SHORT_LENGTHS = (11, 24, 40)  # for a model that refuses long ones
 _LOOP_LENGTHS = (11, 24, 33)
@@ -41,16 +44,17 @@ LONGEST_REAL = 160
 _MOST_BLOCKS = 3
 _MOST_CALLS = 20_000  # operators of one of these runs
 _MOST_BLOCK_CALLS = 60_000  # of all of them
-_MOST_REAL_FLOPS = 10**12  # of one that computes
+_MOST_REAL_FLOPS = 10**12  # of one that computes; a tenth of it, where formulas would give the answer as well
+_MOST_REAL_BYTES = 2**31
 
 
 def trace(
     target: Target,
     *,
     phase: str,
-    B: int,
-    T: int,
-    dtype: str = "float32",
+    B: int | None = None,
+    T: int | None = None,
+    dtype: str | None = None,
     lengths: Sequence[int] | None = None,
     optimizer: str | None = None,
     accumulate: int = 1,
@@ -64,9 +68,9 @@ def trace(
     phase
         forward, train, prefill or decode.
     B, T
-        Batch and sequence length.
+        Batch and sequence length; None: those of the inputs that came with the target, else 1 and 1024.
     dtype
-        Of the parameters and features; a live module keeps its own.
+        Turn parameters, buffers and features into this one; None: every one keeps its own.
     lengths
         Lengths to sample instead of the usual ones; an empty sequence samples T alone and gives no polynomials.
     optimizer
@@ -79,17 +83,17 @@ def trace(
     check_phase(phase)
     check_training(phase, optimizer, accumulate)
     for letter, size in (("B", B), ("T", T), *(("length", n) for n in lengths or ())):
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
             raise BadSize(f"{letter} = {size!r} was given; a whole number of at least 1 is allowed.")
     failures: list[str] = []
     with untouched_random_state(), unlogged():
-        rungs = [fake_rung(target, phase=phase, B=B, dtype=dtype)]
+        rungs = [fake_rung(target, phase=phase, dtype=dtype)]
         if not target.shapes_only:  # without values there is nothing real to run
-            rungs.append(real_rung(target, phase=phase, B=B, dtype=dtype, longest=LONGEST_REAL))
+            rungs.append(real_rung(target, phase=phase, dtype=dtype, longest=LONGEST_REAL))
         for rung in rungs:
-            rung.optimizer, rung.accumulate, rung.asked = optimizer, accumulate, T
+            rung.optimizer, rung.accumulate = optimizer, accumulate
             try:
-                return _climb(rung, T, lengths, tuple(failures))
+                return _climb(rung, rung.open(B, T, DEFAULT_LENGTH), lengths, tuple(failures))
             except SeqcostError as error:
                 if not isinstance(error, TraceFailed):
                     raise  # a sentence for the user already
@@ -101,23 +105,24 @@ def trace(
 
 def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[str, ...]) -> Trace:
     seen: dict[int, Sighting] = {}
+    if rung.one_length or (rung.program is not None and rung.program.axes.fixed_length is not None):
+        seen[T] = rung.look(T)
+        return _answer(rung, T, seen, seen[T], failures)
     within = rung.longest is None or rung.longest >= T
-    if within:
-        _look(rung, _FIRST_LENGTHS if lengths is None else lengths[:1], seen)
-        if rung.one_length or not seen or (_LONGEST_LOOP if _is_loop(seen) else _LONGEST_AT_ONCE) >= T:
-            seen[T] = rung.look(T)
-    else:
-        _look(rung, lengths or _FIRST_LENGTHS, seen)
-    fixed = rung.program is not None and rung.program.axes.fixed_length is not None
-    if rung.one_length or fixed:
-        return _answer(rung, T, {T: seen[T]}, seen[T], failures)
+    _look(rung, _FIRST_LENGTHS if lengths is None else lengths[:1], seen)
+    if within and (not seen or (_LONGEST_LOOP if _is_loop(seen) else _LONGEST_AT_ONCE) >= T):
+        seen[T] = rung.look(T)
+    elif not within:
+        _look(rung, lengths or (), seen)
     loop = _is_loop(seen)
     usual = _FEWER_LENGTHS if max(s.num_calls for s in seen.values()) > _MANY_OPERATORS else _LENGTHS
     _look(rung, lengths if lengths is not None else (_LOOP_LENGTHS if loop else usual), seen)
     named = named_blocks(rung.module) if lengths is None else set()
     hidden = _beyond(rung, named, seen) if lengths is None else set()
-    if within and T not in seen and _calls_at(T, seen) <= 2 * max(s.num_calls for s in seen.values()):
-        seen[T] = rung.look(T)  # too long to be followed before it was known that no operator is called for each block
+    if T not in seen and _followable(rung, T, seen):
+        seen[T] = rung.look(T)  # too long to be followed before it was known what it takes
+    elif T not in seen and loop and lengths is None:
+        _look(rung, [n for n in [_longest_quick(seen)] if n > 2 * max(seen)], seen)
     blocks: tuple[int, ...] = ()
     if lengths is None and not _agree(seen):
         if not named:
@@ -192,6 +197,28 @@ def _affordable(rung: Rung, length: int, seen: dict[int, Sighting]) -> bool:
     flops = (seen[max(seen)].total("flops") or 0) * (length // max(seen) + 1)
     small = rung.longest is None or length <= rung.longest or flops <= _MOST_REAL_FLOPS
     return small and _calls_at(length, seen) <= _MOST_CALLS
+
+
+def _followable(rung: Rung, length: int, seen: dict[int, Sighting]) -> bool:
+    """Whether the length asked for is run, though the formulas may give its cost: it may take another branch."""
+    calls = _calls_at(length, seen)
+    if calls > max(_MANY_OPERATORS, 2 * max(s.num_calls for s in seen.values())):
+        return False
+    if rung.longest is None or length <= rung.longest:
+        return True
+    growth = Fraction(length, max(seen)) ** 2
+    longest = seen[max(seen)]
+    return (
+        growth * (longest.total("flops") or 0) <= _MOST_REAL_FLOPS / 10
+        and growth * (longest.peak_bytes or 0) <= _MOST_REAL_BYTES
+    )
+
+
+def _longest_quick(seen: dict[int, Sighting]) -> int:
+    """A length of about `_QUICK_CALLS` operators, where they grow with it."""
+    longest = max(seen)
+    a_token = (_calls_at(2 * longest, seen) - seen[longest].num_calls) / longest
+    return longest + int((_QUICK_CALLS - seen[longest].num_calls) / a_token) if a_token > 0 else 0
 
 
 def _calls_at(length: int, seen: dict[int, Sighting]) -> float:
@@ -275,8 +302,10 @@ def _answer(
         lengths=tuple(sorted(seen)),
         range=(max(starts, default=min(seen)), max(seen)),
         failed_rungs=failures,
-        conventions={} if program is None else program.axes.conventions,
-        own_dtype=None if program is None else program.dtype,
+        conventions=rung.conventions(T),
+        S=rung.source_at(T),
+        dtype=rung.dtype,
+        fixed_dtype=program is not None,
         operators=tuple(_booked(key, entry) for key, entry in at_T.entries.items()),
         weights=at_T.weights or {},
         no_saved=at_T.unseen or ("" if at_T.saved is not None else TOO_MANY),

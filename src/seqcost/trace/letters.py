@@ -21,7 +21,9 @@ class Sampler:
     Raises BadTarget, with the target's own reason, for sizes that cannot be built or run.
     """
 
-    def __init__(self, target_at: Callable[[Mapping[str, int]], Target], *, phase: str, B: int, dtype: str) -> None:
+    def __init__(
+        self, target_at: Callable[[Mapping[str, int]], Target], *, phase: str, B: int, dtype: str | None
+    ) -> None:
         self._target_at, self._phase, self._B, self._dtype = target_at, phase, B, dtype
         self._open: dict[tuple[tuple[str, int], ...], Rung] = {}
         self._kind: Callable[[Target], Rung] | None = None
@@ -63,6 +65,7 @@ class HuggingFaceSizes:
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
         self._name, self._given = str(spec["name"]), dict(spec["config"])
+        self._source = spec.get("source")
         self._config, _ = configuration_of(self._given, **(spec.get("sizes") or {}))
         self._aliases: Mapping[str, str] = getattr(type(self._config), "attribute_map", {})
         self._changes = {self.proper(name): value for name, value in (spec.get("sizes") or {}).items()}
@@ -83,7 +86,8 @@ class HuggingFaceSizes:
             if "layer" in name and size != own:
                 given = {n: v for n, v in given.items() if not ("layer" in n and isinstance(v, list) and len(v) == own)}
         changes = self._changes | {name: size for name, size in sizes.items() if name in self._changes}
-        return Target.of_spec({"kind": "hugging-face", "name": self._name, "config": given, "sizes": changes})
+        spec = {"kind": "hugging-face", "name": self._name, "config": given, "sizes": changes, "source": self._source}
+        return Target.of_spec(spec)
 
     def follows(self, name: str, other: str) -> bool:
         """Whether a setting changes with another one, so that it is no size of its own."""

@@ -4,7 +4,6 @@ The tree of modules is made from the paths that exporters leave at the nodes. No
 weight has a shape and a type, never values, so a program whose shapes depend on values cannot be followed.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +12,8 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadTarget
 from seqcost.trace.axes import Axes
+from seqcost.trace.formats import main_format
 
-_WORDS = {torch.float32: "float32", torch.float64: "float64", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 MOST_PATHS = 100_000
 
 
@@ -76,13 +75,7 @@ class Replayed(nn.Module):
     @property
     def dtype(self) -> str:
         """The floating-point type of most weights, else of the inputs, else float32."""
-        held = Counter[torch.dtype]()
-        for tensor in (*self.parameters(), *self.buffers()):
-            held[tensor.dtype] += tensor.numel()
-        for dtype in (*(dtype for dtype, _ in held.most_common()), *self._dtypes.values()):
-            if dtype in _WORDS:
-                return _WORDS[dtype]
-        return "float32"
+        return main_format(self, self._dtypes.values())
 
     def example_inputs(self, B: int, T: int) -> tuple[Tensor, ...]:
         """Tensors for every input; raises BadSize for what the program was not made for."""

@@ -76,8 +76,8 @@ class Trace:
     of the step, and `timeline_categories` the same bytes divided as in `memory`. Where the run at T was derived from
     shorter ones `memory` is None and the timeline empty.
 
-    `conventions` and `own_dtype` are of programs from files: which axes were taken as T and B, and the type of their
-    weights, which they keep.
+    `B`, `T`, `S` (None: no source) and `dtype`, the format of most weights, are of what ran. `conventions` says where
+    they were read, and what else the module holds; a program from a file has a `fixed_dtype`.
     `operators` are the rows behind `flops` and `traffic`, with calls and shapes; `weights` has the parameters' shapes.
     """
 
@@ -106,9 +106,21 @@ class Trace:
     optimizer: str | None = None
     accumulate: int = 1
     conventions: Mapping[str, str] = field(default_factory=dict)
-    own_dtype: str | None = None
+    S: int | None = None
+    dtype: str = "float32"
+    fixed_dtype: bool = False
     operators: tuple[Booked, ...] = ()
     weights: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def seen_to(self) -> int:
+        """The longest length that was run."""
+        return max(self.lengths)
+
+    @property
+    def extrapolated(self) -> bool:
+        """Whether T is beyond all lengths that were run, so that the cost there is that of the formulas."""
+        return self.seen_to < self.T
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -116,6 +128,8 @@ class Trace:
             "phase": self.phase,
             "B": self.B,
             "T": self.T,
+            "S": self.S,
+            "dtype": self.dtype,
             "rung": self.rung,
             "flops": self.flops.to_dict(),
             "traffic": self.traffic.to_dict(),
@@ -130,6 +144,8 @@ class Trace:
             "no_polynomials": self.no_polynomials,
             "lengths": list(self.lengths),
             "range": list(self.range),
+            "seen_to": self.seen_to,
+            "extrapolated": self.extrapolated,
             "failed_rungs": list(self.failed_rungs),
             "memory": self.memory and self.memory.to_dict(),
             "optimizer": self.optimizer,

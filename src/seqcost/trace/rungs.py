@@ -19,15 +19,19 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 from seqcost.errors import BadTarget, TraceFailed
+from seqcost.formulas.parts.component import Component
 from seqcost.trace.fakes import UNFAKEABLE, as_fake, copied, fake_mode, no_larger_than, retype
+from seqcost.trace.formats import check_dtype, main_format, mixture
 from seqcost.trace.hugging_face_runs import on_plain_torch, without_padding
 from seqcost.trace.inputs import Inputs
+from seqcost.trace.own_sizes import Reading, read, source_in
 from seqcost.trace.paths import Paths
 from seqcost.trace.program import prepare
 from seqcost.trace.replayed import Replayed
 from seqcost.trace.sighting import Sighting, see
-from seqcost.trace.targets import Built, Target, check_dtype
+from seqcost.trace.targets import Built, Target
 from seqcost.trace.threads import ONE_AT_A_TIME
+from seqcost.trace.trees import tensors_in
 
 _LARGEST_REAL_BYTES = 4 * 2**30  # of parameters that are built for real only to be traced
 
@@ -47,7 +51,27 @@ class Rung:
     optimizer: str | None = None
     accumulate: int = 1
     asked: int | None = None  # the length that was asked for: what its memory is for is remembered
+    reading: Reading | None = None  # of inputs that came with the module
     _built: Built | None = None
+    _ran: tuple[int, Inputs] | None = None  # the last length, and the inputs of that run
+
+    def open(self, B: int | None, T: int | None, default: int) -> int:
+        """Settle B and T, which this gives back: those asked for (None: not asked), else the target's own.
+
+        Raises BadSize where the target's inputs came with it and are of other sizes.
+        """
+        self.asked = T or default
+        if not self.target.takes_sizes:
+            with self.inside():
+                built = self._built = self.build(self.asked)
+            if built.given is not None:
+                self.reading = read(built.given.args, built.given.kwargs, built.module, B=B, T=T)
+                B, self.asked = self.reading.B, self.reading.T
+            elif self.program is not None:
+                axes = self.program.axes
+                B, self.asked = B or axes.fixed_batch, T or axes.fixed_length or default
+        self.B = B or 1
+        return self.asked
 
     def look(self, T: int, *, keeping: bool = True) -> Sighting:
         """One run at length T; without `keeping` in half the time, a forward pass then says nothing of saved bytes."""
@@ -56,6 +80,7 @@ class Rung:
                 self._built = self.build(T)
             built = self._built
             inputs = self.own_inputs(built.inputs_at(self.B, T))
+            self._ran = T, inputs
             padding = nullcontext() if built.given is not None else without_padding()
             with on_plain_torch(), padding:
                 program = prepare(
@@ -85,15 +110,43 @@ class Rung:
     @property
     def one_length(self) -> bool:
         """Whether the inputs came with the module, so that no other length can be seen."""
-        return self._built is not None and self._built.given is not None and not self.target.takes_sizes
+        return self.reading is not None
+
+    @property
+    def dtype(self) -> str:
+        """The format that stands for what ran."""
+        if self.program is not None:
+            return self.program.dtype
+        inputs = () if self._ran is None else tensors_in((self._ran[1].args, self._ran[1].kwargs))
+        return main_format(self.module, inputs)
+
+    def conventions(self, T: int) -> dict[str, str]:
+        """What labels mean that the target chose: sizes of its own inputs, axes of a program, a mixture of formats."""
+        found = {} if self.reading is None else dict(self.reading.conventions)
+        if self.program is not None:
+            return self.program.axes.conventions
+        formats = mixture(self.module)
+        return found if formats is None else found | {"formats": f"the module holds {formats}"}
+
+    def source_at(self, T: int) -> int | None:
+        """Tokens of the source that stands beside T tokens; None where there is none."""
+        if self.target.source is not None:
+            return self.target.source
+        config = getattr(self.module, "config", None)
+        if isinstance(config, Component):
+            return int(config.source_tokens(T)) if config.takes_source else None
+        assert self._ran is not None, "nothing was run yet"
+        ran, inputs = self._ran
+        found = source_in(inputs.kwargs)
+        return T if found == ran else found
 
 
-def fake_rung(target: Target, *, phase: str, B: int, dtype: str) -> Rung:
-    """Shapes without memory."""
-    mode, wanted = fake_mode(), None if target.live or target.shapes_only else check_dtype(dtype)
+def fake_rung(target: Target, *, phase: str, B: int = 1, dtype: str | None = None) -> Rung:
+    """Shapes without memory; in the formats of the module's own, or all in one data type."""
+    mode, wanted = fake_mode(), None if target.shapes_only or dtype is None else check_dtype(dtype)
 
     def build(T: int) -> Built:
-        built = _built_as_fake(target, mode, B, T)
+        built = _built_as_fake(target, mode, rung.B, T)
         if wanted is not None:
             retype(built.module, wanted)
         return built
@@ -101,7 +154,8 @@ def fake_rung(target: Target, *, phase: str, B: int, dtype: str) -> Rung:
     def own(inputs: Inputs) -> Inputs:
         return inputs.mapped(lambda tensor: as_fake(tensor, mode, wanted))
 
-    return Rung("fake tensors", target, phase, B, lambda: mode, build, own)
+    rung = Rung("fake tensors", target, phase, B, lambda: mode, build, own)
+    return rung
 
 
 def _built_as_fake(target: Target, mode: FakeTensorMode, B: int, T: int) -> Built:
@@ -123,15 +177,18 @@ def _built_as_fake(target: Target, mode: FakeTensorMode, B: int, T: int) -> Buil
     return replace(built, module=copied(built.module, mode))
 
 
-def real_rung(target: Target, *, phase: str, B: int, dtype: str, longest: int) -> Rung:
+def real_rung(target: Target, *, phase: str, B: int = 1, dtype: str | None = None, longest: int) -> Rung:
     """The module itself at small lengths; a live one is copied, so that its buffers and its mode stay as they are."""
 
     def build(T: int) -> Built:
         with no_larger_than(_LARGEST_REAL_BYTES):
-            built = target.build(B=B, T=T)
-        return replace(built, module=copy.deepcopy(built.module)) if target.live else built.converted(dtype)
+            built = target.build(B=rung.B, T=T)
+        if target.live:
+            built = replace(built, module=copy.deepcopy(built.module))
+        return built.converted(dtype)
 
-    return Rung("real tensors", target, phase, B, nullcontext, build, lambda inputs: inputs, longest)
+    rung = Rung("real tensors", target, phase, B, nullcontext, build, lambda inputs: inputs, longest)
+    return rung
 
 
 @contextmanager

@@ -18,12 +18,13 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from seqcost.algebra import Size, symbol
 from seqcost.errors import FOREIGN_ERRORS, BadTarget, TraceFailed
 from seqcost.trace.fakes import retype
+from seqcost.trace.formats import check_dtype
 from seqcost.trace.ledger import Ledger
 from seqcost.trace.memory import Memory
 from seqcost.trace.paths import Paths
 from seqcost.trace.program import prepare
 from seqcost.trace.rungs import untouched_random_state
-from seqcost.trace.targets import Built, Target, check_dtype
+from seqcost.trace.targets import Built, Target
 
 _HINT = 64  # the length that decides branches
 _OTHER = 65  # tells which sizes of an input are the length

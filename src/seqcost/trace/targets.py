@@ -14,10 +14,11 @@ import torch
 from torch import nn
 
 from seqcost.errors import FOREIGN_ERRORS, BadTarget, SeqcostError, UnknownName
+from seqcost.trace.fakes import retype
+from seqcost.trace.formats import WORDS, check_dtype
 from seqcost.trace.inputs import Inputs, example_inputs
 from seqcost.trace.own_code import imported
 
-_DTYPES = {name: getattr(torch, name) for name in ("float32", "float64", "bfloat16", "float16")}
 _BATCH, _LENGTH = ("batch", "B", "batch_size"), ("length", "T", "seq_len")
 
 
@@ -33,17 +34,18 @@ class Built:
         """The inputs that came with the module, else inputs of B sequences of T tokens."""
         return self.given if self.given is not None else example_inputs(self.module, B, T, S=self.source, text=text)
 
-    def converted(self, dtype: str, device: str = "cpu") -> "Built":
-        """Floating-point parameters, buffers and inputs in this data type."""
-        wanted = check_dtype(dtype)
+    def converted(self, dtype: str | None, device: str = "cpu") -> "Built":
+        """Parameters, buffers and inputs in this data type, where they are in one of `WORDS`; None: as they are."""
+        wanted = None if dtype is None else check_dtype(dtype)
 
         def convert(tensor: torch.Tensor) -> torch.Tensor:
-            kind = wanted if tensor.is_floating_point() else tensor.dtype
+            kind = wanted if tensor.dtype in WORDS else None
             return tensor.detach().to(device=device, dtype=kind).requires_grad_(tensor.requires_grad)
 
-        return replace(
-            self, module=self.module.to(device=device, dtype=wanted), given=self.given and self.given.mapped(convert)
-        )
+        module = self.module.to(device=device)
+        if wanted is not None:
+            retype(module, wanted)
+        return replace(self, module=module, given=self.given and self.given.mapped(convert))
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Target:
         """From plain data, by its "kind".
 
         "catalogue": name, sizes, source (optional: the length of a second sequence); "callable": path, which reads
-        "package.module:function"; "hugging-face": name, config, sizes (settings of the config to override);
+        "package.module:function"; "hugging-face": name, config, sizes (settings of the config to override), source;
         "exported-program" and "onnx": path, of a file.
         """
         kind = str(spec.get("kind"))
@@ -96,13 +98,6 @@ class Target:
         return Built(module, None if given is None else Inputs.of(given), self.source)
 
 
-def check_dtype(dtype: str) -> torch.dtype:
-    """The data type of that name."""
-    if dtype not in _DTYPES:
-        raise UnknownName.among("dtype", dtype, _DTYPES)
-    return _DTYPES[dtype]
-
-
 def _check_module(value: Any, name: str) -> None:
     if not isinstance(value, nn.Module):
         raise BadTarget(
@@ -126,7 +121,7 @@ def _of_hugging_face(spec: dict[str, Any]) -> Target:
 
         return model_of(spec["config"], **spec.get("sizes") or {})
 
-    return Target(spec["name"], make)
+    return Target(spec["name"], make, source=spec.get("source"))
 
 
 def _of_program(name: str, program: Any) -> Target:
