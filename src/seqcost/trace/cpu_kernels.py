@@ -4,13 +4,8 @@
   workspace of known size and a copy (aten/src/ATen/native/mkldnn/RNN.cpp).
 - nn.MultiheadAttention and nn.TransformerEncoderLayer in eval() without gradients are one operator each, whose inside
   no dispatch mode sees; it is spelled out here as in aten/src/ATen/native/transformers/{attention,transformer}.cpp.
-- `linear` (aten/src/ATen/native/Linear.cpp) and the summing of gradients (torch/csrc/autograd/input_buffer.cpp) add in
-  place, except on tensor subclasses, which fake tensors are. Such an `add` is turned back into the in-place one. A `+`
-  in Python is told apart by the instruction that called it.
 """
 
-import opcode
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -24,9 +19,6 @@ from seqcost.trace.higher_order import follow, is_higher_order
 from seqcost.trace.trees import tensors_in
 
 _ATEN = torch.ops.aten
-_PLUS = opcode.opmap.get("BINARY_OP")
-# Use counts, seen from inside a dispatch mode, of a tensor and a storage that nothing else holds.
-_UNSHARED_TENSOR, _UNSHARED_STORAGE = 4, 2
 
 
 def lstm_layer(func: Any, args: Any, kwargs: Any) -> Any:
@@ -193,25 +185,3 @@ DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
     _ATEN._native_multi_head_attention.default: multi_head_attention,
     _ATEN._transformer_encoder_layer_fwd.default: encoder_layer,
 }
-
-
-def adds_in_place(func: Any, args: Any, kwargs: Any, last_product: Any) -> bool:
-    """Whether this `add` is one that the CPU does in place; `last_product` is the result of the last operator."""
-    if func is not _ATEN.add.Tensor or kwargs or not isinstance(args[1], Tensor) or _is_plus():
-        return False
-    total, other = args
-    if torch._C._current_autograd_node() is not None:
-        return (
-            total.shape == other.shape
-            and total.dtype == other.dtype
-            and total._use_count() == _UNSHARED_TENSOR
-            and torch._C._storage_Use_Count(total.untyped_storage()._cdata) == _UNSHARED_STORAGE
-        )
-    return total is last_product and other.dim() == 1 and total.dim() > 2
-
-
-def _is_plus() -> bool:
-    frame = sys._getframe(2)
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("seqcost.trace.ledger"):
-        frame = frame.f_back  # type: ignore[assignment]
-    return frame is not None and frame.f_code.co_code[frame.f_lasti] == _PLUS

@@ -9,11 +9,21 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from seqcost.trace.paths import BACKWARD, Paths
 from seqcost.trace.threads import replaced
+
+
+def without_its_node(tensor: torch.Tensor) -> torch.Tensor:
+    """The same memory without the node that made it: a node that keeps its own result would otherwise never die."""
+    if type(tensor) not in (torch.Tensor, FakeTensor):
+        return tensor.detach()
+    with torch._C._DisableTorchDispatch():  # ten times faster
+        alias = tensor.detach()
+    return FakeTensor(tensor.fake_mode, alias, tensor.fake_device) if isinstance(tensor, FakeTensor) else alias
 
 
 def _as_it_is(kept: torch.Tensor) -> torch.Tensor:
@@ -78,4 +88,4 @@ class Keeper:
             self._known.add(storage._cdata)
             self._seen.append(StorageWeakRef(storage))
             self.saved[path] = self.saved.get(path, 0) + storage.nbytes()
-        return tensor
+        return tensor if tensor.is_leaf else without_its_node(tensor)

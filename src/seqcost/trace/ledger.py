@@ -19,10 +19,11 @@ from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqcost.trace.contractions import cell_steps
-from seqcost.trace.cpu_kernels import DECOMPOSITIONS, SUBSTITUTES, adds_in_place, detaches_a_real_one
+from seqcost.trace.cpu_kernels import DECOMPOSITIONS, SUBSTITUTES, detaches_a_real_one
 from seqcost.trace.foreach import is_foreach, one_by_one
 from seqcost.trace.higher_order import follow, is_higher_order, uncompiled
 from seqcost.trace.history import Moment
+from seqcost.trace.in_place import InPlace
 from seqcost.trace.keeper import Keeper
 from seqcost.trace.memory import Memory
 from seqcost.trace.operators import base_name, costs_of
@@ -81,7 +82,7 @@ class Ledger(TorchDispatchMode):
         self.times = 1  # equal runs that the one under way stands for
         self.memory = memory
         self.paths = paths
-        self._last: Any = None  # result of the operator before
+        self._in_place = InPlace()
         for tensor in inputs:
             memory.block(tensor).depth = 0
         memory.mark_peak()
@@ -133,11 +134,11 @@ class Ledger(TorchDispatchMode):
         if is_foreach(func):
             with self:
                 return one_by_one(func, args, kwargs)
-        fake = any(isinstance(t, FakeTensor) for t in tensors_among(args))  # a real run does these things by itself
-        if fake and adds_in_place(func, args, kwargs, self._last):
+        writing = self._in_place.writes(func, args, kwargs)
+        if writing is not None:
             with self:
-                return args[0].add_(args[1]).view_as(args[0])
-        if fake and func in SUBSTITUTES:
+                return writing(*args, **kwargs).view_as(args[0])
+        if func in SUBSTITUTES and any(isinstance(t, FakeTensor) for t in tensors_among(args)):
             out = SUBSTITUTES[func](func, args, kwargs)
         else:
             if not costs_of(func).known:
@@ -147,7 +148,7 @@ class Ledger(TorchDispatchMode):
                     return out
             out = self._recall(func, args, kwargs)
         self._book(func, args, kwargs, out)
-        self._last = out
+        self._in_place.note(func, out)
         return out
 
     def _book(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
