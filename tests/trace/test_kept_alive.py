@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import seqcost
 from seqcost.trace import Target, trace
 from seqcost.trace.in_place import InPlace
 from seqcost.trace.inputs import Inputs
@@ -254,3 +255,18 @@ def test_a_transformer_takes_every_gradient_over(measured_peak):
         program.run()
     assert sum(row.calls for row in found.operators if row.operator == "aten::clone") == chain.clones
     assert found.peak_bytes == measured_peak(program)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_somebody_else_holds_is_not_written_into():
+    """A scripted function runs many operators from one instruction; its product is read again after the sum."""
+
+    @torch.jit.script
+    def scripted(x, w, b):
+        product = torch.matmul(x, w)
+        return torch.add(product, b) * product
+
+    x, w, b = torch.randn(B, T, D), torch.randn(D, D), torch.randn(D)
+    with seqcost.watch():
+        watched = scripted(x, w, b)
+    assert torch.equal(watched, scripted(x, w, b))

@@ -57,8 +57,9 @@ class InPlace:
             summed = not kwargs and isinstance(args[1], Tensor) and (self._is_biased(*args) or _is_summed(*args))
             return _ATEN.add_.Tensor if summed else None
         filling = _FILLING.get(operator)
-        fills = filling is not None and self._before in _ZEROS and self._result() is args[0] and _is_engine(_caller())
-        return filling if fills else None
+        if filling is None or self._before not in _ZEROS or self._result() is not args[0]:
+            return None
+        return filling if _holders_of_memory(args[0]) == _UNSHARED_STORAGE and _is_engine(_caller()) else None
 
     def _is_biased(self, product: Tensor, bias: Tensor) -> bool:
         """Whether one call of `linear` made both: its product and, from the same instruction, this sum."""
@@ -66,6 +67,7 @@ class InPlace:
             bias.dim() == 1
             and product.dim() > 2
             and self._before in _PRODUCTS
+            and _is_unshared(product)
             and self._result() is product
             and self._caller == _instruction(_caller())
         )
@@ -82,11 +84,19 @@ def _is_summed(total: Tensor, other: Tensor) -> bool:
         and torch._C._current_autograd_node() is not None
         and total.shape == other.shape
         and total.dtype == other.dtype
-        and total._use_count() == _UNSHARED_TENSOR  # type: ignore[attr-defined]
-        and torch._C._storage_Use_Count(total.untyped_storage()._cdata) == _UNSHARED_STORAGE
+        and _is_unshared(total)
         and torch._prims_common.is_non_overlapping_and_dense_or_false(total)
         and _is_engine(_caller())
     )
+
+
+def _is_unshared(tensor: Tensor) -> bool:
+    count: int = tensor._use_count()  # type: ignore[attr-defined]
+    return count == _UNSHARED_TENSOR and _holders_of_memory(tensor) == _UNSHARED_STORAGE
+
+
+def _holders_of_memory(tensor: Tensor) -> int:
+    return torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
 
 
 def _caller() -> FrameType | None:
