@@ -1,8 +1,10 @@
 import csv
 import io
 
+import pytest
 from rich.console import Console
 
+import seqcost
 from seqcost.report.table import Table, rows_to_csv
 
 
@@ -43,5 +45,19 @@ def test_words_give_way_before_numbers_do():
     rows = [(f"some.rather.long.path.of.a.module.{i}", "291,648,307,200", "15.5 GFLOP", "1") for i in range(2)]
     text = shown(Table.of("", ("<module", "FLOPs", "share", "a heading of words"), rows), width=60)
     assert text.count("291,648,307,200") == text.count("15.5 GFLOP") == 2
-    assert "…" not in text
+    assert text.count(".module.0 ") == text.count(".module.1 ") == 1, "the end of a path says which it is"
     assert max(map(len, text.splitlines())) <= 60
+
+
+@pytest.mark.parametrize("ask", ["diff", "compare"])
+def test_an_answer_is_printed_as_tables(ask):
+    answer = (
+        seqcost.diff("lstm-layer", "gru-layer", length=8)
+        if ask == "diff"
+        else seqcost.compare(["lstm-layer", "gru-layer"], lengths=[8], trace=False)
+    )
+    text = str(answer)
+    assert "FLOPs" in text
+    assert "lstm-layer" in text
+    assert "Count(" not in text
+    assert all(len(line) <= 100 for line in text.splitlines() if not line.startswith("not counted"))

@@ -64,14 +64,8 @@ def diff_command(
         return rows_to_csv(flat_rows(answer))
 
     def tables() -> list[object]:
-        from seqcost.report.diffs import curves_table, lines_table, notes, quantities_table
+        from seqcost.report import diffs
 
-        shown = [quantities_table(answer)]
-        if answer["lines"]:
-            shown.append(lines_table(answer, most=most))
-        curves = curves_table(answer)
-        if curves.rows:
-            shown.append(curves)
-        return [*shown, *(f"[dim]not counted — {note}[/dim]" for note in notes(answer))]
+        return [*diffs.tables(answer, most=most), *(f"[dim]not counted — {note}[/dim]" for note in diffs.notes(answer))]
 
     options.show(as_json=as_json, as_csv=as_csv, data=lambda: answer, csv=csv, rich=tables)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from seqcost.questions.cost import Count
 
 By = Annotated[
-    str | None, typer.Option("--by", metavar="WAY", help="divide by module, operator or line [default: line]")
+    str | None,
+    typer.Option("--by", metavar="WAY", help="by module, operator or line [default: line; of a trace module]"),
 ]
 Rank = Annotated[
     str | None,
@@ -32,6 +33,7 @@ Explain = Annotated[
         "--explain", metavar="QUANTITY[:PATH]", help="how a number came about: flops, or flops:blocks.attention"
     ),
 ]
+_LEVELS = 3  # of modules, where none were asked for
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,20 @@ class Wanted:
         return found
 
     def tables(self, count: "Count", found: Mapping[str, Any], *, most: int) -> list[object]:
-        """The view, by line where none was asked for; the explanation alone where only that was."""
+        """The view; where none was asked for, formulas by their lines and traces by module, equal layers as one."""
         from seqcost.report.derivations import derivation_table
         from seqcost.report.views import view_table
 
         shown: list[object] = []
         if "view" in found or "explanation" not in found:
-            view = found.get("view") or count.by("line", self.rank).to_dict()
-            shown.append(view_table(view, most=most, depth=self.depth))
+            depth = self.depth
+            if "view" in found:
+                view = found["view"]
+            elif count.rung == "formula":
+                view = count.by("line", self.rank).to_dict()
+            else:
+                view, depth = count.by("module", self.rank).to_dict(), _LEVELS
+            shown.append(view_table(view, most=most, depth=depth))
         if "explanation" in found:
             shown.append(derivation_table(found["explanation"], most=most))
         return shown

@@ -117,6 +117,12 @@ class Comparison:
             "runs": [point.run.to_dict() for point in self.points if point.run is not None],
         }
 
+    def __str__(self) -> str:
+        from seqcost.report.comparisons import tables
+        from seqcost.report.table import as_text
+
+        return as_text(tables(self.to_dict()))
+
     def _repr_html_(self) -> str:
         from seqcost.report.notebook import comparison_html
 

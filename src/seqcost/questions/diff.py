@@ -146,6 +146,13 @@ class Diff:
             "polynomials": self.polynomials,
         }
 
+    def __str__(self) -> str:
+        from seqcost.report.diffs import notes, tables
+        from seqcost.report.table import as_text
+
+        answer = self.to_dict()
+        return as_text(tables(answer), [f"not counted — {note}" for note in notes(answer)])
+
     def _repr_html_(self) -> str:
         from seqcost.report.notebook import diff_html
 

@@ -95,6 +95,12 @@ def curves_table(diff: Row) -> Table:
     return Table.of("functions of T that differ", ("<quantity", "<", "<as a function of T"), rows)
 
 
+def tables(diff: Row, *, most: int = 16) -> list[Table]:
+    """All tables of a difference, in reading order; those that have nothing to say are left out."""
+    found = [quantities_table(diff), *([lines_table(diff, most=most)] if diff["lines"] else []), curves_table(diff)]
+    return [table for table in found if table.rows]
+
+
 def notes(diff: Row) -> list[str]:
     """What was not counted, a sentence each; once where it is so on both sides."""
     left, right = uncounted_notes(diff["a"]), uncounted_notes(diff["b"])

@@ -6,7 +6,8 @@ from typing import Any
 
 from seqcost.report.comparisons import tables as comparison_tables
 from seqcost.report.counts import letters_table, totals_table, uncounted_notes
-from seqcost.report.diffs import curves_table, lines_table, notes, quantities_table
+from seqcost.report.diffs import notes
+from seqcost.report.diffs import tables as diff_tables
 from seqcost.report.table import Table
 from seqcost.report.views import view_table
 
@@ -33,8 +34,7 @@ def count_html(count: Mapping[str, Any], lines: Mapping[str, Any]) -> str:
 
 def diff_html(diff: Mapping[str, Any]) -> str:
     """`Diff.to_dict()`: quantities, lines that differ, functions of T that differ."""
-    tables = [quantities_table(diff), *([lines_table(diff)] if diff["lines"] else []), curves_table(diff)]
-    return in_notebook((table for table in tables if table.rows), (f"not counted — {note}" for note in notes(diff)))
+    return in_notebook(diff_tables(diff), (f"not counted — {note}" for note in notes(diff)))
 
 
 def comparison_html(answer: Mapping[str, Any]) -> str:

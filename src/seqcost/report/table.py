@@ -3,12 +3,18 @@
 import csv
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from seqcost.report.fitting import fit, shortened
+
 if TYPE_CHECKING:
+    import rich.console
     import rich.table
+    import rich.text
+
+_EDGE, _GAP = 1, 2  # what the box puts around the table and between its columns
 
 
 @dataclass(frozen=True)
@@ -28,31 +34,34 @@ class Table:
     def _columns(self) -> list[tuple[str, bool]]:
         return [(h.removeprefix("<"), h.startswith("<")) for h in self.headings]
 
-    def __rich__(self) -> "rich.table.Table":
+    def __rich_console__(
+        self, console: "rich.console.Console", options: "rich.console.ConsoleOptions"
+    ) -> "Iterator[rich.table.Table | rich.text.Text]":
         import rich.box
         import rich.table
+        from rich.text import Text
 
+        columns = self._columns()
+        cells = [[heading, *(row[i] for row in self.rows)] for i, (heading, _) in enumerate(columns)]
+        found = fit(cells, [not left for _, left in columns], options.max_width - 2 * _EDGE, gap=_GAP)
+        left_out = ", ".join(columns[i][0] for i in found.left_out if columns[i][0])
+        notes = [self.note] * bool(self.note) + [f"left out for want of width: {left_out}"] * bool(left_out)
+        if self.title:
+            yield Text(self.title, "bold")
         table = rich.table.Table(
-            title=self.title or None,
-            caption=self.note or None,
-            title_justify="left",
-            caption_justify="left",
-            title_style="bold",
-            caption_style="dim",
             box=rich.box.SIMPLE_HEAD,
             pad_edge=False,
             padding=(0, 1, 0, 0),
         )
-        for i, (heading, left) in enumerate(self._columns()):
-            if left:
-                table.add_column(heading, justify="left", overflow="fold")
-            else:
-                # Words give way before numbers do, a long heading of short numbers among them.
-                whole = len(heading) <= max((len(row[i]) for row in self.rows), default=0)
-                table.add_column(heading, justify="right", overflow="ellipsis", no_wrap=whole)
+        for i, width in zip(found.shown, found.widths, strict=True):
+            heading, left = columns[i]
+            table.add_column(Text(heading), justify="left" if left else "right", width=width)
         for row in self.rows:
-            table.add_row(*(_escape(cell) for cell in row))
-        return table
+            shown = zip(found.shown, found.widths, strict=True)
+            table.add_row(*(Text(shortened(row[i], width) if columns[i][1] else row[i]) for i, width in shown))
+        yield table
+        if notes:
+            yield Text("\n".join([*notes, ""]), "dim")  # as below the table itself: an empty line
 
     def to_text(self, width: int = 100) -> str:
         """As a terminal of that width shows it, without colours."""
@@ -89,6 +98,11 @@ class Table:
         return f"<table>{caption}{head}<tbody>{body}</tbody></table>{note}"
 
 
+def as_text(tables: Sequence[Table], sentences: Sequence[str] = (), width: int = 100) -> str:
+    """Tables below each other, then remarks, as `print` shows an answer."""
+    return "\n\n".join([*(table.to_text(width).strip("\n") for table in tables), *sentences])
+
+
 def rows_to_csv(rows: Sequence[dict[str, object]]) -> str:
     """CSV of plain rows; the columns are the union of their keys, in order of first appearance."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -97,7 +111,3 @@ def rows_to_csv(rows: Sequence[dict[str, object]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()
-
-
-def _escape(cell: str) -> str:
-    return cell.replace("[", r"\[")
