@@ -57,7 +57,7 @@ def heads(m, x):
     own = m.key_feature if c.grouped else m.feature
     k = F.relu(F.linear(m.key(x), own.weight, own.bias)).unflatten(-1, (c.G, c.K))
     v = m.value(x).unflatten(-1, (c.G, c.V))
-    tables = rope_tables(0, x.shape[1], m.frequency, x.dtype)
+    tables = rope_tables(0, x.shape[1], m.frequency, x)
     q, k = rope_turn(q, *tables), rope_turn(k, *tables)
     return q, k.repeat_interleave(c.H // c.G, 2), v.repeat_interleave(c.H // c.G, 2)
 

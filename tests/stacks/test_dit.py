@@ -99,7 +99,7 @@ def test_equals_diffusers_in_outputs_and_gradients(ours):
     ours, theirs = ours.double(), theirs.double()  # but for positions and times, float32 in both
     pairs = copied_to_diffusers(ours, theirs)
     # Theirs spaces the frequencies of the time by 1/127, the paper's code by 1/128.
-    ours.condition.frequency = torch.exp(torch.arange(128) * -math.log(10000) / 127)
+    ours.condition.frequency.copy_(torch.exp(torch.arange(128) * -math.log(10000) / 127))
     latents, time, label = torch.randn(3, 3, 8, 8).double(), torch.tensor([0, 13, 999]), torch.tensor([0, 7, 3])
     ours_x, theirs_x = latents.clone().requires_grad_(), latents.clone().requires_grad_()
     y, expected = ours(ours_x, time, label), theirs(theirs_x, time, label).sample

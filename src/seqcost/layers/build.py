@@ -117,9 +117,7 @@ TWINS: dict[type[Component], type[Any]] = {
 def build(config: Component) -> Layer:
     """The layer of a config, with fresh weights, on the current default device and in the default dtype."""
     if isinstance(config, encoder_decoder.EncoderDecoder):
-        encoder, decoder = _chain(config.encoder), _chain(config.decoder)
-        encoder.get_submodule("embedding").weight = _table(decoder)
-        return EncoderDecoder(config, encoder, decoder)
+        return EncoderDecoder(config, _chain(config.encoder), _chain(config.decoder))
     if isinstance(config, models.LanguageModel):
         return LanguageModel(config)
     if isinstance(config, classifiers.Classifier):
@@ -151,7 +149,6 @@ class LanguageModel(Chain):
     ) -> None:
         config = language_model(mixer, **sizes) if config is None else config
         super().__init__(config, _linked(config.chain))
-        _tie(self)
 
 
 class Classifier(Chain):
@@ -168,9 +165,7 @@ class Classifier(Chain):
 
 
 def _chain(links: chain.Chain, config: Component | None = None) -> Chain:
-    out = Chain(config or links, _linked(links))
-    _tie(out)
-    return out
+    return Chain(config or links, _linked(links))
 
 
 def _linked(links: chain.Chain) -> list[tuple[str, Layer]]:
@@ -182,14 +177,3 @@ def _linked(links: chain.Chain) -> list[tuple[str, Layer]]:
         else:
             layers.append((name or "inner", build(link)))
     return layers
-
-
-def _tie(model: Chain) -> None:
-    for layer in model.links:
-        if isinstance(layer, Head) and layer.config.tied:
-            layer.tie(_table(model))
-
-
-def _table(model: Chain) -> Any:
-    """The embedding's table [U,D]."""
-    return model.get_submodule("embedding").weight

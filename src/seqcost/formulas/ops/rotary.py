@@ -5,7 +5,7 @@ from seqcost.algebra.expr import halve
 from seqcost.formulas.ops.tape import Tape
 from seqcost.formulas.ops.values import ONE, Value
 
-ANGLE_BYTES = 4  # float32 whatever the working dtype: bfloat16 cannot tell position 1000 from 1001
+ANGLE_BYTES = 8  # float64 whatever the working dtype: float32 is 5e-3 off at the millionth position
 
 
 def rotary_tables(t: Tape, T: Size, K: Size, *, wide: bool = False) -> tuple[Value, Value]:
@@ -19,8 +19,9 @@ def rotary_tables(t: Tape, T: Size, K: Size, *, wide: bool = False) -> tuple[Val
     tables = []
     for name in ("rope_cosine", "rope_sine"):
         table = t.operator(name, [angle], angle.shape, pointwise=T * half, itemsize=ANGLE_BYTES)
-        if t.run.itemsize != ANGLE_BYTES and not (wide and t.narrow):
-            table = t.operator("rope_cast", [table], angle.shape, note="tables in the working dtype")
+        if t.run.itemsize != ANGLE_BYTES:
+            size = t.wide if wide else None
+            table = t.operator("rope_cast", [table], angle.shape, itemsize=size, note="tables in the working dtype")
         tables.append(table)
     return tables[0], tables[1]
 

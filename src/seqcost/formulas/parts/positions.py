@@ -62,7 +62,11 @@ class SinusoidalPositions(Component):
     def forward(self, run: Workload) -> Iterator[Operator]:
         n = run.B * run.T * self.D
         half = exact_div(run.T * self.D, 2, "T·D")
+        frequencies = exact_div(self.D, 2, "D")
         table = {
+            "features": (0, frequencies, "0, 2 … D − 2"),
+            "exponents": (2 * frequencies, 4 * frequencies, "−2i/D"),
+            "frequencies": (frequencies, 2 * frequencies, "10000^(−2i/D)"),
             "positions": (0, run.T, "P … P + T − 1"),
             "angles": (half, run.T + exact_div(self.D, 2, "D") + half, "position × frequency"),
             "sine": (half, 2 * half, ""),

@@ -1,6 +1,6 @@
 """Rotary position embedding: pairs of features of q and k turned by an angle that grows with the position.
 
-The angles are a float32 table [T, K/2], made anew for each call (position × frequency, cosine, sine); turning a
+The angles are a float64 table [T, K/2], made anew for each call (position × frequency, cosine, sine); turning a
 tensor takes four products of halves, a difference, a sum and a join. Source: Su et al. 2021, arXiv 2104.09864, eq. 34.
 """
 
@@ -11,7 +11,7 @@ from seqcost.algebra.expr import halve
 from seqcost.formulas.ops.operator import Operator
 from seqcost.formulas.ops.workload import Workload
 
-ANGLE_BYTES = 4  # float32 whatever the working dtype: bfloat16 cannot tell position 1000 from 1001
+ANGLE_BYTES = 8  # float64 whatever the working dtype: float32 is 5e-3 off at the millionth position
 
 
 def rope_tables(run: Workload, K: Size) -> Iterator[Operator]:

@@ -5,8 +5,6 @@ h // (H/G). Definition, cost and source: `seqcost.formulas.mixers.attention`.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +13,7 @@ from torch import Tensor, nn
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import attention
 from seqcost.layers.parts.layer import Layer, check_features, check_keep, places
-from seqcost.layers.parts.rope import keep_float32, rope_frequency, rope_tables, rope_turn
+from seqcost.layers.parts.rope import rope_frequency, rope_tables, rope_turn
 from seqcost.layers.parts.state import State, empty
 
 
@@ -48,11 +46,11 @@ class Attention(Layer):
         self.key = nn.Linear(m.D, m.G * m.K, bias=m.bias)
         self.value = nn.Linear(m.D, m.G * m.V, bias=m.bias)
         self.output = nn.Linear(m.H * m.V, m.D, bias=m.bias)
-        if m.rope:
-            self.register_buffer("frequency", rope_frequency(m.K, m.rope_base), persistent=False)
+        self.make_constants()
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        return keep_float32(self, super()._apply, fn, recurse) if self.config.rope else super()._apply(fn, recurse)
+    def constants(self) -> dict[str, Tensor | None]:
+        m = self.config
+        return {"frequency": rope_frequency(m.K, m.rope_base, self.query.weight.device)} if m.rope else {}
 
     def forward(
         self,
@@ -116,7 +114,7 @@ class Attention(Layer):
         """Queries, keys and values of new tokens, rotated to their positions where RoPE is on; padding has none."""
         q_BTHK, (k_BTGK, v_BTGV) = self._queries(x_BTD), self._keys_values(x_BTD)
         if self.config.rope:
-            cos, sin = rope_tables(past, x_BTD.shape[1], self.frequency, x_BTD.dtype)
+            cos, sin = rope_tables(past, x_BTD.shape[1], self.frequency, x_BTD)
             if keep is not None:
                 cos, sin = cos[places(keep)], sin[places(keep)]
             q_BTHK, k_BTGK = rope_turn(q_BTHK, cos, sin), rope_turn(k_BTGK, cos, sin)

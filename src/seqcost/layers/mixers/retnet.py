@@ -1,8 +1,6 @@
 """Retention. Letters: see formulas. Definition, cost and source: `seqcost.formulas.mixers.retnet`."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +17,7 @@ from seqcost.layers.ops.gated_linear_attention import (
 from seqcost.layers.ops.row_norms import group_norm
 from seqcost.layers.parts.causal import CausalLayer
 from seqcost.layers.parts.layer import check_features
-from seqcost.layers.parts.rope import keep_float32, rope_frequency, rope_tables, rope_turn
+from seqcost.layers.parts.rope import rope_frequency, rope_tables, rope_turn
 from seqcost.layers.parts.state import State
 
 
@@ -46,13 +44,14 @@ class RetNet(CausalLayer):
         self.value = nn.Linear(m.D, m.H * m.V, bias=False)
         self.gate = nn.Linear(m.D, m.H * m.V, bias=False)
         self.output = nn.Linear(m.H * m.V, m.D, bias=False)
-        self.register_buffer("frequency", rope_frequency(m.K, m.rope_base), persistent=False)
-        self.register_buffer("log_decay", retnet_log_decay(m.H, self.query.weight), persistent=False)
+        self.make_constants()
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        keep_float32(self, super()._apply, fn, recurse)
-        self.log_decay = retnet_log_decay(self.config.H, self.query.weight)  # as exact as the new dtype allows
-        return self
+    def constants(self) -> dict[str, Tensor | None]:
+        m, weight = self.config, self.query.weight
+        return {
+            "frequency": rope_frequency(m.K, m.rope_base, weight.device),
+            "log_decay": retnet_log_decay(m.H, weight),
+        }
 
     def init_state(self, batch: int) -> Retained:
         m = self.config
@@ -73,7 +72,7 @@ class RetNet(CausalLayer):
     def _heads(self, x_BTD: Tensor, past: int) -> tuple[Tensor, Tensor, Tensor]:
         """Queries and keys turned to their positions, and values."""
         m = self.config
-        cos, sin = rope_tables(past, x_BTD.shape[1], self.frequency, x_BTD.dtype)
+        cos, sin = rope_tables(past, x_BTD.shape[1], self.frequency, x_BTD)
         q_BTHK = rope_turn(self.query(x_BTD).unflatten(-1, (m.H, m.K)), cos, sin)
         k_BTHK = rope_turn(self.key(x_BTD).unflatten(-1, (m.H, m.K)) * m.K**-0.5, cos, sin)
         return q_BTHK, k_BTHK, self.value(x_BTD).unflatten(-1, (m.H, m.V))

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +18,7 @@ from seqcost.layers.ops.gated_linear_attention import (
 from seqcost.layers.ops.row_norms import group_norm
 from seqcost.layers.parts.causal import CausalLayer
 from seqcost.layers.parts.layer import check_features
-from seqcost.layers.parts.rope import keep_float32, rope_frequency, rope_tables, rope_turn
+from seqcost.layers.parts.rope import rope_frequency, rope_tables, rope_turn
 from seqcost.layers.parts.state import State
 
 DECAYS: dict[str, Callable[[int, Tensor], Tensor]] = {"alibi": alibi_log_decay, "retnet": retnet_log_decay}
@@ -50,17 +49,14 @@ class Supra(CausalLayer):
         if m.grouped:
             self.key_feature = nn.Linear(m.G * m.K, m.G * m.K)
         self.output = nn.Linear(m.H * m.V, m.D, bias=False)
-        self.register_buffer("frequency", rope_frequency(m.K, m.rope_base), persistent=False)
-        self.register_buffer("log_decay", self._log_decay(), persistent=False)
+        self.make_constants()
 
-    def _log_decay(self) -> Tensor | None:
-        m = self.config
-        return None if m.decay == "none" else DECAYS[m.decay](m.H, self.query.weight)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        keep_float32(self, super()._apply, fn, recurse)
-        self.log_decay = self._log_decay()  # as exact as the new dtype allows
-        return self
+    def constants(self) -> dict[str, Tensor | None]:
+        m, weight = self.config, self.query.weight
+        return {
+            "frequency": rope_frequency(m.K, m.rope_base, weight.device),
+            "log_decay": None if m.decay == "none" else DECAYS[m.decay](m.H, weight),
+        }
 
     def init_state(self, batch: int) -> Linearised:
         m = self.config
@@ -84,7 +80,7 @@ class Supra(CausalLayer):
         q_BTHK = F.relu(self.feature(self.query(x_BTD))).unflatten(-1, (m.H, m.K))
         k_BTGK = F.relu(key_feature(self.key(x_BTD))).unflatten(-1, (m.G, m.K)) * m.K**-0.5
         v_BTGV = self.value(x_BTD).unflatten(-1, (m.G, m.V))
-        cos, sin = rope_tables(past, x_BTD.shape[1], self.frequency, x_BTD.dtype)
+        cos, sin = rope_tables(past, x_BTD.shape[1], self.frequency, x_BTD)
         q, k, v = rope_turn(q_BTHK, cos, sin), rope_turn(k_BTGK, cos, sin), v_BTGV
         return (q, _repeated(k, m.H), _repeated(v, m.H)) if m.grouped else (q, k, v)
 

@@ -4,8 +4,6 @@ Definition, cost and source: `seqcost.formulas.mixers.window`.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +13,7 @@ from seqcost.errors import BadSize
 from seqcost.formulas.mixers import window
 from seqcost.layers.ops.block_attention import band_attention
 from seqcost.layers.parts.layer import Layer, check_features, check_keep
-from seqcost.layers.parts.rope import keep_float32, rope_frequency, rope_tables, rope_turn
+from seqcost.layers.parts.rope import rope_frequency, rope_tables, rope_turn
 from seqcost.layers.parts.state import State, empty
 
 
@@ -46,11 +44,11 @@ class WindowAttention(Layer):
         self.key = nn.Linear(m.D, m.G * m.K, bias=m.bias)
         self.value = nn.Linear(m.D, m.G * m.K, bias=m.bias)
         self.output = nn.Linear(m.H * m.K, m.D, bias=m.bias)
-        if m.rope:
-            self.register_buffer("frequency", rope_frequency(m.K, m.rope_base), persistent=False)
+        self.make_constants()
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        return keep_float32(self, super()._apply, fn, recurse) if self.config.rope else super()._apply(fn, recurse)
+    def constants(self) -> dict[str, Tensor | None]:
+        m = self.config
+        return {"frequency": rope_frequency(m.K, m.rope_base, self.query.weight.device)} if m.rope else {}
 
     def forward(self, x_BTD: Tensor, *, keep: Tensor | None = None) -> Tensor:
         check_features(self, x_BTD)
@@ -100,7 +98,7 @@ class WindowAttention(Layer):
         q_BTHK = self.query(x_BTD).unflatten(-1, (m.H, m.K))
         k_BTGK, v_BTGK = self.key(x_BTD).unflatten(-1, (m.G, m.K)), self.value(x_BTD).unflatten(-1, (m.G, m.K))
         if m.rope:
-            cos, sin = rope_tables(past, x_BTD.shape[1], self.frequency, x_BTD.dtype)
+            cos, sin = rope_tables(past, x_BTD.shape[1], self.frequency, x_BTD)
             q_BTHK, k_BTGK = rope_turn(q_BTHK, cos, sin), rope_turn(k_BTGK, cos, sin)
         return q_BTHK, k_BTGK, v_BTGK
 

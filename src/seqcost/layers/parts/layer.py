@@ -10,7 +10,8 @@ A layer holds its config (the sizes that the formula reads) and its weights, not
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,7 @@ class Layer(nn.Module, ABC):
     def __init__(self, config: Component | None = None, /, **sizes: Any) -> None:
         super().__init__()
         self.config: Any = made_of(self.Config, sizes) if config is None else self._own(config, sizes)
+        self.register_load_state_dict_post_hook(_loaded)  # weights may have come with another device: assign=True
 
     def _own(self, config: Any, sizes: Any) -> Component:
         name = type(self).__name__
@@ -62,6 +64,20 @@ class Layer(nn.Module, ABC):
     def reference(self, x: Tensor, *others: Any, **options: Any) -> Tensor:
         """The definition as a loop."""
 
+    def constants(self) -> dict[str, Tensor | None]:
+        """Buffers that follow from the config, on the device of the weights; they are no part of the state dict."""
+        return {}
+
+    def make_constants(self) -> None:
+        """Anew after each move, cast or load, which a table would not outlive on meta or in a narrower format."""
+        for name, value in self.constants().items():
+            self.register_buffer(name, value, persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        self.make_constants()
+        return self
+
     def example_inputs(self, B: int, T: int, S: int | None = None) -> tuple[Tensor, ...]:
         """Inputs on the device and in the dtype of the weights; S is the length of a source (default T)."""
         like = next(self.parameters())
@@ -69,6 +85,11 @@ class Layer(nn.Module, ABC):
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in self.config.sizes().items())
+
+
+def _loaded(layer: nn.Module, _: object) -> None:
+    assert isinstance(layer, Layer)
+    layer.make_constants()
 
 
 class Pointwise(Layer):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from seqcost.errors import BadSize
 from seqcost.formulas.parts import patches
 from seqcost.layers.parts.layer import WholeLayer
-from seqcost.layers.parts.rope import rope_frequency
+from seqcost.layers.parts.rope import angles, rope_frequency
 
 
 class PatchEmbedding(WholeLayer):
@@ -29,7 +29,13 @@ class PatchEmbedding(WholeLayer):
         if m.positions == "learned":
             self.positions = nn.Parameter(torch.randn(m.M + m.more, m.D) * 0.02)
         else:
-            self.register_buffer("positions", grid_positions(math.isqrt(m.M), m.D), persistent=False)
+            self.make_constants()
+
+    def constants(self) -> dict[str, Tensor | None]:
+        m, weight = self.config, self.project.weight
+        if m.positions == "learned":
+            return {}
+        return {"positions": grid_positions(math.isqrt(m.M), m.D).to(weight.device, weight.dtype)}
 
     def forward(self, x: Tensor) -> Tensor:
         m = self.config
@@ -66,7 +72,7 @@ class PatchEmbedding(WholeLayer):
 
 def grid_positions(side: int, D: int) -> Tensor:
     """Sines and cosines of the column, then of the row, of side² patches row by row: [side², D]."""
-    angle = torch.arange(side, dtype=torch.float32)[:, None] * rope_frequency(D // 2, 10000.0)
+    angle = angles(0, side, rope_frequency(D // 2, 10000.0, torch.device("cpu")))
     line = torch.cat([angle.sin(), angle.cos()], dim=-1)  # [side, D/2]
     column, row = line.expand(side, side, D // 2), line[:, None].expand(side, side, D // 2)
     return torch.cat([column, row], dim=-1).flatten(0, 1)

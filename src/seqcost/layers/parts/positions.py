@@ -1,8 +1,6 @@
 """What is added to a token to tell its position or segment. The state counts the tokens that have passed."""
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +8,7 @@ from torch import Tensor, nn
 from seqcost.errors import BadSize
 from seqcost.formulas.parts import positions
 from seqcost.layers.parts.layer import Layer, Pointwise, check_keep, places
-from seqcost.layers.parts.rope import keep_float32, rope_frequency
+from seqcost.layers.parts.rope import angles, rope_frequency
 from seqcost.layers.parts.state import Position
 
 
@@ -69,26 +67,20 @@ class SinusoidalPositions(_Positions):
     """See `seqcost.formulas.parts.positions`."""
 
     Config = positions.SinusoidalPositions
-    frequency: Tensor
 
     def __init__(self, config: positions.SinusoidalPositions | None = None, /, **sizes: object) -> None:
         super().__init__(config, **sizes)
-        D = self.config.D
-        self.register_buffer("frequency", rope_frequency(D, 10000.0), persistent=False)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        return keep_float32(self, super()._apply, fn, recurse)
 
     def scaled(self, x_BTD: Tensor) -> Tensor:
         return x_BTD * self.config.D**0.5
 
     def table(self, start: int, tokens: int, like: Tensor) -> Tensor:
-        at = torch.arange(start, start + tokens, dtype=torch.float32, device=like.device)
-        angle = at[:, None] * self.frequency
-        return torch.cat([angle.sin(), angle.cos()], dim=-1).to(like.dtype)
+        # Frequencies are made on the way: no weight would tell on which device to hold them.
+        angle = angles(start, tokens, rope_frequency(self.config.D, 10000.0, like.device))
+        return torch.cat([angle.sin(), angle.cos()], dim=-1).to(like.device, like.dtype)
 
     def example_inputs(self, B: int, T: int, S: int | None = None) -> tuple[Tensor, ...]:
-        return (torch.randn(B, T, self.config.D, device=self.frequency.device, requires_grad=True),)
+        return (torch.randn(B, T, self.config.D, requires_grad=True),)
 
 
 class TokenType(Pointwise):

@@ -1,8 +1,7 @@
 """What TTT-Linear and TTT-MLP have in common: all but the shape of the inner model. See formulas/parts/ttt."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +21,7 @@ from seqcost.layers.ops.ttt import (
 )
 from seqcost.layers.parts.causal import CausalLayer
 from seqcost.layers.parts.layer import check_features
-from seqcost.layers.parts.rope import keep_float32, rope_frequency, rope_tables, rope_turn
+from seqcost.layers.parts.rope import rope_frequency, rope_tables, rope_turn
 from seqcost.layers.parts.state import State
 
 
@@ -63,12 +62,13 @@ class TttLayer(CausalLayer):
         if m.gate:
             self.gate = nn.Linear(m.D, width, bias=False)
         self.output = nn.Linear(width, m.D, bias=False)
-        self.register_buffer("frequency", rope_frequency(m.K, m.rope_base), persistent=False)
+        self.make_constants()
         nn.init.normal_(self.rate.weight, 0, 0.02)
         nn.init.zeros_(self.rate.bias)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        return keep_float32(self, super()._apply, fn, recurse)
+    def constants(self) -> dict[str, Tensor | None]:
+        m = self.config
+        return {"frequency": rope_frequency(m.K, m.rope_base, self.query.weight.device)}
 
     def whole(self, x_BTD: Tensor) -> Tensor:
         B, T, _ = x_BTD.shape
@@ -147,7 +147,7 @@ class TttLayer(CausalLayer):
             place = t % m.C
             if not place:
                 first, sums = weights, tuple(torch.zeros_like(W) for W in weights)
-            cos, sin = rope_tables(place, 1, self.frequency, q.dtype)
+            cos, sin = rope_tables(place, 1, self.frequency, q)
             q_t, k_t = (rope_turn(p[:, t, :, None], cos, sin) for p in (q, k))
             slopes = torch.func.grad(loss)(first, k_t, v[:, t, :, None])
             sums = tuple(S + rate_BTH[:, t, :, None, None] * g for S, g in zip(sums, slopes, strict=True))
@@ -163,7 +163,7 @@ class TttLayer(CausalLayer):
         q, k, v = (
             at_least_float32(chunked(p(x_BTD).view(B, T, m.H, m.K), C)) for p in (self.query, self.key, self.value)
         )
-        cos, sin = (table.squeeze(1) for table in rope_tables(place, C, self.frequency, q.dtype))
+        cos, sin = (table.squeeze(1) for table in rope_tables(place, C, self.frequency, q))
         q, k = rope_turn(q, cos, sin), rope_turn(k, cos, sin)
         rate_BTH = at_least_float32(self.rate(x_BTD)).sigmoid() * (m.base_rate / m.K)
         gain_HK, shift_HK = at_least_float32(self.gain), at_least_float32(self.shift)

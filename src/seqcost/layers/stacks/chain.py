@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.stacks import chain
+from seqcost.layers.parts.head import Head
 from seqcost.layers.parts.layer import Layer
 from seqcost.layers.parts.state import State, States
 
@@ -23,6 +24,7 @@ class Chain(Layer):
         super().__init__(config)
         for name, layer in layers:
             self.add_module(name, layer)
+        self.make_constants()
         self.takes_source = any(layer.takes_source for _, layer in layers)
         self.takes_keep = any(layer.takes_keep for _, layer in layers)
 
@@ -30,6 +32,20 @@ class Chain(Layer):
     def links(self) -> list[Layer]:
         """The layers in their order."""
         return [child for child in self.children() if isinstance(child, Layer)]
+
+    def make_constants(self) -> None:
+        """A tied head shares the embedding's table: a load, or memory for what was built on meta, parts them."""
+        super().make_constants()
+        for layer in self.links:
+            if isinstance(layer, Head) and layer.config.tied:
+                layer.tie(self.table)
+
+    @property
+    def table(self) -> nn.Parameter:
+        """The embedding's [U,D]."""
+        weight = self.get_submodule("embedding").weight
+        assert isinstance(weight, nn.Parameter)
+        return weight
 
     def forward(self, x: Tensor, source: Tensor | None = None, **masks: Tensor | None) -> Tensor:
         for layer in self.links:

@@ -1,8 +1,5 @@
 """Diffusion Transformer. Letters: see formulas."""
 
-from collections.abc import Callable
-from typing import Self
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,7 +10,7 @@ from seqcost.layers.mixers.attention import Attention
 from seqcost.layers.parts.feed_forward import FeedForward
 from seqcost.layers.parts.layer import WholeLayer
 from seqcost.layers.parts.patches import PatchEmbedding
-from seqcost.layers.parts.rope import keep_float32, rope_frequency
+from seqcost.layers.parts.rope import rope_frequency
 
 
 class Condition(WholeLayer):
@@ -25,15 +22,16 @@ class Condition(WholeLayer):
     def __init__(self, config: dit.Condition | None = None, /, **sizes: object) -> None:
         super().__init__(config, **sizes)
         m = self.config
-        self.register_buffer("frequency", rope_frequency(dit.TIME_FEATURES, 10000.0), persistent=False)
         self.time_in = nn.Linear(dit.TIME_FEATURES, m.D)
         self.time_out = nn.Linear(m.D, m.D)
         self.labels = nn.Embedding(m.classes + 1, m.D)
         for weight in (self.time_in.weight, self.time_out.weight, self.labels.weight):
             nn.init.normal_(weight, std=0.02)
+        self.make_constants()
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        return keep_float32(self, super()._apply, fn, recurse)
+    def constants(self) -> dict[str, Tensor | None]:
+        exact = rope_frequency(dit.TIME_FEATURES, 10000.0, self.time_in.weight.device)
+        return {"frequency": exact.to(self.time_in.weight.device, torch.float32)}  # times are below a thousand or so
 
     def forward(self, time_B: Tensor, label_B: Tensor) -> Tensor:
         angle = time_B.to(torch.float32)[:, None] * self.frequency

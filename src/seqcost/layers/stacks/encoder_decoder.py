@@ -23,6 +23,12 @@ class EncoderDecoder(Layer):
     def __init__(self, config: encoder_decoder.EncoderDecoder, encoder: Chain, decoder: Chain) -> None:
         super().__init__(config)
         self.encoder, self.decoder = encoder, decoder
+        self.make_constants()
+
+    def make_constants(self) -> None:
+        """Both sides read one table."""
+        super().make_constants()
+        self.encoder.get_submodule("embedding").weight = self.decoder.table
 
     def forward(self, target_BT: Tensor, source: Tensor, *, keep_source: Tensor | None = None) -> Tensor:
         encoded = self.encoder(source, keep=keep_source)
