@@ -1,5 +1,6 @@
 """Parameters, what autograd keeps and what decoding carries: the formula against the tensors themselves."""
 
+import weakref
 from operator import attrgetter
 
 import pytest
@@ -72,20 +73,26 @@ def test_parameters_line_by_line(variant, data, bench):
 
 
 def bytes_kept(layer, inputs):
-    """Bytes of the distinct storages that autograd packs in a forward pass, weights and buffers excluded."""
+    """Bytes of the distinct storages that the graph of a forward pass still holds at its end, weights excluded."""
     owned = {tensor.untyped_storage()._cdata for tensor in (*layer.parameters(), *layer.buffers())}
-    storages = {}
+    packed = []
+
+    class Held:
+        """What a node of the graph holds; gone with the node, so that a result that was dropped counts nothing."""
+
+        def __init__(self, tensor):
+            self.tensor = tensor.detach()
 
     def pack(tensor):
-        storage = tensor.untyped_storage()
-        if storage._cdata not in owned:
-            storages[storage._cdata] = (storage.nbytes(), tensor)  # the tensor keeps its address taken
-        return tensor
+        held = Held(tensor)
+        packed.append(weakref.ref(held))
+        return held
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda held: held.tensor):
         y = layer(*inputs)
     assert y.grad_fn is not None
-    return sum(nbytes for nbytes, _ in storages.values())
+    storages = [held.tensor.untyped_storage() for ref in packed if (held := ref()) is not None]
+    return sum({s._cdata: s.nbytes() for s in storages if s._cdata not in owned}.values())
 
 
 def check_saved(bench, config, B, T, S, dtype):

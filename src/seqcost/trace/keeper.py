@@ -1,9 +1,12 @@
 """What autograd keeps for backward: distinct storages, parameters and buffers excepted, by module.
 
-What a backward pass keeps meanwhile, where it runs a part of the forward pass again, counts for the peak of memory
-only.
+Counted is what the graph still holds at the end of the forward pass. What only a result needs that was dropped on the
+way (a branch, a state that is not carried on) is gone by then; what `torch.autograd.grad(..., create_graph=True)` keeps
+within the forward pass is there. What the backward pass keeps meanwhile, where it runs a part of the forward pass
+again, counts for the peak of memory only.
 """
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +14,6 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.graph import saved_tensors_hooks
-from torch.multiprocessing.reductions import StorageWeakRef
 
 from seqcost.trace.paths import BACKWARD, Paths
 from seqcost.trace.threads import replaced
@@ -26,8 +28,13 @@ def without_its_node(tensor: torch.Tensor) -> torch.Tensor:
     return FakeTensor(tensor.fake_mode, alias, tensor.fake_device) if isinstance(tensor, FakeTensor) else alias
 
 
-def _as_it_is(kept: torch.Tensor) -> torch.Tensor:
-    return kept
+class _Kept:
+    """What a node of the graph holds in place of a tensor; it goes when the node goes."""
+
+    __slots__ = ("__weakref__", "path", "tensor")
+
+    def __init__(self, tensor: torch.Tensor, path: str) -> None:
+        self.tensor, self.path = tensor, path
 
 
 class Keeper:
@@ -42,16 +49,15 @@ class Keeper:
         self.saved: dict[str, int] = {}
         self._paths = paths
         self._on_tensor = on_tensor
-        self._known = {t.untyped_storage()._cdata for t in weights}
-        # What only a discarded result would need (a state that is not carried on) dies early. A weak reference keeps
-        # its identity from being given to another storage.
-        self._seen: list[StorageWeakRef] = []
+        self._weights = {t.untyped_storage()._cdata for t in weights}
+        self._packed: list[weakref.ref[_Kept]] = []
+        self._settled = False
         self.blind = False  # whether a transform of torch.func ran, inside which PyTorch allows no look at what is kept
 
     @contextmanager
     def keeping(self) -> Iterator[None]:
         """Book what is kept inside."""
-        with self._paths.following(), saved_tensors_hooks(self._keep, _as_it_is), self._stepping_aside():
+        with self._paths.following(), saved_tensors_hooks(self._keep, self._give_back), self._stepping_aside():
             yield
 
     @contextmanager
@@ -72,20 +78,37 @@ class Keeper:
                 finally:
                     depth -= 1
                     if depth == 0:
-                        torch._C._autograd._push_saved_tensors_default_hooks(self._keep, _as_it_is)
+                        torch._C._autograd._push_saved_tensors_default_hooks(self._keep, self._give_back)
 
             return aside
 
         with replaced(torch.autograd.graph, "disable_saved_tensors_hooks", stepping):
             yield
 
-    def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
+    def settle(self) -> None:
+        """The forward pass is over: what is held now is what it keeps."""
+        self._settled = True
+        counted = set(self._weights)
+        for reference in self._packed:
+            kept = reference()
+            if kept is None:
+                continue
+            storage = kept.tensor.untyped_storage()
+            if storage._cdata not in counted:
+                counted.add(storage._cdata)
+                self.saved[kept.path] = self.saved.get(kept.path, 0) + storage.nbytes()
+        self._packed.clear()
+
+    def _keep(self, tensor: torch.Tensor) -> _Kept:
         path, direction = self._paths.now()
         if self._on_tensor:
             self._on_tensor(tensor, path)
-        storage = tensor.untyped_storage()
-        if direction != BACKWARD and storage._cdata not in self._known:
-            self._known.add(storage._cdata)
-            self._seen.append(StorageWeakRef(storage))
-            self.saved[path] = self.saved.get(path, 0) + storage.nbytes()
-        return tensor if tensor.is_leaf else without_its_node(tensor)
+        kept = _Kept(tensor if tensor.is_leaf else without_its_node(tensor), path)
+        if not self._settled and (direction != BACKWARD or self._paths.within_forward):
+            self._packed.append(weakref.ref(kept))
+        return kept
+
+    def _give_back(self, kept: _Kept) -> torch.Tensor:
+        if not self._settled and not self._paths.within_forward:
+            self.settle()  # backward asks for the first tensor; no node is gone yet
+        return kept.tensor

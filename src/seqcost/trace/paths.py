@@ -36,6 +36,7 @@ class Paths:
             for name, parameter in reversed(list(module.named_parameters(remove_duplicate=False)))
         }
         self._open: list[tuple[nn.Module, str]] = []  # calls that have not returned yet, with their paths
+        self.within_forward = False  # whether a call is open that was not made from within backward
         self._numbers = [0]
         self._at_number = [OUTSIDE]
         self._stepping = False
@@ -91,6 +92,8 @@ class Paths:
         return self._at_number[bisect_right(self._numbers, node._sequence_nr()) - 1], BACKWARD
 
     def _enter(self, module: nn.Module) -> None:
+        if not self._open:
+            self.within_forward = torch._C._current_autograd_node() is None
         name = self._names.get(id(module))
         self._open.append((module, self.here if name is None else name))
         self._note()
@@ -100,6 +103,7 @@ class Paths:
         places = [place for place, (caller, _) in enumerate(self._open) if caller is module]
         if places:
             del self._open[places[-1] :]
+            self.within_forward = self.within_forward and bool(self._open)
             self._note()
 
     @property

@@ -131,7 +131,9 @@ def kept_by(program: Program, paths: Paths) -> tuple[Mapping[str, int] | None, s
     keeper = Keeper(paths, [*program.module.parameters(), *program.module.buffers()])
     try:
         with torch.enable_grad(), keeper.keeping(), uncompiled(), Substituting():
-            program.differentiable_result()
+            result = program.differentiable_result()
+            keeper.settle()
+            del result
     except FOREIGN_ERRORS as error:  # what runs may not be made to be differentiated
         said = with_type(error, most=200, after=", ")
         return None, f"the module does not run with gradients: {said}"

@@ -13,7 +13,7 @@ from seqcost.formulas.ops.gated_linear_attention import gated_linear_attention, 
 from seqcost.formulas.ops.operator import Operator
 from seqcost.formulas.ops.row_norms import rms_norm
 from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Storage, Value
+from seqcost.formulas.ops.values import Value
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.chunk import check_chunks
 from seqcost.formulas.parts.component import check_sizes, exact_div
@@ -115,5 +115,5 @@ def _log_sigmoid(t: Tape, name: str, x: Value) -> Value:
         name, [x], x.shape, x.shape, pointwise=n, keeps=[(x, None)], itemsize=x.storage.itemsize,
         backward=lambda _: [Operator(name=f"{name}_backward", pointwise=n)], note="log σ",
     )  # fmt: skip
-    t.kept[Storage(f"{name}_exp", n, x.storage.itemsize)] = None
+    t.keep_besides(f"{name}_exp", n, x.storage.itemsize)
     return out

@@ -6,7 +6,7 @@ from dataclasses import replace
 from seqcost.formulas.ops import pointwise
 from seqcost.formulas.ops.operator import Operator
 from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Storage, Value, product
+from seqcost.formulas.ops.values import Value, product
 
 
 def fused_attention(
@@ -41,5 +41,5 @@ def fused_attention(
     written = t.operators[-1]
     t.operators[-1] = replace(written, other_bytes=written.other_bytes + rows * itemsize)
     if y.needs_gradient:
-        t.kept[Storage(f"{name}_logsumexp", rows, itemsize)] = None
+        t.keep_besides(f"{name}_logsumexp", rows, itemsize)
     return y

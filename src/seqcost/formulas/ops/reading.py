@@ -27,7 +27,7 @@ class Reading:
             forward[name] = plus(forward[name], Operator(name=name, steps=1, note=forward[name].note))
         kept: dict[str, Size] = {}
         keeps = set()
-        for storage in tape.kept:
+        for storage in tape.kept([y]):
             if storage is y.storage and not storage.belongs:
                 keeps.add("output")
             elif storage.belongs:
@@ -55,13 +55,16 @@ def plus(a: Operator, b: Operator) -> Operator:
 
 
 def through(amounts: Sequence[Size], n: Size) -> Size:
-    """The line through what 1, 2, 3 and 4 turns cost, at n turns."""
-    first, second, third, fourth = amounts
-    slope = expanded(third - second)
-    assert equal(expanded(fourth - third), slope), f"a loop's cost is no line: {amounts}"
-    if equal(expanded(second - first), slope):
-        return first + (n - 1) * slope
-    return where(n > 1, second + (n - 2) * slope, first)
+    """The line through what 1, 2, 3, … turns cost, at n turns; the first ones may lie beside it."""
+    slope = expanded(amounts[-1] - amounts[-2])
+    assert equal(expanded(amounts[-2] - amounts[-3]), slope), f"a loop's cost is no line: {amounts}"
+    start = len(amounts) - 3
+    while start and equal(expanded(amounts[start] - amounts[start - 1]), slope):
+        start -= 1
+    out = amounts[start] + (n - start - 1) * slope
+    for turns in range(start, 0, -1):
+        out = where(n > turns, out, amounts[turns - 1])
+    return out
 
 
 def longest_chain(
@@ -73,7 +76,7 @@ def longest_chain(
     then on. It is as long as the longer of two lines: the chain of the first turns, whose operators keep their names,
     and the one of many turns, whose surplus is the row "loop".
     """
-    steps = [{name: row.steps for name, row in reading.forward.items()} for reading in several]
+    steps = [{name: row.steps for name, row in reading.forward.items()} for reading in several[:4]]
     totals = [sum(row.values()) for row in steps]
     through_loop = totals[3] > totals[2] and all(
         row - steps[2].get(name, 0) == steps[2].get(name, 0) - steps[1].get(name, 0) for name, row in steps[3].items()

@@ -7,7 +7,7 @@ fused kernel for either there. The third is one kernel, which keeps its input an
 from seqcost.formulas.ops import pointwise
 from seqcost.formulas.ops.operator import Operator
 from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Storage, Value, product
+from seqcost.formulas.ops.values import Value, product
 
 
 def l2_norm(t: Tape, name: str, x: Value) -> Value:
@@ -32,7 +32,7 @@ def group_norm(t: Tape, name: str, x: Value) -> Value:
         note="(x − μ)/σ of each row",
     )  # fmt: skip
     if x.needs_gradient:
-        t.kept[Storage(f"{name}_statistics", 2 * product(rows), size)] = None  # mean and 1/σ
+        t.keep_besides(f"{name}_statistics", 2 * product(rows), size)  # mean and 1/σ
     return out
 
 

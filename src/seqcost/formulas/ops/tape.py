@@ -10,9 +10,9 @@ each kind keeps known operands and storages are counted once; and the longest ch
             q = t.unary("feature_query", t.linear("query", x, self.H * self.K), "elu")
             ...
 
-A loop over n chunks is written as `for _ in t.loop(n)`. The tape runs the program with 1, 2, 3 and 4 turns and lays a
-line through what each operator costs; the costs of such loops are linear in n, from the first turn on or from the
-second (the first turn's state needs no gradient, the last turn's state is not read).
+A loop over n chunks is written as `for _ in t.loop(n)`. The tape runs the program with 1 to 5 turns and lays a line
+through what each operator costs; the costs of such loops are linear in n, from the first turn on, from the second (the
+first turn's state needs no gradient, the last turn's state is not read) or from the third (where both matter).
 
 Not covered: operators that work in place; gradients of gradients.
 """
@@ -36,7 +36,7 @@ from seqcost.formulas.ops.values import (
 )
 from seqcost.formulas.ops.workload import Workload
 
-TURNS = (1, 2, 3, 4)  # of a loop: two to draw a line from the second on, one to check it, the first for itself
+TURNS = (1, 2, 3, 4, 5)  # of a loop: two to draw a line from the third on, one to check it, the first for themselves
 FAR = (30, 31)  # where the chain of dependent operators goes through the loop, if it ever does
 
 
@@ -48,7 +48,6 @@ class Tape:
     turns: int | None = None
     operators: list[Operator] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
-    kept: dict[Storage, None] = field(default_factory=dict)
     trips: Size = None  # n of the program's loops
 
     # --- leaves -----------------------------------------------------------------------------------------------------
@@ -127,8 +126,12 @@ class Tape:
         return results[0]
 
     def keep(self, value: Value) -> None:
-        """Autograd keeps the value's memory."""
-        self.kept[value.storage] = None
+        """Autograd keeps the value's memory for the way back through the last operator."""
+        self.nodes[-1].keeps.append(value.storage)
+
+    def keep_besides(self, name: str, elements: Size, itemsize: Size | None = None) -> None:
+        """Autograd keeps what the last operator wrote besides its result."""
+        self.nodes[-1].keeps.append(Storage(name, elements, itemsize))
 
     def _new(self, name: str, shape: Sequence[Size], flows: bool, itemsize: Size | None) -> Value:
         storage = Storage(name, product(shape), itemsize)
@@ -429,6 +432,16 @@ class Tape:
         return self.moved(name, pieces, *shape, note=note or "stacked")
 
     # --- readings ---------------------------------------------------------------------------------------------------
+
+    def kept(self, y: Iterable[Value]) -> list[Storage]:
+        """What autograd still keeps at the end: nothing for a result that is dropped, such as the last state."""
+        reached = {id(v) for v in y}
+        nodes = []
+        for node in reversed(self.nodes):
+            if any(id(v) in reached for v in node.outputs):
+                nodes.append(node)
+                reached |= {id(v) for v in node.inputs}
+        return list(dict.fromkeys(storage for node in reversed(nodes) for storage in node.keeps))
 
     def backward(self, y: Iterable[Value]) -> list[Operator]:
         """Operators from the gradients of the results down to those of the inputs."""

@@ -1,7 +1,7 @@
 """Tensors of a program as a tape sees them: shape, memory, gradient; and the elementwise functions between them."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from seqcost.algebra import Size
 from seqcost.algebra.expr import is_array, is_symbolic
@@ -84,11 +84,12 @@ Backward = Callable[[Sequence[bool]], Iterable[Operator]]
 
 @dataclass(eq=False)
 class Node:
-    """How values were made of others."""
+    """How values were made of others, and the memory that autograd keeps for the way back."""
 
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
     backward: Backward
+    keeps: list[Storage] = field(default_factory=list)
 
 
 def product(sizes: Iterable[Size]) -> Size:

@@ -23,7 +23,7 @@ from seqcost.formulas.ops.chunks import chunked, joined
 from seqcost.formulas.ops.operator import Operator
 from seqcost.formulas.ops.rotary import rotary, rotary_tables
 from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Storage, Value, product
+from seqcost.formulas.ops.values import ONE, Value, product
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import check_sizes, exact_div
 from seqcost.formulas.parts.heads import fill_heads
@@ -183,8 +183,9 @@ def _normalised(t: Tape, name: str, x: Value, *gains: Value, note: str = "") -> 
     def backward(wanted: Sequence[bool]) -> list[Operator]:
         return [Operator(name=f"{name}_dx", pointwise=n * (wanted[0] * pointwise.NORM_BACKWARD + weights))]
 
-    t.kept[Storage(f"{name}_statistics", 2 * rows, x.storage.itemsize)] = None
-    return t.operator(
+    y = t.operator(
         name, [x, *gains], x.shape, (rows,), (rows,), pointwise=forward * n, backward=backward, keeps=[(x, None)],
         itemsize=x.storage.itemsize, note=note,
     )  # fmt: skip
+    t.keep_besides(f"{name}_statistics", 2 * rows, x.storage.itemsize)
+    return y

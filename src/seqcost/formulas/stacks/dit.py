@@ -201,7 +201,7 @@ def _modulated(t: Tape, name: str, x: Value, shift: Value, scale: Value) -> Valu
         keeps=[(x, 0)], note="(x − μ)/σ",
     )  # fmt: skip
     if normalised.needs_gradient:
-        t.kept[Storage(joined(name, "statistics"), 2 * rows)] = None
+        t.keep_besides(joined(name, "statistics"), 2 * rows)
     scaled = t.multiply(joined(name, "scale"), normalised, t.unary(joined(name, "scale_by"), scale, "shift"))
     return t.add(joined(name, "shift"), scaled, shift)
 
