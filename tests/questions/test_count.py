@@ -5,7 +5,7 @@ import pytest
 import seqcost
 from seqcost.algebra import Kind
 from seqcost.errors import BadSize, BadTarget, UnknownName
-from seqcost.formulas.catalogue import MIXERS
+from seqcost.formulas.catalogue import CATALOGUE, MIXERS
 from seqcost.questions.cost import TOTALS
 
 KEYS = [
@@ -208,3 +208,51 @@ def test_strict_lets_through_what_is_counted():
     linear = torch.nn.Linear(8, 8)
     assert seqcost.count(linear, length=4, strict=True).flops == seqcost.count(linear, length=4).flops
     assert seqcost.count("gpt2", strict=True).to_dict() == seqcost.count("gpt2").to_dict()
+
+
+def _unmasked(T, W):
+    """Pairs of a token and one of the W tokens up to itself, one by one."""
+    return sum(1 for t in range(T) for s in range(T) if s <= t and t - s < W)
+
+
+@pytest.mark.parametrize("name", ["window-layer", "attention-layer"])
+@pytest.mark.parametrize(("T", "W"), [(28, 7), (5, 7), (7, 7), (64, 16)])
+def test_half_counts_the_unmasked_pairs_one_by_one(name, T, W):
+    sizes = {"D": 8, "H": 2} | ({"W": W} if name == "window-layer" else {})
+    half = seqcost.count(name, length=T, batch=3, causal="half", sizes=sizes)
+    lines = {line["name"]: line["amount"] for line in half.lines if line["kind"] == "contraction"}
+    pairs = _unmasked(T, W if name == "window-layer" else T)
+    assert lines["attend"] == 2 * 3 * 2 * pairs * (4 + 4)
+    assert half.conventions["causal"] == "half: only the pairs that are not masked are counted"
+
+
+def test_half_of_a_window_with_a_past_and_with_distances():
+    from seqcost.algebra import Kind
+    from seqcost.formulas.mixers.window import WindowAttention
+    from seqcost.formulas.ops.workload import Workload
+
+    for P, T, W, d in ((0, 20, 5, 3), (9, 11, 5, 2), (40, 7, 5, 1)):
+        mixer = WindowAttention(D=8, H=2, W=W, dilation=d)
+        seen = sum(1 for t in range(P, P + T) for s in range(t + 1) if (t - s) % d == 0 and (t - s) // d < W)
+        run = Workload(B=1, T=T, P=P, started=P > 0, causal="half")
+        attend = [line for line in mixer.flops(run).only(Kind.CONTRACTION) if line.name == "attend"]
+        assert sum(line.amount for line in attend) == 2 * 2 * seen * 8
+
+
+@pytest.mark.parametrize("name", sorted(CATALOGUE))
+def test_half_is_obeyed_or_refused_or_changes_nothing(name):
+    """A layer that masks later tokens in a program of its own says so in a line of its traffic."""
+    full = seqcost.count(name, length=70)
+    masks = {line["name"].rpartition(".")[2] for line in full.lines} & {"causal", "decay_causal"}
+    try:
+        half = seqcost.count(name, length=70, causal="half")
+    except BadSize as refusal:
+        assert "chunks or buckets" in str(refusal)
+        return
+    assert not masks
+    assert (half.flops == full.flops) == ("no causal attention" in half.conventions["causal"])
+
+
+def test_half_of_one_decoding_step_is_allowed_everywhere():
+    full = seqcost.count("gla", length=70, phase="decode")
+    assert seqcost.count("gla", length=70, phase="decode", causal="half").flops == full.flops

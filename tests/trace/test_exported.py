@@ -72,7 +72,9 @@ def test_a_static_program_has_samples_at_its_own_length(model):
     with pytest.raises(BadSize, match="exported for T = 16 alone"):
         seqcost.count(program, length=17, batch=2)
     with pytest.raises(BadSize, match="exported for B = 2 alone"):
-        seqcost.count(program, length=16)
+        seqcost.count(program, length=16, batch=1)
+    own = seqcost.count(program)
+    assert (own.sizes["B"], own.sizes["T"], own.flops) == (2, 16, found.flops)
 
 
 def test_the_type_of_a_program_is_its_own():

@@ -36,7 +36,7 @@ class Apply(nn.Module):
 
 def traced(function, inputs, phase="forward"):
     module = function if isinstance(function, nn.Module) else Apply(function)
-    return trace(Target.of_module(module, inputs), phase=phase, B=B, T=T, lengths=())
+    return trace(Target.of_module(module, inputs), phase=phase, lengths=())
 
 
 def real(*sizes):

@@ -5,6 +5,7 @@ tracing. The answer is a `Count`: see cost.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -173,6 +174,11 @@ def count_formula(
     causal: Any = "full",
 ) -> list[Count]:
     """An answer a length, from the formulas alone."""
+    if causal == "half" and config.multiplies_masked and phase != "decode":
+        raise BadSize(
+            f"causal='half' was asked of {name}, which multiplies masked pairs in chunks or buckets; no convention "
+            "leaves them out: use 'full', which counts what runs."
+        )
 
     def run(length: int) -> Workload:
         tokens = 0
@@ -197,7 +203,13 @@ def _at_length(
     uncounted = (*uncounted, *({"quantity": quantity, "reason": reason} for quantity in ("peak_bytes", "memory")))
     conventions = dict(CONVENTIONS)
     if run.causal == "half":
-        conventions["causal"] = "half: only the pairs that are not masked are counted"
+        whole_bills, _ = by_formula(config, replace(run, causal="full"), phase)
+        same = _total_flops(whole_bills) == _total_flops(bills)
+        conventions["causal"] = (
+            "half: it has no causal attention, so that this is the full count"
+            if same
+            else "half: only the pairs that are not masked are counted"
+        )
     most = longest_text(config)
     if most is not None and most < run.T:
         conventions["positions"] = (
@@ -218,6 +230,10 @@ def _at_length(
         conventions=conventions,
         origin=Written(config, run, phase, bills),
     )
+
+
+def _total_flops(bills: Bills) -> tuple[Any, Any]:
+    return TOTALS["flops"](bills), TOTALS["pointwise"](bills)
 
 
 def _polynomials(config: Component, run: Any, phase: str) -> dict[str, Curve]:

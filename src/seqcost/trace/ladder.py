@@ -113,7 +113,7 @@ def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[st
     if within and (not seen or (_LONGEST_LOOP if _is_loop(seen) else _LONGEST_AT_ONCE) >= T):
         seen[T] = rung.look(T)
     elif not within:
-        _look(rung, lengths or (), seen)
+        _look(rung, lengths or _FIRST_LENGTHS, seen)
     loop = _is_loop(seen)
     usual = _FEWER_LENGTHS if max(s.num_calls for s in seen.values()) > _MANY_OPERATORS else _LENGTHS
     _look(rung, lengths if lengths is not None else (_LOOP_LENGTHS if loop else usual), seen)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from seqcost.errors import BadSize
@@ -38,15 +39,12 @@ def read(
     shown = _shown(args, kwargs)
     if lead is None:
         return Reading(B or 1, T or 1, {"inputs": "came with the module, no tensor among them: B and T are as asked"})
-    sizes = _sizes(lead)
-    readings = list(_readings(lead, sizes, module))
-    for at_B, at_T in readings:
-        b, t = (1 if at is None else sizes[at] for at in (at_B, at_T))
+    others = [tensor for tensor in tensors_in((args, kwargs)) if tensor is not lead]
+    found = [(b, t, places) for tensor in (lead, *others) for b, t, places in _readings(tensor, module)]
+    for b, t, places in found:
         if B in (None, b) and T in (None, t):
-            places = f"{_place('B', at_B)}, {_place('T', at_T)}"
             return Reading(b, t, {"inputs": f"came with the module: {shown}; {places}"})
-    at_B, at_T = readings[0]
-    own = {"B": 1 if at_B is None else sizes[at_B], "T": 1 if at_T is None else sizes[at_T]}
+    own = {"B": found[0][0], "T": found[0][1]}
     asked = {letter: size for letter, size in (("B", B), ("T", T)) if size is not None}
     raise BadSize(
         f"{_equals(asked)} was asked of {type(module).__name__}, but the inputs that came with it are {shown}: "
@@ -63,7 +61,7 @@ def source_in(kwargs: Mapping[str, Any]) -> int | None:
 def _lead(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
     named = [kwargs[name] for name in _WORDS if isinstance(kwargs.get(name), Tensor)]
     tensors = [*named, *tensors_in((args, kwargs))]
-    return next((t for t in tensors if t.dim() in (2, 3)), next(iter(tensors), None))
+    return next((t for t in tensors if t.dim() in (2, 3) and t.dtype != torch.bool), next(iter(tensors), None))
 
 
 def _sizes(lead: Tensor) -> list[int]:
@@ -73,9 +71,16 @@ def _sizes(lead: Tensor) -> list[int]:
     return [len(parts), *(max(int(part.shape[axis]) for part in parts) for axis in range(parts[0].dim()))]
 
 
-def _readings(lead: Tensor, sizes: list[int], module: nn.Module) -> Iterator[tuple[int | None, int | None]]:
-    """Axes of B and of T, None for a size of 1 that has no axis; the likeliest first."""
-    num_axes = len(sizes)
+def _readings(tensor: Tensor, module: nn.Module) -> Iterator[tuple[int, int, str]]:
+    """B and T as a tensor may have them, and where; the likeliest first."""
+    sizes = _sizes(tensor)
+    for at_B, at_T in _places(tensor, len(sizes), module):
+        B, T = (1 if axis is None else sizes[axis] for axis in (at_B, at_T))
+        yield B, T, f"{_place('B', at_B)}, {_place('T', at_T)}"
+
+
+def _places(lead: Tensor, num_axes: int, module: nn.Module) -> Iterator[tuple[int | None, int | None]]:
+    """Axes of B and of T, None for a size of 1 that has no axis."""
     features = lead.is_floating_point() or lead.is_complex()
     first = next((m for m in module.modules() if isinstance(m, (*_PLACED, nn.Embedding, nn.Linear, nn.Conv1d))), None)
     if num_axes == 0:

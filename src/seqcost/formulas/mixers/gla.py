@@ -62,6 +62,10 @@ class Gla(Program):
         """How many sub-chunks a chunk has, and of how many tokens."""
         return exact_div(self.C, self.J, "tokens of a chunk C over those of a sub-chunk J"), self.J
 
+    @property
+    def multiplies_masked(self) -> bool:
+        return True
+
     def params(self) -> Bill:
         D, H, K, V = self.D, self.H, self.K, self.V
         return Bill.of(

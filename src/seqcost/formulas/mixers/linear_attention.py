@@ -94,6 +94,10 @@ class LinearAttention(Program):
         """Features of a head: φ(q) and φ(k) are that wide."""
         return self.R if self.feature == "favor" else self.K
 
+    @property
+    def multiplies_masked(self) -> bool:
+        return self.causal and self.form != "recurrent"
+
     def params(self) -> Bill:
         D, H, K, V = self.D, self.H, self.K, self.V
         weights = {

@@ -93,6 +93,10 @@ class LshAttention(Program):
         """
         return self.R * ceil_div(T, self.C) * 2 * self.C**2
 
+    @property
+    def multiplies_masked(self) -> bool:
+        return self.causal
+
     def params(self) -> Bill:
         D, H, K, V = self.D, self.H, self.K, self.V
         return Bill.of(

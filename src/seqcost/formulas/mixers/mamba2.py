@@ -76,6 +76,10 @@ class Mamba2(Program):
         """Features that the convolution reads: v, B and C."""
         return self.E + 2 * self.G * self.N
 
+    @property
+    def multiplies_masked(self) -> bool:
+        return self.form == "chunked"
+
     def params(self) -> Bill:
         D, E, H, k = self.D, self.E, self.H, self.k
         return Bill.of(

@@ -54,6 +54,10 @@ class RetNet(Program):
             object.__setattr__(self, "V", 2 * self.K)
         check_sizes(self, "K", "V")
 
+    @property
+    def multiplies_masked(self) -> bool:
+        return True
+
     def params(self) -> Bill:
         D, H, K, V = self.D, self.H, self.K, self.V
         return Bill.of(

@@ -62,6 +62,10 @@ class Supra(Program):
         """Whether there are fewer key/value heads than query heads."""
         return differ(self.G, self.H)
 
+    @property
+    def multiplies_masked(self) -> bool:
+        return True
+
     def params(self) -> Bill:
         D, H, G, K, V = self.D, self.H, self.G, self.K, self.V
         weights = {

@@ -144,7 +144,11 @@ class WindowAttention(Program):
             k, v = (t.part(z, B, G, seen, K) for z in (k, v))
             y = t.view(fused_attention(t, "attend", t.view(q, B, H, ONE, K), k, v), B, ONE, H * K)
         else:
-            y = band_attention(t, q, k, v, self.band, exact_div(H, G, "query heads H over key/value heads G"))
+            group = exact_div(H, G, "query heads H over key/value heads G")
+            # By the other convention what is multiplied is counted: whole blocks.
+            unmasked = self.causal and run.causal == "half"
+            pairs = self.pairs(run.P + T) - self.pairs(run.P) if unmasked else None
+            y = band_attention(t, q, k, v, self.band, group, pairs=pairs)
         return t.linear("project_output", y, D, bias=self.bias, note="y [B,T,H·K] @ W_o [H·K,D]")
 
     def _joined(self, t: Tape, name: str, new: Value) -> Value:

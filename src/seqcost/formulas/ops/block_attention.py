@@ -98,8 +98,11 @@ def band_tokens(t: Tape, y: Value, band: Band, B: Size, T: Size, width: Size) ->
     return t.moved("cut", [t.part(merged, B, T, width)], B, T, width, note="without what was filled up")
 
 
-def band_attention(t: Tape, q: Value, k: Value, v: Value, band: Band, group: Size) -> Value:
-    """softmax(q kᵀ/√K) v of q [B,T,H,K] over the window of k, v [B,S,G,K]; the last T of S tokens ask: [B,T,H·K]."""
+def band_attention(t: Tape, q: Value, k: Value, v: Value, band: Band, group: Size, *, pairs: Size = None) -> Value:
+    """softmax(q kᵀ/√K) v of q [B,T,H,K] over the window of k, v [B,S,G,K]; the last T of S tokens ask: [B,T,H·K].
+
+    `pairs` a head and a sequence are counted, those of whole blocks where not given.
+    """
     B, T, H, K = q.shape
     S, G = k.shape[1:3]
     mask = band_mask(t, band, S, T, group)
@@ -111,6 +114,7 @@ def band_attention(t: Tape, q: Value, k: Value, v: Value, band: Band, group: Siz
         band_keys(t, "value", v, band, T),
         mask,
         note="q kᵀ, softmax and its product with v, block by block",
+        pairs=None if pairs is None else B * H * pairs,
     )
     return band_tokens(t, y, band, B, T, H * K)
 

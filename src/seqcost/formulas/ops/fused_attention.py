@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from seqcost.algebra import Size
 from seqcost.formulas.ops import pointwise
 from seqcost.formulas.ops.operator import Operator
 from seqcost.formulas.ops.tape import Tape
@@ -10,16 +11,18 @@ from seqcost.formulas.ops.values import Value, product
 
 
 def fused_attention(
-    t: Tape, name: str, q: Value, k: Value, v: Value, mask: Value | None = None, note: str = ""
+    t: Tape, name: str, q: Value, k: Value, v: Value, mask: Value | None = None, note: str = "", pairs: Size = None
 ) -> Value:
     """softmax(q kᵀ/√K + mask) v of q [Z,H,Q,K], k and v [Z,G,S,K]: two products forward, five backward.
 
     Autograd keeps q, k, v, the mask, the result, and the logarithm of each row's sum, in float32 at least. The mask
-    takes no gradient and may be broadcast; it adds one operation a score.
+    takes no gradient and may be broadcast; it adds one operation a score. `pairs` of queries and keys are counted, all
+    of them where not given.
     """
     *batch, Q, K = q.shape
     S, V = v.shape[-2:]
-    pairs = product(batch) * Q * S
+    if pairs is None:
+        pairs = product(batch) * Q * S
     masked = int(mask is not None)
 
     def backward(wanted: Sequence[bool]) -> Iterator[Operator]:

@@ -94,6 +94,14 @@ class Component(ABC):
         """Whether autograd holds the source sequence (cross-attention's second input)."""
         return False
 
+    @property
+    def multiplies_masked(self) -> bool:
+        """Whether pairs of tokens that are masked are multiplied and always counted (in chunks, in buckets).
+
+        The convention that counts causal attention's unmasked pairs alone has no number for such a component.
+        """
+        return False
+
     def tokens_out(self, T: Size) -> Size:
         """Tokens that come out where T go in: as many, unless a class token is put before them."""
         return T

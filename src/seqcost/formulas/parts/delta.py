@@ -47,6 +47,10 @@ class Delta(Program):
         """The normalised outputs [B,T,H·V] on their way out."""
         return y
 
+    @property
+    def multiplies_masked(self) -> bool:
+        return True
+
     def params(self) -> Bill:
         return Bill.of(
             Kind.PARAMETERS,

@@ -55,6 +55,10 @@ class Ttt(Program):
     def inner(self) -> tuple[tuple[str, Size, Size], ...]:
         """The affine layers of f: name, width in, width out."""
 
+    @property
+    def multiplies_masked(self) -> bool:
+        return True
+
     def params(self) -> Bill:
         D, H, K = self.D, self.H, self.K
         weights = {

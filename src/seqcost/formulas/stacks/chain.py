@@ -56,6 +56,10 @@ class Chain(Component):
         return self.parts[-1][1].width_out
 
     @property
+    def multiplies_masked(self) -> bool:
+        return any(part.multiplies_masked for _, part, _ in self.parts)
+
+    @property
     def decodes(self) -> bool:
         return all(part.decodes for _, part, _ in self.parts)
 
@@ -166,6 +170,10 @@ class Residual(Component):
     inner: Component
 
     @property
+    def multiplies_masked(self) -> bool:
+        return self.inner.multiplies_masked
+
+    @property
     def width_in(self) -> Size:
         return self.inner.width_in
 
@@ -236,6 +244,10 @@ class Assembled(Component):
     @property
     def width_out(self) -> Size:
         return self.chain.width_out
+
+    @property
+    def multiplies_masked(self) -> bool:
+        return self.chain.multiplies_masked
 
     @property
     def decodes(self) -> bool:

@@ -70,6 +70,10 @@ class Reversible(Component):
         ]
 
     @property
+    def multiplies_masked(self) -> bool:
+        return any(part.multiplies_masked for _, part in self._parts)
+
+    @property
     def width_in(self) -> Size:
         return self.blocks[0].mixer.width_in
 
