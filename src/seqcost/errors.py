@@ -45,6 +45,10 @@ class SeqcostError(ValueError):
     """Base of every error that a user can mend."""
 
 
+class SeqcostWarning(UserWarning):
+    """What a user should know although there is an answer."""
+
+
 class UnknownName(SeqcostError):
     """A name that is not in a registry."""
 

@@ -1,6 +1,7 @@
 """Programs for the measured process to load: well-behaved ones, and each way to misbehave."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -97,6 +98,11 @@ def _raises(error):
     raise error
 
 
+def _writes_to_the_pipe(spec):
+    pipe = int(sys.argv[sys.argv.index("--result-fd") + 1])
+    os.write(pipe, b'{"status": "failed", "reason": "forged"}\n\xff no line of ours, and no end {"wall_s": [1e9]}')
+
+
 BEHAVIOURS = {
     "sleeps": lambda spec: time.sleep(spec["s"]),
     "holds memory": _holds_memory,
@@ -113,4 +119,6 @@ BEHAVIOURS = {
     "reads input": lambda spec: sys.stdin.read() and _raises(ValueError("there was input")),
     "slow while recorded": _slow_while_recorded,
     "leaves child": _leaves_child,
+    "writes to the pipe": _writes_to_the_pipe,
+    "dies by a nameless signal": lambda spec: (os.kill(os.getpid(), signal.SIGRTMIN + 3), time.sleep(60)),
 }

@@ -1,8 +1,11 @@
 import dataclasses
 import hashlib
+import os
+import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -159,3 +162,32 @@ def wait_for(condition, allowed_s=30):
         assert time.monotonic() < end_s, "waited too long"
         time.sleep(0.02)
     return found
+
+
+def test_what_a_module_writes_to_the_pipe_of_the_answer_is_no_fact(make_job):
+    found = run(make_job("writes to the pipe"))
+    assert found.status == "ok"
+    assert all(wall_s < 100 for wall_s in found.wall_s)
+
+
+def test_a_death_by_a_signal_without_a_name_is_a_sentence(make_job):
+    found = run(make_job("dies by a nameless signal"))
+    assert found.status == "failed"
+    assert found.reason.startswith(f"the process ended by signal {signal.SIGRTMIN + 3} before it gave a result")
+
+
+def test_a_run_says_what_others_did_meanwhile(make_job):
+    spin = "import time\nend = time.time() + 60\nwhile time.time() < end: pass"
+    busy = [subprocess.Popen([sys.executable, "-c", spin]) for _ in range(2)]
+    try:
+        disturbed = run(make_job("adder", threads=os.cpu_count() or 1), loader="loaders:adder")
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert disturbed.other_cores > 0.4
+    assert disturbed.is_disturbed
+    assert not replace(disturbed, other_cores=0.1).is_disturbed
+    assert not replace(disturbed, other_cores=None).is_disturbed
+    on_many = replace(disturbed.environment, num_cores=64)
+    assert not replace(disturbed, other_cores=3.0, environment=on_many, job=make_job(threads=8)).is_disturbed

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from seqcost.errors import RunFailed
 from seqcost.measure import Limits, sweep, sweeps
+from seqcost.measure.turn import LOCK, turn
 from seqcost.records import Run, Store, this_environment
 
 LIMITS = Limits(time_s=60, memory_bytes=2**31)
@@ -134,3 +136,42 @@ def test_a_killed_sweep_goes_on_where_it_stopped(make_job, store, tmp_path):
     runs = list(sweep(jobs, store, LIMITS, on_start=started.append, loader="loaders:counts_runs"))
     assert started == jobs[2:]
     assert [(run.job.T, run.status) for run in runs] == [(1, "ok"), (2, "ok"), (3, "ok")]
+
+
+def test_two_sweeps_at_once_take_turns_and_measure_each_job_once(make_job, store, tmp_path):
+    """The second waits for the first, and then finds its runs in the store that they share."""
+    counts, hold = tmp_path / "counts", tmp_path / "hold"
+    hold.touch()
+    jobs = [make_job(file=str(counts), hold=str(hold), T=T) for T in (3, 1)]
+    order = json.dumps([str(store.path), str(Path(__file__).parent), *(job.to_dict() for job in jobs)])
+    waited, started = [], []
+    with subprocess.Popen([sys.executable, "-c", SWEEP, order]) as process:
+        end_s = time.monotonic() + 60
+        while not (counts.exists() and "3 " in counts.read_text()):
+            assert process.poll() is None
+            assert time.monotonic() < end_s
+            time.sleep(0.02)
+
+        def wait():
+            waited.append(True)
+            hold.unlink(missing_ok=True)
+
+        runs = list(sweep(jobs, store, LIMITS, on_start=started.append, on_wait=wait, loader="loaders:counts_runs"))
+    assert waited
+    assert [(run.job.T, run.status) for run in runs] == [(3, "ok"), (1, "ok")]
+    assert len(list(store.runs())) == 2
+    assert jobs[0] not in started
+
+
+def test_a_turn_ends_with_its_holder_and_needs_a_plain_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    waited = []
+    with turn(lambda: waited.append(1)):
+        pass
+    with turn(lambda: waited.append(1)):
+        assert not waited
+    (tmp_path / LOCK).unlink()
+    (tmp_path / LOCK).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunFailed, match="by which measurements take turns"), turn():
+        pass
+    assert not (tmp_path / "elsewhere").exists()

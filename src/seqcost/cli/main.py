@@ -1,13 +1,14 @@
 """The `seqcost` command: verbs, one a file. A user's mistake is one sentence on stderr and exit code 2."""
 
 import sys
-from typing import Any
+import warnings
+from typing import Any, TextIO
 
 import typer
 
 from seqcost.cli import check, compare, count, diff, explain, listing, results
 from seqcost.cli.streams import spell_what_is_missing
-from seqcost.errors import SeqcostError
+from seqcost.errors import SeqcostError, SeqcostWarning
 
 app = typer.Typer(
     name="seqcost",
@@ -30,9 +31,24 @@ _UsageError: Any = typer.BadParameter.__base__
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
+def _say(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Our own warnings as a sentence; those of others as Python shows them."""
+    ours = issubclass(category, SeqcostWarning)
+    said = f"seqcost: {message}" if ours else warnings.formatwarning(message, category, filename, lineno, line)
+    print(said, file=file or sys.stderr)
+
+
 def main() -> None:
     """Run the command line; the exit code is the command's own, 2 for a user's mistake, 130 for Ctrl-C."""
     spell_what_is_missing()
+    warnings.showwarning = _say
     try:
         code = app(standalone_mode=False)
     except _UsageError as error:

@@ -40,9 +40,15 @@ def results_command(
         return rows_to_csv(rows)
 
     def tables() -> list[object]:
+        from rich.markup import escape
+
         from seqcost.report.runs import runs_tables
 
-        return [*runs_tables(runs)] if runs else [f"nothing has been measured yet; {kept.path} is empty."]
+        shown: list[object] = [*runs_tables(runs)] or [f"nothing has been measured yet; {kept.path} is empty."]
+        return [
+            *shown,
+            *(f"row {row} is no run and was passed by: {escape(why)}" for row, why in kept.odd_rows.items()),
+        ]
 
     options.show(as_json=as_json, as_csv=as_csv, data=lambda: [run.to_dict() for run in runs], csv=csv, rich=tables)
 

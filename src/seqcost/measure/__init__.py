@@ -4,7 +4,8 @@ limits        bounds of one run                        runner        one job, on
 sweeps        many jobs, resumable                     process       starts, watches, reads, kills
 tree          a process and all that it started        worker        the process itself; never imported
 repeat        how often a run is repeated              peak          most bytes held by tensors
-resident      most bytes held by the process
+resident      most bytes held by the process           load          what others did meanwhile
+turn          one measurement at a time
 """
 
 from seqcost.measure.limits import Limits as Limits

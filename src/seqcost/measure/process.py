@@ -8,6 +8,7 @@ and inherits no descriptors.
 
 import json
 import os
+import secrets
 import selectors
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from typing import IO, Any
 
 from seqcost.errors import RunFailed
 from seqcost.measure.limits import Limits
+from seqcost.measure.load import Load
 from seqcost.measure.tree import Tree
 
 LOOK_EVERY_S = 0.05
@@ -35,6 +37,8 @@ class Answer:
     status: str | None = None  # set when it was stopped, died or reported a failure
     reason: str | None = None
     highest_bytes: int | None = None  # most resident memory that was seen
+    other_cores: float | None = None  # cores that other processes kept busy meanwhile
+    key: str = ""  # what its lines begin with: the module may write to the pipe, too
 
     @property
     def is_complete(self) -> bool:
@@ -42,15 +46,19 @@ class Answer:
         return self.status is not None or "peak_allocated_bytes" in self.facts
 
     def read(self, line: bytes) -> None:
-        """Take in one line."""
-        facts = json.loads(line)
+        """Take in one line, if it is the worker's own."""
+        key, _, text = line.partition(b" ")
+        if key != self.key.encode():
+            return
+        facts = json.loads(text)
         self.status, self.reason = facts.pop("status", None), facts.pop("reason", None)
         self.facts |= facts
 
 
 def ask(order: Mapping[str, Any], limits: Limits, environ: Mapping[str, str]) -> Answer:
     """Start a worker, give it the order, and wait for its answer, its end or a limit; nothing of it is left behind."""
-    answer = Answer()
+    answer, load = Answer(key=secrets.token_hex(16)), Load()
+    order = {**order, "key": answer.key}
     with tempfile.TemporaryFile() as stderr, _started(order, environ, stderr) as (process, pipe):
         tree = Tree(process.pid)
         try:
@@ -60,6 +68,7 @@ def ask(order: Mapping[str, Any], limits: Limits, environ: Mapping[str, str]) ->
         if not answer.is_complete:
             answer.status, answer.reason = _end(process.wait(), tree, stderr)
         answer.highest_bytes = tree.highest_bytes or None
+    answer.other_cores = load.others()
     return answer
 
 
@@ -139,11 +148,18 @@ def _end(code: int, tree: Tree, stderr: IO[bytes]) -> tuple[str, str]:
     if code == -signal.SIGKILL:
         held = _gib(tree.highest_bytes)
         return "memory", f"killed by the system, most likely for want of memory; it held {held} when last seen."
-    end = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+    end = f"by {_signal_name(-code)}" if code < 0 else f"with exit code {code}"
     stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - 4096))
     words = stderr.read().decode(errors="replace").strip().splitlines()
     said = f": {words[-1].strip()[:300]}" if words else "."
     return "failed", f"the process ended {end} before it gave a result{said}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # real-time signals have no name
+        return f"signal {number}"
 
 
 def _gib(num_bytes: int) -> str:

@@ -62,6 +62,7 @@ def measure(
         environment=environment,
         status=status,
         reason=reason,
+        other_cores=answer.other_cores,
         wall_s=tuple(facts.pop("wall_s", ())),
         started_at=started_at,
         time_limit_s=limits.time_s,

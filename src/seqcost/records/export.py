@@ -30,7 +30,7 @@ COLUMNS = {
     "median_s": "double", "min_s": "double", "interval_low_s": "double", "interval_high_s": "double",
     "interval_coverage": "double", "spread": "double", "num_repetitions": "int64", "num_warmup": "int64",
     "peak_allocated_bytes": "int64", "peak_resident_bytes": "int64", "baseline_resident_bytes": "int64",
-    "time_limit_s": "double", "memory_limit_bytes": "int64",
+    "time_limit_s": "double", "memory_limit_bytes": "int64", "other_cores": "double",
     "fingerprint": "string", "machine_id": "string", "cpu_model": "string", "num_cores": "int64",
     "memory_bytes": "int64", "gpu_models": "list", "os": "string", "python_version": "string",
     "torch_version": "string", "numpy_version": "string", "seqcost_version": "string", "commit": "string",

@@ -13,6 +13,7 @@ from seqcost.records.environment import Environment
 from seqcost.records.job import Job
 from seqcost.records.statistics import Interval, median_interval
 
+TOLERATED_CORES = 0.25  # of other processes, beside which a run is not disturbed
 STATUSES = ("ok", "timeout", "memory", "failed")
 
 
@@ -29,6 +30,7 @@ class Run:
     peak_allocated_bytes: int | None = None  # parameters, inputs, state and the most that the run held beside them
     peak_resident_bytes: int | None = None  # of a stopped run the most that was seen, so at least this
     baseline_resident_bytes: int | None = None  # with everything loaded, before the first run
+    other_cores: float | None = None  # cores that other processes kept busy meanwhile, on average
     started_at: str  # UTC, ISO 8601
     time_limit_s: float
     memory_limit_bytes: int
@@ -37,6 +39,14 @@ class Run:
         assert self.status in STATUSES
         assert (self.status == "ok") == bool(self.wall_s), "times are those of an ok run"
         assert self.status == "ok" or self.reason, "a run that is not ok says why"
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether others took so much of the machine that its times cannot be trusted."""
+        if self.other_cores is None:
+            return False
+        left = self.environment.num_cores - self.other_cores
+        return self.other_cores > TOLERATED_CORES and left < self.job.threads + TOLERATED_CORES
 
     @property
     def median_s(self) -> float | None:
@@ -77,7 +87,11 @@ class Run:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Run":
-        """Back from `to_dict`, equal in every field."""
+        """Back from `to_dict`, equal in every field; ValueError, TypeError or KeyError where that is not what it is."""
+        if fields["status"] not in STATUSES:
+            raise ValueError(f"unknown status {fields['status']!r}")
+        if (fields["status"] == "ok") != bool(fields["wall_s"]) or not (fields["status"] == "ok" or fields["reason"]):
+            raise ValueError("times without an end in ok, or an end without times or a reason")
         return cls(
             **{
                 **fields,
