@@ -1,5 +1,7 @@
 import random
+import resource
 import warnings
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,10 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+from seqcost.files.onnx_model import read_model  # noqa: E402
+from seqcost.trace.onnx_file import graph_from  # noqa: E402
+from seqcost.trace.onnx_graph import OnnxGraph  # noqa: E402
 
 CASES, SEED = 200, 20261121
 
@@ -144,7 +150,9 @@ def test_spoilt_files_are_answered_or_refused_in_one_sentence(tmp_path):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                trace(Target.of_spec({"kind": "onnx", "path": str(path)}), phase="forward", B=1, T=8, lengths=())
+                graph = graph_from(read_model(path, str(path)))  # what the reading process does
+                target = Target("spoilt", partial(OnnxGraph, "spoilt", graph), own_mode=True, shapes_only=True)
+                trace(target, phase="forward", B=1, T=8, lengths=())
             answers += 1
         except SeqcostError as error:
             said = str(error)
@@ -157,3 +165,123 @@ def test_the_package_is_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"pip install 'seqcost\[onnx\]'"):
         Target.of_spec({"kind": "onnx", "path": path})
+
+
+def functions(depth, width):
+    """A function that calls another so often, and that one the next."""
+    made = []
+    for level in range(depth):
+        inner = [helper.make_node("Relu", ["a"], ["b"])] if level == depth - 1 else [
+            helper.make_node(f"f{level + 1}", ["a"], [f"t{n}" if n < width - 1 else "b"], domain="own")
+            for n in range(width)
+        ]  # fmt: skip
+        opsets = [helper.make_opsetid("", 23), helper.make_opsetid("own", 1)]
+        made.append(helper.make_function("own", f"f{level}", ["a"], ["b"], inner, opsets))
+    return made
+
+
+def with_functions(tmp_path, made):
+    path = tmp_path / "m.onnx"
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", "sequence", 4]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("f0", ["x"], ["y"], domain="own")], "g", [x], [y])
+    opsets = [helper.make_opsetid("", 23), helper.make_opsetid("own", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, functions=made), path)
+    return path
+
+
+def held_kb():
+    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def test_functions_are_counted_before_they_are_put_in_their_places(tmp_path):
+    """1.7 kB took 5.3 GiB: eight functions that call each other ten times are a hundred million operators."""
+    path, before = with_functions(tmp_path, functions(9, 10)), held_kb()
+    assert path.stat().st_size < 10_000
+    with pytest.raises(BadTarget, match=r"has over 100,000 operators; export a smaller graph"):
+        seqcost.count(str(path), length=8)
+    assert held_kb() - before < 300_000
+    assert seqcost.count(str(with_functions(tmp_path, functions(3, 2))), length=8).pointwise == 4 * 8 * 4
+    endless = functions(2, 1)
+    endless[1].node[0].CopyFrom(helper.make_node("f0", ["a"], ["b"], domain="own"))
+    with pytest.raises(BadTarget, match="which calls itself"):
+        seqcost.count(str(with_functions(tmp_path, endless)), length=8)
+
+
+GROWING = {
+    "joined": [helper.make_node("Concat", [f"v{n}"] * 2, [f"v{n + 1}"], axis=0) for n in range(30)],
+    "tiled": [helper.make_node("Tile", [f"v{n}", "reps"], [f"v{n + 1}"]) for n in range(30)],
+    "multiplied": [made for n in range(30) for made in (
+        helper.make_node("Unsqueeze", [f"v{n}", "zero"], [f"row{n}"]),
+        helper.make_node("Unsqueeze", [f"v{n}", "one"], [f"col{n}"]),
+        helper.make_node("Add", [f"row{n}", f"col{n}"], [f"sum{n}"]),
+        helper.make_node("Reshape", [f"sum{n}", "flat"], [f"v{n + 1}"]))],
+    "gathered": [helper.make_node("Gather", [f"v{n}", "many"], [f"v{n + 1}"], axis=0) for n in range(30)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", GROWING)
+def test_values_that_decide_a_shape_do_not_grow_without_end(tmp_path, kind):
+    """Thirty `Concat(x, x)` took 8.6 GiB."""
+    numpy = pytest.importorskip("numpy")
+    nodes = [*GROWING[kind], helper.make_node("Reshape", ["x", "v30"], ["y"])]
+    constants = {
+        "v0": numpy.ones(4, "int64"), "reps": numpy.array([16]), "zero": numpy.array([0]), "one": numpy.array([1]),
+        "flat": numpy.array([-1]), "many": numpy.zeros((4096,), "int64"),
+    }  # fmt: skip
+    if kind == "gathered":
+        nodes = [helper.make_node("Gather", [f"v{n}", f"v{n}"], [f"v{n + 1}"], axis=0) for n in range(30)] + nodes[-1:]
+        constants["v0"] = numpy.zeros((4096, 1), "int64")
+    path, before = saved(tmp_path, nodes, initializers=constants), held_kb()
+    with pytest.raises(SeqcostError, match=r"makes over 20,000,000 values that decide shapes|does not run"):
+        seqcost.count(path, length=8)
+    assert held_kb() - before < 700_000
+
+
+def outside(tensor):
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "../../../etc/passwd"
+    return tensor
+
+
+@pytest.mark.parametrize("kind", ["Constant", "ConstantOfShape"])
+def test_no_other_file_is_read_for_an_attribute(tmp_path, kind):
+    tensor = outside(helper.make_tensor("t", TensorProto.INT64, [1], [1]))
+    tensor.ClearField("int64_data")
+    nodes = [helper.make_node(kind, ["x"] if kind != "Constant" else [], ["s"], value=tensor),
+             helper.make_node("Reshape", ["x", "s"], ["y"])]  # fmt: skip
+    with pytest.raises(BadTarget, match="an attribute whose values lie in another file"):
+        seqcost.count(saved(tmp_path, nodes), length=8)
+
+
+def test_an_operator_that_is_not_known_to_stay_small_is_not_computed(tmp_path):
+    nodes = [helper.make_node("Shape", ["x"], ["s"]), helper.make_node("BlackmanWindow", ["s"], ["w"]),
+             helper.make_node("Reshape", ["x", "w"], ["y"])]  # fmt: skip
+    with pytest.raises(SeqcostError, match="BlackmanWindow"):
+        seqcost.count(saved(tmp_path, nodes), length=8)
+
+
+@pytest.mark.parametrize("kind", ["SplitToSequence", "GatherND", "GRU"])
+def test_a_tensor_is_not_taken_apart_without_end(tmp_path, kind):
+    numpy = pytest.importorskip("numpy")
+    weights = {
+        "w": numpy.zeros((1, 6, 4), "float32"),
+        "r": numpy.zeros((1, 6, 2), "float32"),
+        "to": numpy.array([10**9, 1, 4]),
+    }
+    nodes = [helper.make_node("Expand", ["one", "to"], ["wide"])]
+    weights["one"] = numpy.zeros((1, 1, 4), "float32")
+    if kind == "GRU":
+        nodes.append(helper.make_node("GRU", ["wide", "w", "r"], ["y"], hidden_size=2))
+    elif kind == "GatherND":
+        weights["many"] = numpy.array([10**9])
+        nodes += [helper.make_node("ConstantOfShape", ["many"], ["index"], value=helper.make_tensor("t", 7, [1], [0])),
+                  helper.make_node("GatherND", ["x", "index_"], ["y"])]  # fmt: skip
+        nodes.insert(-1, helper.make_node("Expand", ["index0", "many"], ["index_"]))
+        weights["index0"] = numpy.zeros((1,), "int64")
+        nodes = [nodes[0], *nodes[-2:]]
+    else:
+        nodes.append(helper.make_node("SplitToSequence", ["wide"], ["parts"], axis=0))
+        nodes.append(helper.make_node("ConcatFromSequence", ["parts"], ["y"], axis=0))
+    with pytest.raises(SeqcostError, match=r"at most 2 and 1,000,000|over 100,000 pieces|indices into 3 axes"):
+        seqcost.count(saved(tmp_path, nodes, initializers=weights), length=8)

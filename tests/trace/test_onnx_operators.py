@@ -9,7 +9,8 @@ np = pytest.importorskip("numpy")
 from onnx import helper, numpy_helper  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
-from seqcost.trace.onnx_file import graph_at  # noqa: E402
+from seqcost.files.onnx_model import read_model  # noqa: E402
+from seqcost.trace.onnx_file import graph_from  # noqa: E402
 from seqcost.trace.onnx_graph import OnnxGraph  # noqa: E402
 from seqcost.trace.onnx_operators import OPERATORS  # noqa: E402
 
@@ -114,7 +115,7 @@ def test_as_the_reference(tmp_path, kind, data, deciding, attributes):
     model, path = graph_of(tmp_path, kind, data, deciding, attributes)
     feeds = {f"x{i}": a for i, a in enumerate(data)}
     (wanted,) = ReferenceEvaluator(model).run(None, feeds or {"unused": array(1, 1)})
-    replayed = OnnxGraph("one.onnx", graph_at(path))
+    replayed = OnnxGraph("one.onnx", graph_from(read_model(path, "one.onnx")))
     given = [torch.from_numpy(np.array(a)) for a in data] or [torch.zeros(1, 1)]
     with torch.no_grad():
         (found,) = replayed(*given)
@@ -132,7 +133,7 @@ def test_recurrent_layers_have_the_shapes_of_the_reference(tmp_path, kind, gates
     data += [array(directions, 2 * gates * size)] if bias else []
     attributes = {"hidden_size": size} | ({"direction": "bidirectional"} if directions == 2 else {})
     _, path = graph_of(tmp_path, kind, data, [], attributes, many=3 if kind == "LSTM" else 2)
-    replayed = OnnxGraph("one.onnx", graph_at(path))
+    replayed = OnnxGraph("one.onnx", graph_from(read_model(path, "one.onnx")))
     with torch.no_grad():
         found = replayed(*(torch.from_numpy(a) for a in data))
     states = [(directions, B, size)] * (2 if kind == "LSTM" else 1)

@@ -14,11 +14,11 @@ import torch
 
 from seqcost.errors import BadTarget, SeqcostError, TraceFailed, with_type
 from seqcost.trace.onnx_file import Constant, Graph, Node
+from seqcost.trace.onnx_growth import most_elements
 from seqcost.trace.onnx_operators import OPERATORS, VALUES_AT
 from seqcost.trace.replayed import Replayed
 
-MOST_KNOWN = 10**7  # elements of a value that is computed beside the run
-_GROWING = ("Range", "ConstantOfShape", "Expand", "Tile")
+MOST_KNOWN = 2 * 10**7  # elements of all values that are computed beside one run
 
 
 class OnnxGraph(Replayed):
@@ -30,6 +30,7 @@ class OnnxGraph(Replayed):
         self._needed: set[str] = set()
         self._constants: dict[str, Constant] = {}
         self._evaluators: dict[int, Any] = {}
+        self._evaluated_elements = 0.0
         self._gather(graph)
         self._mark(graph)
         as_data = self._used_as_data(graph)
@@ -41,6 +42,7 @@ class OnnxGraph(Replayed):
 
     def forward(self, *given: Any) -> tuple[Any, ...]:
         """The graph's outputs."""
+        self._evaluated_elements = 0.0
         values: dict[str, Any] = dict(zip(self._graph.inputs, given, strict=True))
         self._run(self._graph, values)
         return tuple(values[name] for name in self._graph.outputs if torch.is_tensor(values.get(name)))
@@ -148,10 +150,17 @@ class OnnxGraph(Replayed):
     def _evaluated(self, node: Node, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """Results of a node that decides a shape, by the reference operators."""
         given = {name: self._known(node, at, values) for at, name in enumerate(node.inputs) if name}
-        if node.kind in _GROWING and _growth(node, [given.get(name) for name in node.inputs]) > MOST_KNOWN:
+        elements = most_elements(node, [given.get(name) for name in node.inputs])
+        if elements is None:
             raise BadTarget(
-                f"{node.kind} {node.name} of {self.axes.target} makes over {MOST_KNOWN:,} values that decide a shape; "
-                "choose a shorter length."
+                f"{node.kind} {node.name} of {self.axes.target} makes values that decide a shape, which it cannot be "
+                "followed in; export the graph so that shapes are computed by simpler operators."
+            )
+        self._evaluated_elements += elements
+        if self._evaluated_elements > MOST_KNOWN:
+            raise BadTarget(
+                f"{self.axes.target} makes over {MOST_KNOWN:,} values that decide shapes, at {node.kind} {node.name} "
+                "the last; choose a shorter length."
             )
         if id(node) not in self._evaluators:
             self._evaluators[id(node)] = _evaluator(node)
@@ -194,22 +203,15 @@ def _reads(node: Node) -> list[str]:
     return [*node.inputs, *inner, *(name for graph in _graphs_of(node) for name in graph.outputs)]
 
 
-def _growth(node: Node, given: list[Any]) -> float:
-    """Elements that a node makes at most."""
-    if node.kind == "Range":
-        start, limit, step = (float(value) for value in given[:3])
-        return abs((limit - start) / step) if step else math.inf
-    shape = given[0 if node.kind == "ConstantOfShape" else 1]
-    return math.prod(max(abs(float(size)), 1.0) for size in shape.flat) * (
-        1 if node.kind == "ConstantOfShape" else max(given[0].size, 1)
-    )
-
-
 def _evaluator(node: Node) -> Any:
-    from onnx import helper
+    from onnx import helper, numpy_helper
     from onnx.reference import ReferenceEvaluator
 
-    proto = helper.make_node(node.kind, node.inputs, node.outputs, **node.attributes)
+    attributes = {
+        name: numpy_helper.from_array(value.array) if isinstance(value, Constant) else value
+        for name, value in node.attributes.items()
+    }
+    proto = helper.make_node(node.kind, node.inputs, node.outputs, **attributes)
     read, made = (
         [helper.make_empty_tensor_value_info(name) for name in dict.fromkeys(names) if name]
         for names in (node.inputs, node.outputs)

@@ -10,6 +10,7 @@ from torch.nn import functional
 from seqcost.errors import BadTarget
 from seqcost.trace.onnx_file import DTYPES, Node
 
+MOST_STEPS = 1_000_000  # of a recurrence, each of which may be operators of its own
 _GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
 
@@ -27,6 +28,11 @@ def recurrent(
     names = [str(name).lower() for name in node.get("activations") or ()]
     if kind == "rnn" and any(name not in ("tanh", "relu") for name in names):
         raise BadTarget(f"RNN {node.name} has the activation {names[0]}; tanh and relu can be followed.")
+    if w.shape[0] > 2 or max(x.shape[:2]) > MOST_STEPS:
+        raise BadTarget(
+            f"{node.kind} {node.name} has {w.shape[0]} directions and {max(x.shape[:2]):,} steps; at most 2 and "
+            f"{MOST_STEPS:,} can be followed."
+        )
     batch_first, directions, size = bool(node.get("layout", 0)), w.shape[0], r.shape[-1]
     if node.get("direction", "forward") == "reverse":
         x = x.flip(1 if batch_first else 0)

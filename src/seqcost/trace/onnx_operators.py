@@ -19,6 +19,8 @@ from seqcost.errors import BadTarget
 from seqcost.trace import onnx_layers as layers
 from seqcost.trace.onnx_file import DTYPES, Node
 
+MOST_PIECES = 100_000  # of a tensor that is taken apart
+
 Operator = Callable[..., Any]
 
 # Which inputs of an operator must be known for its result to have a shape.
@@ -161,6 +163,9 @@ def _split(node: Node, x: Tensor, sizes: Any = None) -> tuple[Tensor, ...]:
 
 def _split_to_sequence(node: Node, x: Tensor, sizes: Any = None) -> tuple[list[Tensor]]:
     axis = node.get("axis", 0)
+    each = 1 if sizes is None or sizes.ndim else max(int(sizes), 1)
+    if -(-x.shape[axis] // each) > MOST_PIECES:
+        raise BadTarget(f"{node.kind} {node.name} makes over {MOST_PIECES:,} pieces; export the graph without it.")
     if sizes is not None:
         return ([*torch.split(x, _ints(sizes) if sizes.ndim else int(sizes), axis)],)
     return ([*(torch.split(x, 1, axis) if node.get("keepdims", 1) else x.unbind(axis))],)
@@ -198,15 +203,21 @@ def _gather(node: Node, x: Tensor, index: Any) -> Tensor:
     return found.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
 
 
+def _places(node: Node, x: Tensor, index: Tensor) -> tuple[Tensor, ...]:
+    if index.shape[-1] > x.dim():
+        raise BadTarget(f"{node.kind} {node.name} has {index.shape[-1]:,} indices into {x.dim()} axes; export it anew.")
+    return tuple(index.unbind(-1))
+
+
 def _gather_nd(node: Node, x: Tensor, index: Tensor) -> Tensor:
     along = node.get("batch_dims", 0)
     if along:
         raise BadTarget(f"GatherND {node.name} has batch_dims = {along}; only 0 can be followed.")
-    return x[tuple(index.unbind(-1))]
+    return x[_places(node, x, index)]
 
 
 def _scatter_nd(node: Node, x: Tensor, index: Tensor, new: Tensor) -> Tensor:
-    return x.index_put(tuple(index.unbind(-1)), new, accumulate=node.get("reduction", "none") == "add")
+    return x.index_put(_places(node, x, index), new, accumulate=node.get("reduction", "none") == "add")
 
 
 def _scatter(node: Node, x: Tensor, index: Tensor, new: Tensor) -> Tensor:

@@ -27,6 +27,8 @@ _ASSERTIONS = ("aten::_assert_scalar", "aten::_assert_async", "aten::_assert_ten
 _REFUSED_TYPES = ("Storage", "Stream", "__torch__")
 _NOT_COMPUTING = ("aten::from_file", "aten::set_", "aten::_pin_memory", "aten::pin_memory")
 MOST_PIECES = 100_000
+MOST_STEPS = 1_000_000  # of a recurrence, each of which may be operators of its own
+_RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 _PIECES = ("unbind", "split", "chunk", "unsafe_split", "unsafe_chunk", "tensor_split", "hsplit", "vsplit", "dsplit",
            "unbind_copy", "split_copy")  # fmt: skip
 _MOST_BITS = 128
@@ -119,8 +121,12 @@ def computes(schema: Any) -> bool:
 
 
 def check_pieces(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], receivers: Any, program: str) -> None:
-    """Refuse to cut a tensor into more pieces than the graph takes up: they would all be made first."""
+    """Refuse more steps, or pieces of a tensor than the graph takes up: they would all be made first."""
     name = operator._schema.name.partition("::")[2] if isinstance(operator, torch._ops.OpOverload) else ""
+    if name in _RECURRENT and isinstance(args[0], torch.Tensor) and max(args[0].shape, default=0) > MOST_STEPS:
+        raise BadTarget(
+            f"{program} has a recurrence over {max(args[0].shape):,} steps; at most {MOST_STEPS:,} are followed."
+        )
     if name not in _PIECES:
         return
     taken = len(receivers) if isinstance(receivers, list) else 0
