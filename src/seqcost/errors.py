@@ -15,6 +15,8 @@ asserts, never these.
 import difflib
 from collections.abc import Iterable
 
+from seqcost.foreign import harmless
+
 # What a target's own code may raise. `sys.exit()` in it is no `Exception`, and must not end a caller's program.
 FOREIGN_ERRORS: tuple[type[BaseException], ...] = (Exception, SystemExit)
 
@@ -42,7 +44,10 @@ def shortened(given: object) -> str:
 
 
 class SeqcostError(ValueError):
-    """Base of every error that a user can mend."""
+    """Base of every error that a user can mend; its sentence stands on one line, whatever names it quotes."""
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(harmless(sentence))
 
 
 class SeqcostWarning(UserWarning):

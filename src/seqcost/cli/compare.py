@@ -98,7 +98,7 @@ def compare_command(
 
     def shown() -> list[object]:
         stopped = [
-            f"[dim]{p['target']}, T = {p['T']:,}: {p['reason']}[/dim]" for p in answer["points"] if p.get("reason")
+            options.remark(f"{p['target']}, T = {p['T']:,}: {p['reason']}") for p in answer["points"] if p.get("reason")
         ]
         wrote = [] if parquet is None else [f"wrote {parquet}"]
         wrote += [] if page is None else [f"report: {page}"]

@@ -122,8 +122,6 @@ def count_command(
         return rows_to_csv(rows())
 
     def tables() -> list[object]:
-        from rich.markup import escape
-
         from seqcost.report import counts
         from seqcost.report.memory import memory_tables
 
@@ -141,8 +139,8 @@ def count_command(
             shown.append(f"wrote {parquet}")
         if "letters" in data[0]:
             shown.insert(1, counts.letters_table(data[0]["letters"]))
-        shown += [f"[dim]{escape(note)}[/dim]" for note in counts.remarks(data)]
-        return [*shown, *(f"[dim]not counted — {note}[/dim]" for note in counts.uncounted_notes(data[0]))]
+        shown += [options.remark(note) for note in counts.remarks(data)]
+        return [*shown, *(options.remark(f"not counted — {note}") for note in counts.uncounted_notes(data[0]))]
 
     if parquet is not None:
         options.write_parquet(rows(), parquet)

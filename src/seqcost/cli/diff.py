@@ -66,6 +66,9 @@ def diff_command(
     def tables() -> list[object]:
         from seqcost.report import diffs
 
-        return [*diffs.tables(answer, most=most), *(f"[dim]not counted — {note}[/dim]" for note in diffs.notes(answer))]
+        return [
+            *diffs.tables(answer, most=most),
+            *(options.remark(f"not counted — {note}") for note in diffs.notes(answer)),
+        ]
 
     options.show(as_json=as_json, as_csv=as_csv, data=lambda: answer, csv=csv, rich=tables)

@@ -48,14 +48,14 @@ def explain_command(
         )
 
     def tables() -> list[object]:
-        from rich.markup import escape
+        from rich.text import Text
 
         from seqcost.report.formulas import equation_to_text, steps_table, totals_table
 
         out: list[object] = []
         for section in page.sections:
-            out += [f"[bold]{section.name}[/bold] — {section.summary}", f"[dim]{escape(section.source)}[/dim]", ""]
-            out += [f"    {escape(equation_to_text(equation))}" for equation in section.equations]
+            out += [Text.assemble((section.name, "bold"), f" — {section.summary}"), Text(section.source, "dim"), ""]
+            out += [f"    {equation_to_text(equation)}" for equation in section.equations]
             out += ["", steps_table(section), totals_table(section, QUESTIONS)]
         return out
 

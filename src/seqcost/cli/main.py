@@ -9,6 +9,7 @@ import typer
 from seqcost.cli import check, compare, count, diff, explain, listing, results
 from seqcost.cli.streams import spell_what_is_missing
 from seqcost.errors import SeqcostError, SeqcostWarning
+from seqcost.foreign import harmless
 
 app = typer.Typer(
     name="seqcost",
@@ -53,7 +54,7 @@ def main() -> None:
         code = app(standalone_mode=False)
     except _UsageError as error:
         command = error.ctx.command_path if error.ctx else "seqcost"
-        message = error.format_message().rstrip(".")
+        message = harmless(error.format_message().rstrip("."))
         print(f"seqcost: {message}; see {command} --help." if message else error.ctx.get_help(), file=sys.stderr)  # noqa: T201
         raise SystemExit(2) from None
     except SeqcostError as error:

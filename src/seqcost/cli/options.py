@@ -10,6 +10,7 @@ import typer
 
 from seqcost.cli.streams import holds_everything
 from seqcost.errors import BadTarget, MissingExtra
+from seqcost.foreign import harmless, harmless_json, harmless_lines
 from seqcost.questions.lengths import parse_whole
 from seqcost.questions.targets import parse_assignment
 from seqcost.records.export import NO_PYARROW
@@ -73,12 +74,21 @@ def show(
 ) -> None:
     """Print an answer in the form that was asked for."""
     if as_json:
-        typer.echo(json.dumps(data(), ensure_ascii=not holds_everything()))
+        typer.echo(harmless_json(json.dumps(data(), ensure_ascii=not holds_everything())))
     elif as_csv:
         typer.echo(csv(), nl=False)
     else:
         from rich.console import Console
+        from rich.text import Text
 
         console = Console(highlight=False)
         for item in rich():
-            console.print(item)
+            # What is printed as text is no markup: names may have brackets in them.
+            console.print(Text(harmless_lines(item)) if isinstance(item, str) else item)
+
+
+def remark(text: str) -> Any:
+    """A line below the tables."""
+    from rich.text import Text
+
+    return Text(harmless(text), "dim")

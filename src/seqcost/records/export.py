@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from seqcost.errors import BadTarget, MissingExtra
+from seqcost.foreign import harmless_cell
 from seqcost.records.digest import canonical_json
 from seqcost.records.run import Run
 
@@ -63,7 +64,7 @@ def write_csv(runs: Iterable[Run], path: Path) -> None:
         table.writerow(COLUMNS)
         for run in runs:
             cells = row(run).values()
-            table.writerow([json.dumps(cell) if isinstance(cell, list) else cell for cell in cells])
+            table.writerow([harmless_cell(json.dumps(cell) if isinstance(cell, list) else cell) for cell in cells])
 
 
 def write_parquet(runs: Iterable[Run], path: Path) -> None:

@@ -99,8 +99,10 @@ def _draw_panel(axes: "Axes", panel: Panel, colour: dict[str, str]) -> list[tupl
     axes.margins(x=0.02)
     for x, y, text in panel.marks:
         axes.plot([x], [y], marker="o", markersize=9, markerfacecolor="none", markeredgecolor="#333333")
-        axes.annotate(text, (x, y), textcoords="offset points", xytext=(0, 9), fontsize=7.5, ha="center")
-    axes.set_title(panel.title, loc="left", fontsize=10)
+        axes.annotate(
+            text, (x, y), textcoords="offset points", xytext=(0, 9), fontsize=7.5, ha="center", parse_math=False
+        )
+    axes.set_title(panel.title, loc="left", fontsize=10, parse_math=False)
     axes.set_xlabel("length T", fontsize=8.5)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _tokens(x)))
     axes.yaxis.set_major_formatter(
@@ -127,7 +129,7 @@ def _name_curves(axes: "Axes", ends: Sequence[tuple[float, float, str]], colour:
         offset = (at - axes.transData.transform((x, y))[1]) * 72 / axes.figure.dpi
         axes.annotate(
             name, (x, y), textcoords="offset points", xytext=(6, offset), va="center", fontsize=8.5,
-            color=colour[name], annotation_clip=False,
+            color=colour[name], annotation_clip=False, parse_math=False,
         )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from seqcost.foreign import harmless, harmless_cell, harmless_lines
 from seqcost.report.fitting import fit, shortened
 
 if TYPE_CHECKING:
@@ -25,6 +26,13 @@ class Table:
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+
+    def __post_init__(self) -> None:
+        """Names in files and modules are somebody else's text."""
+        object.__setattr__(self, "title", harmless(self.title))
+        object.__setattr__(self, "headings", tuple(map(harmless, self.headings)))
+        object.__setattr__(self, "rows", tuple(tuple(map(harmless, row)) for row in self.rows))
+        object.__setattr__(self, "note", harmless_lines(self.note))
 
     @classmethod
     def of(cls, title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> "Table":
@@ -100,7 +108,7 @@ class Table:
 
 def as_text(tables: Sequence[Table], sentences: Sequence[str] = (), width: int = 100) -> str:
     """Tables below each other, then remarks, as `print` shows an answer."""
-    return "\n\n".join([*(table.to_text(width).strip("\n") for table in tables), *sentences])
+    return "\n\n".join([*(table.to_text(width).strip("\n") for table in tables), *map(harmless_lines, sentences)])
 
 
 def rows_to_csv(rows: Sequence[dict[str, object]]) -> str:
@@ -109,5 +117,5 @@ def rows_to_csv(rows: Sequence[dict[str, object]]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: harmless_cell(value) for key, value in row.items()} for row in rows)
     return out.getvalue()
