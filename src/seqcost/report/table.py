@@ -31,7 +31,7 @@ class Table:
         """Names in files and modules are somebody else's text."""
         object.__setattr__(self, "title", harmless(self.title))
         object.__setattr__(self, "headings", tuple(map(harmless, self.headings)))
-        object.__setattr__(self, "rows", tuple(tuple(map(harmless, row)) for row in self.rows))
+        object.__setattr__(self, "rows", tuple(tuple(map(harmless_lines, row)) for row in self.rows))
         object.__setattr__(self, "note", harmless_lines(self.note))
 
     @classmethod
