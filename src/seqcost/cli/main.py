@@ -9,7 +9,7 @@ import typer
 from seqcost.cli import check, compare, count, diff, explain, listing, results
 from seqcost.cli.streams import spell_what_is_missing
 from seqcost.errors import SeqcostError, SeqcostWarning
-from seqcost.foreign import harmless
+from seqcost.foreign import harmless, harmless_lines
 
 app = typer.Typer(
     name="seqcost",
@@ -43,7 +43,7 @@ def _say(
     """Our own warnings as a sentence; those of others as Python shows them."""
     ours = issubclass(category, SeqcostWarning)
     said = f"seqcost: {message}" if ours else warnings.formatwarning(message, category, filename, lineno, line)
-    print(said, file=file or sys.stderr)
+    print(harmless_lines(said), file=file or sys.stderr)
 
 
 def main() -> None:
