@@ -63,13 +63,17 @@ class LinearAttention(Program):
     form: Form = "chunked"
     causal: bool = True
     normalise: bool = True
-    normaliser_epsilon: float = 1e-6
+    normaliser_epsilon: float | None = (
+        None  # 1e-6, or 1e-30 with "favor", whose features may all be small and are never 0
+    )
     bias: bool = False  # on q, k, v and output alike
 
     def __post_init__(self) -> None:
         check_sizes(self, "D", "H")
         check_chunks(self, "C")
         fill_heads(self)
+        if self.normaliser_epsilon is None:
+            object.__setattr__(self, "normaliser_epsilon", 1e-30 if self.feature == "favor" else 1e-6)
         if self.feature == "favor" and self.R is None:
             object.__setattr__(self, "R", FAVOR_FEATURES * self.K)
         if self.feature == "favor":

@@ -49,7 +49,7 @@ class RgLru(Program):
         log_a = t.multiply("log_decay", t.unary("recurrence_gate", r, "sigmoid"), rate)
         a = t.unary("decay_of_token", log_a, "exp", "a_t")
         kept = t.unary("kept_share", t.unary("log_square", log_a, "scale", "log a²"), "expm1", "a² − 1")
-        share = t.unary("new_share", t.unary("complement", kept, "neg"), "sqrt", "√(1 − a²)")
+        share = t.unary("new_share", t.unary("complement", kept, "complement"), "sqrt", "√(1 − a²)")
         new = t.multiply("gated_input", t.unary("input_gate", i, "sigmoid"), t.float32("x_float32", x))
         b = t.multiply("input", share, new)
         if t.run.stepping:

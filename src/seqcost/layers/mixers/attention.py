@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import attention
+from seqcost.layers.ops.masks import hidden
 from seqcost.layers.parts.layer import Layer, check_features, check_keep, places
 from seqcost.layers.parts.rope import rope_frequency, rope_tables, rope_turn
 from seqcost.layers.parts.state import State, empty
@@ -170,9 +171,8 @@ def _mask(q_BTHK: Tensor, S: int, past: int | None, keep: Tensor | None) -> Tens
         mask = torch.full((q_BTHK.shape[1], S), -torch.inf, dtype=q_BTHK.dtype, device=q_BTHK.device).triu_(1 + past)
     if keep is None:
         return mask
-    # The least number, not −∞: a query that sees padding only (a padded one) gets a mean of it rather than NaN, which
-    # would reach all the others through the next layer's products with 0.
-    least = torch.finfo(q_BTHK.dtype).min
+    # Not −∞: NaN of a query that sees padding only (a padded one) would reach all others through the next layer.
+    least = hidden(q_BTHK.dtype)
     padding = torch.zeros(keep.shape, dtype=q_BTHK.dtype, device=q_BTHK.device).masked_fill_(~keep, least)
     return padding[:, None, None] if mask is None else padding[:, None, None] + mask
 

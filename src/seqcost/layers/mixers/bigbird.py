@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import bigbird
 from seqcost.layers.ops.block_attention import key_mask, planned_attention
+from seqcost.layers.ops.masks import hidden
 from seqcost.layers.parts.layer import Layer, check_features, check_keep
 from seqcost.layers.parts.state import State
 
@@ -98,7 +99,7 @@ class BigBird(Layer):
         C, n = m.C, m.blocks(T)
         fill = (n + 1) * C - T
         q, k, v = (F.pad(z.transpose(1, 2), (0, 0, 0, fill)).view(B, H, n + 1, C, K) for z in (q_BTHK, k_BTHK, v_BTHK))
-        masked_BT = F.pad(key_mask(T, keep, q), (0, fill), value=torch.finfo(q.dtype).min)
+        masked_BT = F.pad(key_mask(T, keep, q), (0, fill), value=hidden(q.dtype))
         first, middle, last, _ = q.split([1, n - 2, 1, 1], dim=2)
         y_edges = F.scaled_dot_product_attention(
             torch.cat([first, last], dim=2).flatten(2, 3),

@@ -58,8 +58,8 @@ class LinearAttention(CausalLayer):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         before = self.random_RK if self.config.feature == "favor" else None
         super()._apply(fn, recurse)
-        if before is not None and self.random_RK.dtype.itemsize < before.dtype.itemsize <= torch.float32.itemsize:
-            self.random_RK = before.to(self.random_RK.device)  # features are computed in float32 at least
+        if before is not None and self.random_RK.dtype.itemsize < torch.float32.itemsize:
+            self.random_RK = before.to(self.random_RK.device, torch.float32)  # features are float32 at least
         return self
 
     def redraw(self) -> None:

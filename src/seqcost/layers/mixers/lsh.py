@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import lsh
-from seqcost.layers.ops.lsh import TO_ITSELF, bucket_attention, hashed, latest, normalised, read_latest
+from seqcost.layers.ops.lsh import bucket_attention, hashed, latest, normalised, read_latest, to_itself
 from seqcost.layers.parts.layer import Layer, check_features, check_keep
 from seqcost.layers.parts.state import State, empty
 
@@ -121,7 +121,7 @@ class LshAttention(Layer):
             scores_BHT = torch.einsum("bhk,bjhk->bhj", q_BTHK[:, i], k_BTHK)
             scores_BHT = scores_BHT.masked_fill(~reached_BHT, -torch.inf)
             itself = torch.arange(x_BTD.shape[1], device=x_BTD.device) == i
-            weights = (scores_BHT - TO_ITSELF * itself.to(scores_BHT.dtype)).softmax(-1)
+            weights = (scores_BHT - to_itself(scores_BHT.dtype) * itself.to(scores_BHT.dtype)).softmax(-1)
             rows.append(torch.einsum("bhj,bjhv->bhv", weights, v_BTHV).flatten(1))
         return self.output(torch.stack(rows, dim=1))
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import retro
+from seqcost.layers.ops.masks import hidden
 from seqcost.layers.parts.layer import Layer, check_features
 from seqcost.layers.parts.state import State
 
@@ -117,9 +118,9 @@ class ChunkedCrossAttention(Layer):
 
         mask = None
         if state.keep_BS is not None:
-            # The least number, not −∞: a block of nothing but padding then gets its values, which are 0.
+            # Not −∞: a block of nothing but padding then gets its values, which are 0.
             kept = of_blocks(state.keep_BS[..., None].to(q_BQI.dtype)).view(B * blocks, 1, 1, m.rows)
-            mask = torch.zeros_like(kept).masked_fill(kept == 0, torch.finfo(q_BQI.dtype).min)
+            mask = torch.zeros_like(kept).masked_fill(kept == 0, hidden(q_BQI.dtype))
         k, v = (of_blocks(z).to(q_BQI.dtype) for z in (state.k_BSI, state.v_BSI))  # autocast may have ended
         y = F.scaled_dot_product_attention(heads(q_BQI), heads(k), heads(v), attn_mask=mask)
         return y.transpose(1, 2).reshape(B, Q, I)

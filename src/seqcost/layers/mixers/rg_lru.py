@@ -42,7 +42,8 @@ class RgLru(CausalLayer):
     def _recurrence(self, x: Tensor) -> tuple[Tensor, Tensor]:
         r, i = at_least_float32(self.gates(x)).chunk(2, dim=-1)
         log_a = r.sigmoid() * (F.softplus(at_least_float32(self.decay)) * -_POWER)
-        share = (-torch.expm1(log_a * 2)).sqrt()
+        # The least number instead of 0: where a gate is shut the root's slope, times the gate's slope of 0, is then 0.
+        share = (torch.finfo(log_a.dtype).tiny - torch.expm1(log_a * 2)).sqrt()
         return log_a.exp(), share * (i.sigmoid() * at_least_float32(x))
 
     def reference(self, x_BTD: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqcost.formulas.ops.block_attention import Band
+from seqcost.layers.ops.masks import hidden
 
 
 def band_attention(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGK: Tensor, band: Band, keep_BS: Tensor | None = None) -> Tensor:
@@ -46,17 +47,14 @@ def band_keys(x_BSGK: Tensor, band: Band, T: int, *, copied: bool = False) -> Te
 
 
 def key_mask(S: int, keep_BS: Tensor | None, like: Tensor) -> Tensor:
-    """[1 or B, S]: 0, and the least number for padding.
-
-    Not −∞: a query that sees padding only gets a mean of it rather than NaN.
-    """
+    """[1 or B, S]: 0, and `hidden` for padding."""
     mask = torch.zeros(1 if keep_BS is None else keep_BS.shape[0], S, dtype=like.dtype, device=like.device)
-    return mask if keep_BS is None else mask.masked_fill_(~keep_BS, torch.finfo(like.dtype).min)
+    return mask if keep_BS is None else mask.masked_fill_(~keep_BS, hidden(like.dtype))
 
 
 def band_mask(band: Band, T: int, S: int, group: int = 1, *, like: Tensor, keep_BS: Tensor | None = None) -> Tensor:
-    """[1 or B, d·n·group, C, keys]: 0 in the window, the least number elsewhere."""
-    least = torch.finfo(like.dtype).min
+    """[1 or B, d·n·group, C, keys]: 0 in the window, `hidden` elsewhere."""
+    least = hidden(like.dtype)
     filled = F.pad(key_mask(S, keep_BS, like), _filling(band, T, S), value=least)
     valid = _copied(_windows(filled.unsqueeze(-1), band).squeeze(-2))  # [1 or B, d, n, keys]
     before, after = band.reach, (1 if band.causal else band.reach)  # the first distance that is out of sight

@@ -14,9 +14,14 @@ from torch import Tensor
 
 from seqcost.layers.ops.chunks import num_chunks
 
-TO_ITSELF = 1e5  # taken off a token's score of itself: it reads itself only where there is nothing else
+TO_ITSELF = 1e5  # taken off a token's score of itself, or what float16 has: it reads itself only without any other
 FAR = 2**30  # the code of a place that no token has
 EPSILON = 1e-6  # of a mean of squares, as in Trax
+
+
+def to_itself(dtype: torch.dtype) -> float:
+    """`TO_ITSELF`, or half of what a narrower dtype can hold."""
+    return min(TO_ITSELF, torch.finfo(dtype).max / 2)
 
 
 def hashed(q_BTHK: Tensor, rotations_HKE: Tensor, R: int) -> Tensor:
@@ -111,7 +116,7 @@ def _lowered(
     itself = before.triu()[C:]
     if causal:
         mine = mine & before[C:]
-    lowered = count.to(dtype).log().masked_fill(itself, TO_ITSELF).masked_fill(mine.logical_not(), torch.inf)
+    lowered = count.to(dtype).log().masked_fill(itself, to_itself(dtype)).masked_fill(mine.logical_not(), torch.inf)
     return lowered.view(-1, C, 2 * C)
 
 
@@ -151,5 +156,5 @@ def read_latest(q_B1HK: Tensor, q_BSHK: Tensor, v_BSHV: Tensor, found_BHW: Tenso
     v_XV = v_BSHV.view(B * S * H, V).index_select(0, rows.view(-1))
     scores = torch.bmm(q_B1HK.view(B * H, 1, K), k_XK.view(B * H, W, K).transpose(1, 2))
     found = found_BHW.view(B * H, 1, W)
-    scores = scores.masked_fill(found == 0, -torch.inf).masked_fill(found == S, -TO_ITSELF)
+    scores = scores.masked_fill(found == 0, -torch.inf).masked_fill(found == S, -to_itself(scores.dtype))
     return torch.bmm(scores.softmax(-1), v_XV.view(B * H, W, V)).view(B, H * V)
