@@ -76,14 +76,15 @@ def lift_blocks(
 ) -> QuasiPolynomial | None:
     """The smallest formula in T and roundings up to some of the blocks that passes through all the lengths.
 
-    At least two lengths are spare and must agree; None where no such formula fits.
+    At least two lengths are spare, half as many as there are terms where those are many, and must agree; None where no
+    such formula fits.
     """
     values = {n: Fraction(cost(n)) for n in lengths}
     candidates = sorted({c for c in blocks if c > 1 and any(n > c for n in lengths)})
     for count in range(1, min(MOST_BLOCKS, len(candidates)) + 1):
         for chosen in itertools.combinations(candidates, count):
             for basis in _bases(chosen):
-                if len(values) < len(basis) + SPARE_POINTS:
+                if len(values) < len(basis) + max(SPARE_POINTS, len(basis) // 2):
                     continue
                 found = _solved([(_row(basis, n, chosen), value) for n, value in values.items()])
                 if found is not None:

@@ -12,13 +12,17 @@ from typing import Any
 from torch import nn
 
 from seqcost.algebra import Polynomial, Samples, lift
-from seqcost.algebra.quasi import Curve, lift_blocks
+from seqcost.algebra.quasi import Curve, QuasiPolynomial, lift_blocks
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.parts.rounding import block_sizes
 
 LARGEST = 2**14
+# What a token attends to at most: below it everything is taken. (What a router picks for a token has no length.)
+_LIMITS = re.compile(r"(^|_)(top_?k|budget|max_keys|max_seen)(_|$)")
+_NO_LIMITS = re.compile(r"expert|router|group|norm|prob|moe|sampl|beam")
 _NAMES = re.compile(r"(^|_)(chunks?|blocks?|windows?|buckets?|segments?|radius|local)(_|$)")
 _OTHERS = re.compile(r"num|^n_|pattern|layer|type|vocab|ind(ex|ices)|repeat|side|positions|embedding")
+_TRIED = 40  # lengths at which a formula has to be a whole number
 _NEEDS = 5  # lengths that the smallest formula in blocks takes: a constant, T and ⌈T/c⌉, and two spare
 
 
@@ -37,6 +41,17 @@ def named_blocks(module: nn.Module) -> set[int]:
         elif callable(getattr(config, "to_dict", None)):
             found.update(_named(config.to_dict().items()))
     return found
+
+
+def named_limits(module: nn.Module) -> set[int]:
+    """Whole numbers among the settings of a module that say to how many tokens one attends at most (`index_topk`)."""
+    holders = {id(h): h for part in module.modules() for h in (part, getattr(part, "config", None))}
+    settings = [item for h in holders.values() for item in getattr(h, "__dict__", {}).items()]
+    return {
+        value
+        for name, value in settings
+        if type(value) is int and 1 < value <= LARGEST and _LIMITS.search(name) and not _NO_LIMITS.search(name)
+    }
 
 
 def _named(settings: Iterable[tuple[str, Any]]) -> Iterator[int]:
@@ -77,19 +92,36 @@ def curve(values: Mapping[int, int | Fraction], blocks: Iterable[int] = ()) -> C
     """A polynomial in T, else one in T and ⌈T/c⌉ for some of the blocks, else what was seen.
 
     The shortest lengths are dropped while they do not agree with the rest; the formula is valid from the shortest one
-    that does. Two lengths or more are spare.
+    that does. Two lengths or more are spare. A formula that is no whole number at some length is none: it was bent
+    through the lengths seen.
     """
     lengths = sorted(values)
     candidates = sorted(blocks)
     found: Curve = lift(lambda n: values[n], lengths)
+    if not isinstance(found, Samples) and not _whole(found, values):
+        found = Samples(
+            "T", {n: Fraction(values[n]) for n in lengths}, "no formula of whole numbers passes through them"
+        )
     if not candidates or (isinstance(found, Polynomial) and _telling(lengths, found.valid_from, candidates)):
         return found
     for start in range(len(lengths) - _NEEDS + 1):
         in_blocks = lift_blocks(lambda n: values[n], lengths[start:], candidates)
-        if in_blocks is not None and _telling(lengths, in_blocks.valid_from, candidates):
+        if in_blocks is not None and _telling(lengths, in_blocks.valid_from, candidates) and _whole(in_blocks, values):
             return in_blocks
     reason = f"no formula in T and whole blocks of {' or '.join(map(str, candidates))} passes through all lengths"
     return Samples("T", {n: Fraction(values[n]) for n in lengths}, reason)
+
+
+def _whole(formula: Polynomial | QuasiPolynomial, values: Mapping[int, int | Fraction]) -> bool:
+    """Whether a formula is a whole number of at least 0 at lengths that were not seen, as what it counts is."""
+    if any(Fraction(value).denominator > 1 for value in values.values()):
+        return True
+    if isinstance(formula, Polynomial) and all(c.denominator == 1 for c in formula.coefficients[1:]):
+        return formula(2 * max(values)) >= 0
+    within = range(formula.valid_from, formula.valid_from + _TRIED)
+    beyond = range(max(values) + 1, max(values) + _TRIED)
+    tried = (formula(n) for n in (*within, *beyond))
+    return all(cost.denominator == 1 and cost >= 0 for cost in tried)
 
 
 def _telling(lengths: Sequence[int], start: int, blocks: Sequence[int]) -> bool:

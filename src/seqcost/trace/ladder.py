@@ -14,7 +14,7 @@ from fractions import Fraction
 from seqcost.algebra import Bill, Kind, Line, Samples
 from seqcost.algebra.quasi import Curve
 from seqcost.errors import FOREIGN_ERRORS, BadSize, BadTarget, SeqcostError, TraceFailed, with_type
-from seqcost.trace.blocks import curve, far_lengths_of, lengths_of, named_blocks, seen_blocks
+from seqcost.trace.blocks import curve, far_lengths_of, lengths_of, named_blocks, named_limits, seen_blocks
 from seqcost.trace.composition import compose
 from seqcost.trace.fakes import unlogged
 from seqcost.trace.ledger import Entry, Key, Shown
@@ -118,7 +118,10 @@ def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[st
     usual = _FEWER_LENGTHS if max(s.num_calls for s in seen.values()) > _MANY_OPERATORS else _LENGTHS
     _look(rung, lengths if lengths is not None else (_LOOP_LENGTHS if loop else usual), seen)
     named = named_blocks(rung.module) if lengths is None else set()
-    hidden = _beyond(rung, named, seen) if lengths is None else set()
+    hidden: set[int] = set()
+    if lengths is None:
+        _beyond_limits(rung, seen)
+        hidden = _beyond(rung, named, seen)
     if T not in seen and _followable(rung, T, seen):
         seen[T] = rung.look(T)  # too long to be followed before it was known what it takes
     elif T not in seen and loop and lengths is None:
@@ -168,6 +171,13 @@ def _beyond(rung: Rung, named: set[int], seen: dict[int, Sighting]) -> set[int]:
         near = (2 * largest + 1, 3 * largest + 2) if 2 * largest >= max(seen) else ()
         _look(rung, [n for n in (*near, far_lengths_of(largest)[0]) if _affordable(rung, n, seen)], seen)
     return {c for c in named if c >= max(seen)}
+
+
+def _beyond_limits(rung: Rung, seen: dict[int, Sighting]) -> None:
+    """Look beyond what a token attends to at most, so often that a formula of that side has spare points."""
+    for limit in sorted(named_limits(rung.module)):
+        near = (limit + 1, limit + limit // 2 + 1, 2 * limit + 1, 3 * limit + 2, 4 * limit + 3)
+        _look(rung, [n for n in near if _affordable(rung, n, seen)], seen)
 
 
 def _in_blocks(rung: Rung, named: set[int], seen: dict[int, Sighting]) -> tuple[int, ...]:

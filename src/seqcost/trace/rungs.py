@@ -33,6 +33,7 @@ from seqcost.trace.targets import Built, Target
 from seqcost.trace.threads import ONE_AT_A_TIME
 from seqcost.trace.trees import tensors_in
 
+_PLAIN = (str, int, float, bool, type(None))
 _LARGEST_REAL_BYTES = 4 * 2**30  # of parameters that are built for real only to be traced
 
 
@@ -193,21 +194,36 @@ def real_rung(target: Target, *, phase: str, B: int = 1, dtype: str | None = Non
 
 @contextmanager
 def _as_it_was(module: nn.Module) -> Iterator[None]:
-    """Undo what a run changes in the making of a module: its choice of words (`attention_type`) and its parts.
+    """Undo what a run changes in the making of a module: its parts, its plain settings and those of its configuration.
 
-    A model may turn to another attention for good when it meets a short sequence (BigBird does). What it remembers
-    besides (tables of angles, say) it may keep, as it does between the runs of its user.
+    A model may turn to another attention for good when it meets a short sequence (BigBird), or settle its number of
+    buckets by the first length that it sees (Reformer). What it remembers besides (tables of angles, say) it may keep,
+    as it does between the runs of its user.
     """
-    before = [(p, dict(p._modules), {k: v for k, v in vars(p).items() if type(v) is str}) for p in module.modules()]
+    parts = [(part, dict(part._modules)) for part in module.modules()]
+    holders = {id(holder): holder for part, _ in parts for holder in (part, getattr(part, "config", None))}
+    before = [(holder, _settings_of(holder)) for holder in holders.values() if hasattr(holder, "__dict__")]
     try:
         yield
     finally:
-        for part, parts, words in before:
-            if part._modules != parts:
-                part._modules = parts
-            for name, word in words.items():
-                if part.__dict__.get(name) is not word:
-                    part.__dict__[name] = word
+        for part, children in parts:
+            if part._modules != children:
+                part._modules = children
+        for holder, settings in before:
+            for name in settings.keys() | _settings_of(holder).keys():
+                if name not in settings:
+                    del vars(holder)[name]
+                elif vars(holder).get(name) is not settings[name]:
+                    vars(holder)[name] = settings[name]
+
+
+def _settings_of(holder: object) -> dict[str, Any]:
+    """Attributes that are plain: words, numbers, lists and tuples of them, nothing."""
+
+    def plain(value: object) -> bool:
+        return type(value) in _PLAIN or (type(value) in (list, tuple) and all(type(v) in _PLAIN for v in value))  # type: ignore[attr-defined]
+
+    return {name: value for name, value in vars(holder).items() if plain(value)}
 
 
 @contextmanager
