@@ -13,7 +13,7 @@ import sympy
 
 import seqcost
 from seqcost.algebra import Kind, symbol
-from seqcost.algebra.rendering import size_to_text
+from seqcost.algebra.rendering import size_to_text, titled_totals
 from seqcost.formulas.catalogue import CATALOGUE
 from seqcost.formulas.ops import pointwise
 from seqcost.questions.explain import QUESTIONS, Explanation, Section
@@ -74,7 +74,7 @@ def lines(name: str, question: str, *assignments: str) -> str:
     """One question, line by line."""
     bill = section_of(name, *assignments).bills[question]
     rows = [(line.name, line.note, str(line.kind), size_to_text(line.amount)) for line in bill]
-    rows.append(("**total**", "", bill.unit, size_to_text(bill.total())))
+    rows += [(f"**{title}**", "", bill.unit, size_to_text(total)) for title, total in titled_totals(bill.lines)]
     return Table.of("", ("<line", "<what it is", "<kind", "amount"), rows).to_markdown()
 
 

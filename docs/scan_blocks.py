@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from seqcost.algebra import leading_term, symbols
+from seqcost.algebra import Kind, leading_term, symbols
 from seqcost.algebra.rendering import size_to_text
 from seqcost.formulas import Workload
 from seqcost.formulas.catalogue import configure
@@ -31,8 +31,8 @@ def flops() -> str:
         ("chunked", "each chunk twice: for its end, then from its start; the carry; Σδ"),
     ):
         # Widths do not meet the letters of the scan.
-        general = Mamba(D=1, E=E, N=N, form=form).recurrence_flops(Workload(B=B, T=t)).total()
-        exact = Mamba(D=layer.D, form=form).recurrence_flops(Workload(T=T)).total()
+        general = Mamba(D=1, E=E, N=N, form=form).recurrence_flops(Workload(B=B, T=t)).total(*Kind)
+        exact = Mamba(D=layer.D, form=form).recurrence_flops(Workload(T=T)).total(*Kind)
         ratio = Fraction(exact, T * layer.E * layer.N)
         token = size_to_text((leading_term(general, "T") / (B * t)).expand())
         rows.append((f"executed here, {form}", token, f"{exact:,}", f"{float(ratio):.2f}", what))

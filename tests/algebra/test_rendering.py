@@ -158,3 +158,16 @@ def test_rounding_up_is_written_with_brackets():
     C = symbols("C")["C"]
     assert formula_to_text(B * C * ceil_div(T, C)) == "B·C·⌈T/C⌉"
     assert formula_to_text(ceil_div(ceil_div(T, C) * (T + 1), C)) == "⌈T·⌈T/C⌉/C + ⌈T/C⌉/C⌉"
+
+
+MIXED = Bill.of(Kind.CONTRACTION, scores=512) + Bill.of(Kind.POINTWISE, softmax=80, scale=16)
+
+
+def test_contractions_and_pointwise_operations_are_never_added():
+    assert str(MIXED).splitlines()[-2:] == ["total contraction  512  FLOP", "total pointwise     96  FLOP"]
+    assert MIXED.to_latex().count(r"\text{total") == 2
+    assert "<th>total contraction</th><th>512</th>" in MIXED.to_html()
+    assert "<th>total pointwise</th><th>96</th>" in MIXED.to_html()
+    data = MIXED.to_dict()
+    assert (data["total"], data["totals"]) == (None, {"contraction": 512, "pointwise": 96})
+    assert "608" not in f"{MIXED}{MIXED.to_latex()}{MIXED.to_html()}{data}"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import VARIANTS, drawn_config, typical
 
-from seqcost.algebra import Bill, sweep, symbol, symbols
+from seqcost.algebra import Bill, Kind, sweep, symbol, symbols
 from seqcost.formulas import Workload
 from seqcost.formulas.catalogue import CATALOGUE, configure, entry
 
@@ -69,7 +69,7 @@ def test_symbolic_equals_numeric(variant, data, B, T, S, P):
     by_symbol = answers(symbolic, **{letter: letters[letter] for letter in run})
     for question, bill in answers(numeric, **run).items():
         substituted = by_symbol[question].substitute(**sizes, **run)
-        assert substituted.total() == bill.total(), question
+        assert substituted.total(*Kind) == bill.total(*Kind), question
         assert all(type(line.amount) is int for line in bill), question
         if numeric.sizes().get("L") != 1:  # a stack without further layers hands its seam to the first
             assert without_zeros(substituted) == without_zeros(bill), question
@@ -99,8 +99,8 @@ def test_sweep_over_the_widths_equals_numeric(variant, exact):
     swept = answers(entry(variant.name).make(**columns | variant.choices), **workload_sizes(few[0], 3, 63, 5, 2))
     for i, config in enumerate(few):
         for question, bill in answers(config, **workload_sizes(config, 3, 63, 5, 2)).items():
-            total = np.broadcast_to(np.asarray(swept[question].total(), dtype=object), 2)[i]
-            assert total == (bill.total() if exact else pytest.approx(bill.total(), rel=1e-12)), question
+            total = np.broadcast_to(np.asarray(swept[question].total(*Kind), dtype=object), 2)[i]
+            assert total == (bill.total(*Kind) if exact else pytest.approx(bill.total(*Kind), rel=1e-12)), question
 
 
 @every_variant
@@ -114,7 +114,7 @@ def test_positive_and_monotone_in_length(variant):
     config = typical(variant)
     asked = [answers(config, B=3, T=T, S=5) for T in (1, 2, 3, 16, 17, 63, 64, 100, 10**6)]
     for question in questions(config):
-        totals = [bills[question].total() for bills in asked]
+        totals = [bills[question].total(*Kind) for bills in asked]
         assert all(a <= b for a, b in itertools.pairwise(totals)), question
         # Positions do not mix in a feed-forward or a norm, which carry nothing either.
         assert totals[0] > 0 or question in ("state_bytes", "path_length"), question
@@ -135,11 +135,11 @@ def test_formula_page_in_its_open_letters(name):
     run = {letter: symbol(letter) for letter in workload_sizes(config, 1, 1, 1, 1)}
     for question, bill in answers(config, **run).items():
         assert isinstance(bill, Bill)
-        free = {str(letter) for letter in sympy.sympify(bill.total()).free_symbols}
+        free = {str(letter) for letter in sympy.sympify(bill.total(*Kind)).free_symbols}
         assert free <= {*found.symbols, *run}, question
     assert configure(name).params().total() == config.params().substitute(
         **{letter: configure(name).sizes()[letter] for letter in found.symbols}
-    ).total()  # fmt: skip
+    ).total(*Kind)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

@@ -22,10 +22,10 @@ def test_a_million_points_equal_the_ints_at_points_drawn_at_random():
     # How long the million takes is in benchmarks/.
     rng = np.random.default_rng(0)
     T, D = rng.integers(1, 2**20, POINTS), 64 * rng.integers(1, 2**8, POINTS)
-    swept = block_flops(D=sweep(D), T=sweep(T)).total()
+    swept = block_flops(D=sweep(D), T=sweep(T)).total(*Kind)
     assert swept.shape == (POINTS,)
     for i in random.Random(0).sample(range(POINTS), 50):
-        assert swept[i] == pytest.approx(block_flops(D=int(D[i]), T=int(T[i])).total(), rel=1e-12)
+        assert swept[i] == pytest.approx(block_flops(D=int(D[i]), T=int(T[i])).total(*Kind), rel=1e-12)
 
 
 def test_exact_at_10_to_the_30():

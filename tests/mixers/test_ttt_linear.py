@@ -122,13 +122,13 @@ def test_the_state_does_not_grow_and_a_step_costs_the_same_at_every_place():
     layer = Formula(D=64, H=4)
     runs = [Workload(T=T) for T in (1, 15, 16, 17, 1000)]
     assert {layer.state_bytes(run).total() for run in runs} == {2 * 64 * (16 + 1) * 4}
-    assert len({layer.step_flops(run).total() for run in runs}) == 1
+    assert len({layer.step_flops(run).total(*Kind) for run in runs}) == 1
     assert len({layer.bytes_moved(run.step()).total() for run in runs}) == 1
 
 
 def test_a_cost_is_that_of_whole_mini_batches():
     layer = Formula(D=64, H=4)
-    core = [layer.flops(Workload(T=T)).select("key_inner").total() for T in (1, 16, 17, 32)]
+    core = [layer.flops(Workload(T=T)).select("key_inner").total(*Kind) for T in (1, 16, 17, 32)]
     assert core[0] == core[1] < core[2] == core[3]
 
 

@@ -78,5 +78,5 @@ def test_the_state_does_not_grow_and_a_step_costs_the_same_at_every_place():
     layer = Formula(D=64, H=4)
     runs = [Workload(T=T) for T in (1, 15, 16, 17, 1000)]
     assert {layer.state_bytes(run).total() for run in runs} == {2 * (8 * 64 * 16 + 5 * 64) * 4}
-    assert len({layer.step_flops(run).total() for run in runs}) == 1
+    assert len({layer.step_flops(run).total(*Kind) for run in runs}) == 1
     assert len({layer.bytes_moved(run.step()).total() for run in runs}) == 1

@@ -7,6 +7,7 @@ import pytest
 import torch
 from oracles import relative_error
 
+from seqcost.algebra import Kind
 from seqcost.errors import BadSize
 from seqcost.formulas import Workload
 from seqcost.formulas.catalogue import configure
@@ -118,6 +119,6 @@ def test_costs_no_parameter_and_no_contraction():
     run = Workload(B=3, T=63)
     plain, rotary = (configure("attention-layer", rope=rope) for rope in (False, True))
     assert plain.params() == rotary.params()
-    extra = rotary.flops(run).total() - plain.flops(run).total()
+    extra = rotary.flops(run).total(*Kind) - plain.flops(run).total(*Kind)
     # Angles, cosines, sines: 3·T·K/2; then 4 products and 2 sums for each pair of each head of q and k.
     assert extra == 3 * 63 * 32 + 2 * 3 * 3 * 63 * 512

@@ -2,7 +2,7 @@
 
 import torch
 
-from seqcost.algebra import symbols
+from seqcost.algebra import Kind, symbols
 from seqcost.formulas import Workload
 from seqcost.formulas.mixers.attention import Attention
 from seqcost.formulas.mixers.rnn import Rnn
@@ -20,8 +20,8 @@ CELL, FFN, NORM = Rnn(D=16, N=16), FeedForward(D=16, F=100), Norm(D=16)
 def test_costs_of_a_chain_add_up():
     chain = Chain.of(norm=NORM, cell=CELL, ffn=FFN)
     for question in ("flops", "backward_flops", "bytes_moved", "depth", "state_bytes"):
-        parts = sum(getattr(part, question)(RUN).total() for part in (NORM, CELL, FFN))
-        assert getattr(chain, question)(RUN).total() == parts
+        parts = sum(getattr(part, question)(RUN).total(*Kind) for part in (NORM, CELL, FFN))
+        assert getattr(chain, question)(RUN).total(*Kind) == parts
     assert [line.name for line in chain.params().group()] == ["norm", "cell", "ffn"]
 
 
@@ -40,8 +40,8 @@ def test_repeating_a_symbolic_number_of_times():
     (L,) = symbols("L").values()
     chain = Chain.of(stack=Repeat(FFN, L))
     for question in ("flops", "saved_bytes", "depth"):
-        symbolic = getattr(chain, question)(RUN).substitute(L=7).total()
-        assert symbolic == getattr(Chain.of(stack=Repeat(FFN, 7)), question)(RUN).total()
+        symbolic = getattr(chain, question)(RUN).substitute(L=7).total(*Kind)
+        assert symbolic == getattr(Chain.of(stack=Repeat(FFN, 7)), question)(RUN).total(*Kind)
 
 
 def test_one_layer_that_reaches_everywhere_shortens_the_path():
@@ -69,7 +69,7 @@ def test_a_residual_adds_its_input():
     assert isinstance(layer, ResidualLayer)
     x = torch.randn(2, 63, 16)
     assert torch.equal(layer(x), x + layer.inner(x))
-    extra = Residual(FFN).flops(RUN).total() - FFN.flops(RUN).total()
+    extra = Residual(FFN).flops(RUN).total(*Kind) - FFN.flops(RUN).total(*Kind)
     assert extra == 3 * 63 * 16
 
 

@@ -39,7 +39,7 @@ def test_the_paper_s_gflops_are_multiply_adds(name):
 
 def test_products_of_xl_2():
     flops = configure("dit-xl-2").flops(Workload(T=256)).only(Kind.CONTRACTION)
-    blocks = flops.select("blocks").total()
+    blocks = flops.select("blocks").total(*Kind)
     assert blocks == 28 * (24 * 256 * 1152**2 + 4 * 256**2 * 1152 + 12 * 1152**2)
     assert round(blocks / 2e9, 2) == 118.60
 

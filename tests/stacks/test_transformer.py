@@ -18,8 +18,8 @@ def block(**choices):
 def test_projections_and_attention_cost_the_same_at_six_widths():
     # 24·T·D² of projections and feed-forward against 4·T²·D of scores and their mix.
     bill = block().flops(Workload(T=T)).only(Kind.CONTRACTION)
-    quadratic = bill.select("attention.attend").total()
-    linear = bill.total() - quadratic
+    quadratic = bill.select("attention.attend").total(*Kind)
+    linear = bill.total(*Kind) - quadratic
     assert sympy.expand(linear - 24 * T * D**2) == 0
     assert sympy.simplify(quadratic - 4 * T**2 * D) == 0
     assert sympy.solve(sympy.simplify(quadratic / T - linear / T), T) == [6 * D]
@@ -76,7 +76,7 @@ def test_grouped_queries_share_keys_and_change_no_score():
     run = Workload(B=3, T=63)
     full, grouped, single = (configure("transformer-block", G=G) for G in (8, 2, 1))
     for line in ("attention.attend", "attention.project_query", "attention.project_output"):
-        amounts = {config.flops(run).select(line).total() for config in (full, grouped, single)}
+        amounts = {config.flops(run).select(line).total(*Kind) for config in (full, grouped, single)}
         assert len(amounts) == 1
     states = [config.state_bytes(run).total() for config in (full, grouped, single)]
     assert states == [8 * states[2], 2 * states[2], states[2]]

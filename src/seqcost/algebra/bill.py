@@ -14,7 +14,7 @@ from seqcost.algebra import rendering
 from seqcost.algebra.asymptotics import leading_term
 from seqcost.algebra.expr import Size, check_size, is_symbolic, symbol
 from seqcost.algebra.line import Kind, Line
-from seqcost.errors import UnknownName
+from seqcost.errors import BadSize, UnknownName
 
 
 @dataclass(frozen=True, init=False)
@@ -84,7 +84,16 @@ class Bill:
         return Bill(line for line in self.lines if line.kind in kinds)
 
     def total(self, *kinds: Kind) -> Size:
-        """Sum of all lines, or of those of the given kinds."""
+        """Sum of all lines, or of those of the given kinds.
+
+        Raises BadSize where no kind is given and both contractions and pointwise operations are there: conventions
+        differ in the latter, so the two are not added unless both are named.
+        """
+        if not kinds and len(found := sorted({line.kind for line in self.lines})) > 1:
+            raise BadSize(
+                f"a total of {' and '.join(found)} lines was asked, which are not added; name one, such as "
+                "total(Kind.CONTRACTION), or both."
+            )
         return sum((line.amount for line in self.lines if not kinds or line.kind in kinds), start=0)
 
     def substitute(self, **sizes: int) -> "Bill":
@@ -92,7 +101,7 @@ class Bill:
         return self.map(lambda amount: _substitute(amount, sizes))
 
     def leading(self, letter: str, *kinds: Kind) -> Size:
-        """Leading term of the total as `letter` grows: 4·B·D·T² of 24·B·D²·T + 4·B·D·T²."""
+        """Leading term of the total as `letter` grows: 4·B·D·T² of 24·B·D²·T + 4·B·D·T². Kinds as in `total`."""
         return leading_term(self.total(*kinds), letter)
 
     def ranked(self, **sizes: int) -> tuple[Line, ...]:
@@ -101,7 +110,7 @@ class Bill:
         return tuple(sorted(bill.lines, key=lambda line: line.amount, reverse=True))
 
     def to_dict(self) -> dict[str, Any]:
-        """Unit, total and lines as plain data; formulas and Fractions as strings."""
+        """Unit, totals by kind, their `total` where there is one kind, and lines as plain data; formulas as strings."""
         return rendering.lines_to_dict(self.lines)
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from seqcost.algebra.expr import Size, is_array, is_symbolic
-from seqcost.algebra.line import Line
+from seqcost.algebra.line import Kind, Line
 
 _SI = ("", "k", "M", "G", "T", "P", "E", "Z", "Y", "R", "Q")
 _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi", "Ri", "Qi")
@@ -122,13 +122,15 @@ def lines_to_dict(lines: Sequence[Line]) -> dict[str, Any]:
         | ({"note": line.note} if line.note else {})
         for line in lines
     ]
-    return {"unit": _unit(lines), "total": plain(_total(lines)), "lines": rows}
+    totals = {str(kind): plain(total) for kind, total in totals_by_kind(lines).items()}
+    total = 0 if not totals else next(iter(totals.values())) if len(totals) == 1 else None
+    return {"unit": _unit(lines), "total": total, "totals": totals, "lines": rows}
 
 
 def lines_to_text(lines: Sequence[Line]) -> str:
     """See `Bill.__str__`."""
     rows = [(line.name, size_to_text(line.amount), line.note) for line in lines]
-    rows.append(("total", size_to_text(_total(lines)), _unit(lines)))
+    rows += [(title, size_to_text(total), _unit(lines)) for title, total in titled_totals(lines)]
     names, amounts = max(len(r[0]) for r in rows), max(len(r[1]) for r in rows)
     return "\n".join(f"{name:<{names}}  {amount:>{amounts}}  {note}".rstrip() for name, amount, note in rows)
 
@@ -136,7 +138,7 @@ def lines_to_text(lines: Sequence[Line]) -> str:
 def lines_to_latex(lines: Sequence[Line]) -> str:
     """See `Bill.to_latex`."""
     rows = [rf"\text{{{_tex(line.name)}}} &= {formula_to_latex(line.amount)}" for line in lines]
-    rows.append(rf"\text{{total}} &= {formula_to_latex(_total(lines))}")
+    rows += [rf"\text{{{title}}} &= {formula_to_latex(total)}" for title, total in titled_totals(lines)]
     return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
 
 
@@ -148,7 +150,7 @@ def lines_to_html(lines: Sequence[Line]) -> str:
         return f"<tr>{cells}</tr>"
 
     body = "".join(row("td", line.name, size_to_text(line.amount), line.note) for line in lines)
-    foot = row("th", "total", size_to_text(_total(lines)), _unit(lines))
+    foot = "".join(row("th", title, size_to_text(total), _unit(lines)) for title, total in titled_totals(lines))
     return f'<table class="bill"><tbody>{body}</tbody><tfoot>{foot}</tfoot></table>'
 
 
@@ -156,8 +158,20 @@ def _unit(lines: Sequence[Line]) -> str:
     return lines[0].kind.unit if lines else ""
 
 
-def _total(lines: Sequence[Line]) -> Size:
-    return sum((line.amount for line in lines), start=0)
+def totals_by_kind(lines: Sequence[Line]) -> dict[Kind, Size]:
+    """Contractions and pointwise operations, which have one unit, are never added to each other."""
+    totals: dict[Kind, Size] = {}
+    for line in lines:
+        totals[line.kind] = totals.get(line.kind, 0) + line.amount
+    return totals
+
+
+def titled_totals(lines: Sequence[Line]) -> list[tuple[str, Size]]:
+    """Title and amount of each total of a bill."""
+    totals = totals_by_kind(lines)
+    if len(totals) < 2:
+        return [("total", sum(totals.values(), start=0))]
+    return [(f"total {kind}", totals[kind]) for kind in sorted(totals)]
 
 
 _TEX = str.maketrans({sign: rf"\{sign}" for sign in "_%&#${}"} | {"\\": r"\backslash{}", "^": r"\^{}", "~": r"\~{}"})

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from seqcost.algebra import Bill, Kind, Size, symbol, symbols
-from seqcost.algebra.rendering import formula_to_latex, plain
+from seqcost.algebra.rendering import formula_to_latex, plain, totals_by_kind
 from seqcost.errors import BadSize
 from seqcost.formulas.catalogue import Entry, configure, entry
 from seqcost.formulas.ops.workload import Workload
@@ -87,9 +87,10 @@ class Explanation:
             out += [rf"\[ {equation} \]" for equation in section.equations]
             out.append(rf"\[ {section.bills['flops'].only(Kind.CONTRACTION).to_latex()} \]")
             totals = [
-                rf"\text{{{title}}} &= {formula_to_latex(section.bills[question].total())}"
+                rf"\text{{{title if kind != Kind.POINTWISE else title.replace('FLOPs', 'pointwise operations')}}} &= "
+                rf"{formula_to_latex(total)}"
                 for question, title in QUESTIONS
-                if section.bills.get(question)
+                for kind, total in totals_by_kind(section.bills.get(question, Bill()).lines).items()
             ]
             out.append("\\[\\begin{aligned}\n" + " \\\\\n".join(totals) + "\n\\end{aligned}\\]")
         return "\n".join(out)

@@ -5,7 +5,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from seqcost.algebra.rendering import formula_to_latex, size_to_text
+from seqcost.algebra import Kind
+from seqcost.algebra.rendering import size_to_text
 from seqcost.report.table import Table
 
 _SUBSCRIPTS = {"{t-1}": "ₜ₋₁"} | dict(zip("t12iokvrn", "ₜ₁₂ᵢₒₖᵥᵣₙ", strict=True))
@@ -44,9 +45,19 @@ def totals_table(section: Any, questions: Sequence[tuple[str, str]]) -> Table:
         elif not bill:
             rows.append((title, "0", ""))
         else:
-            rows.append((title, size_to_text(bill.total()), size_to_text(section.leading(question))))
-    note = "Leading terms in T; of FLOPs, those of the contractions. Bytes are for float32. A step is at position T."
+            rows += _totals(bill, title)
+    note = "Leading terms in T. FLOPs are those of contractions. Bytes are for float32. A step is at position T."
     return Table.of("totals", ("<", "<total", "<leading term"), rows, note)
+
+
+def _totals(bill: Any, title: str) -> list[tuple[str, str, str]]:
+    """A row a kind: pointwise operations stand apart from contractions, which are what "FLOPs" means."""
+    if bill.unit != Kind.CONTRACTION.unit:
+        return [(title, size_to_text(bill.total()), size_to_text(bill.leading("T")))]
+    titles = {Kind.CONTRACTION: title, Kind.POINTWISE: title.replace("FLOPs", "pointwise operations")}
+    return [
+        (name, size_to_text(bill.total(kind)), size_to_text(bill.leading("T", kind))) for kind, name in titles.items()
+    ]
 
 
 def page_html(explanation: Any, questions: Sequence[tuple[str, str]]) -> str:
@@ -63,7 +74,7 @@ def page_html(explanation: Any, questions: Sequence[tuple[str, str]]) -> str:
             f"<p class='source'>{html.escape(section.source)}</p>{equations}"
             f"{steps_table(section).to_html()}{totals_table(section, questions).to_html()}"
             f"<details><summary>all lines</summary>{flops.to_html()}</details>"
-            f"<details><summary>LaTeX</summary><pre>{html.escape(formula_to_latex(flops.total()))}</pre></details>"
+            f"<details><summary>LaTeX</summary><pre>{html.escape(flops.to_latex())}</pre></details>"
             "</section>"
         )
     return document(f"seqcost: {explanation.name}", "".join(parts))
