@@ -8,7 +8,7 @@ values.
 from collections.abc import Iterator, Sequence
 
 from seqcost.algebra import Size, ceil_div
-from seqcost.formulas.ops.chunks import chunked, joined
+from seqcost.formulas.ops.chunks import chunked, joined, pair_decays
 from seqcost.formulas.ops.operator import Operator
 from seqcost.formulas.ops.tape import Tape
 from seqcost.formulas.ops.values import ONE, Value, product
@@ -41,7 +41,7 @@ def delta_rule(
         scores = t.moved("causal", [scores], Z, n, C, C, note="nothing later than the query")
     else:
         log = chunked(t, "decay", t.view(t.float32("decay_float32", log_decay_BTH), B, T, H, ONE), C)
-        decay = _decay(t, log)
+        decay = pair_decays(t, log)
         overlap = t.multiply("overlap_decayed", overlap, decay)
         scores = t.multiply("scores_decayed", scores, decay)
         start, to_end = t.unary("since_start", t.cumsum("start_sum", log), "exp"), t.part(decay, Z, n, C, ONE)
@@ -66,14 +66,6 @@ def delta_rule(
         S = t.add_matmul("write", kept, t.view(keys[i], Z, K, C), corrected, "S + kᵀ [K,C] @ new values [C,V]")
     y = t.stack("outputs", out, n)
     return joined(t, "merge_heads", y, B, T, H), t.view(S, B, H, K, V)
-
-
-def _decay(t: Tape, log: Value) -> Value:
-    Z, n, C, _ = log.shape
-    rows = t.expand("decay_rows", t.view(log, Z, n, ONE, C), Z, n, C, C)
-    later = t.moved("decay_later", [rows], Z, n, C, C, note="log decays of the tokens after each one")
-    decay = t.unary("decay", t.cumsum("decay_sum", later, note="summed up from token to token"), "exp")
-    return t.moved("decay_causal", [decay], Z, n, C, C, note="nothing later than the query")
 
 
 def delta_rule_step(

@@ -8,7 +8,7 @@ exponentials more a token and feature, and 2·J·(K + V) FLOPs for the pairs wit
 from dataclasses import dataclass
 
 from seqcost.algebra import Size, ceil_div
-from seqcost.formulas.ops.chunks import chunked, joined
+from seqcost.formulas.ops.chunks import chunked, joined, pair_decays
 from seqcost.formulas.ops.tape import Tape
 from seqcost.formulas.ops.values import ONE, Value, product
 
@@ -198,19 +198,14 @@ def _constant(t: Tape, cut: _Chunks, gate: Value) -> _Mixed:
 
 def _by_token(t: Tape, cut: _Chunks, gate: Value) -> _Mixed:
     B, H, Z, n, C = cut.B, cut.H, cut.Z, cut.n, cut.C
-    faded = t.cumsum(
-        "log_decay", chunked(t, "gate", t.view(gate, *gate.shape, ONE), C), "log decay since the chunk began"
-    )
-    end = t.part(faded, Z, n, ONE, ONE)
-    between = t.subtract("between", faded, t.view(faded, Z, n, ONE, C), "log decay between the tokens of a pair")
-    decay = t.unary("pair_decay_exp", _hidden(t, "later", between, _later(t, C)), "exp")
+    log = chunked(t, "gate", t.view(gate, *gate.shape, ONE), C)
+    decay = pair_decays(t, log)
+    start = t.unary("query_decay_exp", t.cumsum("log_decay", log, "log decay since the chunk began"), "exp")
     pairs = t.multiply("pair_decay", t.view(_scores(t, cut), Z, n, C, C), decay)
     y = _read(t, cut, pairs)
-    q = t.multiply("query_decay", cut.q, t.unary("query_decay_exp", faded, "exp"), "q fades since the chunk began")
-    to_end = t.unary("key_decay_exp", t.subtract("key_decay_log", end, faded), "exp")
-    k = t.multiply("key_decay", cut.k, to_end, "k fades to the chunk's end")
-    keep = t.every(t.view(t.unary("keep", end, "exp"), B, H, n, ONE, ONE), n, B, H, ONE, ONE)
-    return _Mixed(y, q, k, keep)
+    q = t.multiply("query_decay", cut.q, start, "q fades since the chunk began")
+    k = t.multiply("key_decay", cut.k, t.part(decay, Z, n, C, ONE), "k fades to the chunk's end")
+    return _Mixed(y, q, k, t.every(t.view(t.part(start, Z, n, ONE, ONE), B, H, n, ONE, ONE), n, B, H, ONE, ONE))
 
 
 def _by_feature(t: Tape, cut: _Chunks, gate: Value, m: Size, J: Size) -> _Mixed:
@@ -219,49 +214,59 @@ def _by_feature(t: Tape, cut: _Chunks, gate: Value, m: Size, J: Size) -> _Mixed:
         m = ONE  # the axis of one sub-chunk is as good as stretched: no gradient is summed over it
     X = Z * n * m
     cut_gate = chunked(t, "gate", gate, C)
+    by_sub = t.view(cut_gate, Z, n, m, J, K)
     faded = t.cumsum("log_decay", cut_gate, "log decay since the chunk began")
-    end = t.part(faded, Z, n, ONE, K)
-    by_sub = t.view(faded, Z, n, m, J, K)
-    first = t.part(t.view(cut_gate, Z, n, m, J, K), Z, n, m, ONE, K)
-    start = t.subtract("start_decay", t.part(by_sub, Z, n, m, ONE, K), first, "log decay to a sub-chunk's start")
+    since = t.cumsum("sub_decay", by_sub, "log decay since the sub-chunk began")
+    between = _sums(t, "between", by_sub, (Z, n, m, J, K), J, "log decay between the tokens of a pair")
+    rest = t.part(between, Z, n, m, J, K)
+    totals = t.moved("over_fill", [t.part(since, Z, n, m, K)], Z, n, m + 1, K, note="a row of zeros before the first")
+    over = _sums(t, "over", totals, (Z, n, m + 1, K), m, "log decay over whole sub-chunks between")
 
-    to_start = t.subtract("to_start", start, t.view(faded, Z, n, ONE, C, K), "log decay of each key to it")
+    starts = t.view(t.part(over, Z, n, m, m, K), Z, n, m, m, ONE, K)
+    to_start = t.add("to_start", starts, t.view(rest, Z, n, ONE, m, J, K), "log decay of each key to a sub-chunk")
     square = t.constant("not_before", C, C, itemsize=BOOL, fills=2)
-    hidden = _hidden(t, "not_before", to_start, t.part(square, m, C, ONE))
+    hidden = _hidden(t, "not_before", t.view(to_start, Z, n, m, C, K), t.part(square, m, C, ONE))
     key_decay = t.unary("to_start_exp", hidden, "exp")
     keys = t.multiply("keys_to_start", t.view(cut.k, Z, n, ONE, C, K), key_decay, "k faded to each sub-chunk's start")
-    query_decay = t.unary("from_start_exp", t.subtract("from_start", by_sub, start), "exp")
+    query_decay = t.unary("from_start_exp", since, "exp")
     queries = t.multiply("queries_from_start", t.view(cut.q, Z, n, m, J, K), query_decay, "q faded since it")
     keys_XKC = t.view(t.view(keys, X, C, K), X, K, C)
     earlier = t.matmul("scores", t.view(queries, X, J, K), keys_XKC, "q kᵀ with earlier sub-chunks: [J,K] @ [K,C]")
     y = _read(t, cut, earlier)
 
-    between = t.subtract("between", t.view(by_sub, Z, n, m, J, ONE, K), t.view(by_sub, Z, n, m, ONE, J, K))
-    decay = t.unary("between_exp", _hidden(t, "later", between, t.view(_later(t, J), J, J, ONE)), "exp")
+    decay = t.unary("between_exp", between, "exp")
     own_keys = t.multiply(
         "own_keys", t.view(cut.k, Z, n, m, ONE, J, K), decay, "k faded to each token of its sub-chunk"
     )
     own = t.matmul(
         "own_scores", t.view(own_keys, X * J, J, K), t.view(cut.q, X * J, K, ONE), "within a sub-chunk: [J,K] @ q [K,1]"
     )  # fmt: skip
-    y = t.add_matmul(
-        "own_mix", t.view(y, X, J, V), t.view(own, X, J, J), t.view(cut.v, X, J, V), "+ pairs [J,J] @ v [J,V]"
-    )  # fmt: skip
+    seen = t.moved("own_mask", [t.view(own, X, J, J)], X, J, J, note="later tokens set to 0")
+    y = t.add_matmul("own_mix", t.view(y, X, J, V), seen, t.view(cut.v, X, J, V), "+ pairs [J,J] @ v [J,V]")
     q = t.multiply("query_decay", cut.q, t.unary("query_decay_exp", faded, "exp"), "q fades since the chunk began")
-    to_end = t.unary("key_decay_exp", t.subtract("key_decay_log", end, faded), "exp")
+    end = t.add(
+        "key_decay_log", t.view(t.part(over, Z, n, m, K), Z, n, m, ONE, K), rest, "log decay to the chunk's end"
+    )
+    to_end = t.view(t.unary("key_decay_exp", end, "exp"), Z, n, C, K)
     k = t.multiply("key_decay", cut.k, to_end, "k fades to the chunk's end")
-    keep = t.every(t.view(t.unary("keep", end, "exp"), B, H, n, K, ONE), n, B, H, K, ONE)
-    return _Mixed(t.view(y, Z * n, C, V), q, k, keep)
+    kept = t.unary("keep", t.part(faded, Z, n, ONE, K), "exp")
+    return _Mixed(t.view(y, Z * n, C, V), q, k, t.every(t.view(kept, B, H, n, K, ONE), n, B, H, K, ONE))
 
 
-def _later(t: Tape, length: Size) -> Value:
-    """True where the second token of a pair comes after the first."""
-    return t.constant("later", length, length, itemsize=BOOL, fills=2)
+def _sums(t: Tape, name: str, x: Value, shape: tuple[Size, ...], columns: Size, note: str) -> Value:
+    """Running sums over the rows of x [...,L,K] that begin at each of the columns: [...,L,columns,K]."""
+    *front, L, K = shape
+    wide = (*front, L, columns, K)
+    outside = t.constant(f"{name}_outside", L, columns, itemsize=BOOL, fills=2)
+    shown = t.view(x, *front, L, ONE, K)
+    if columns is not ONE:
+        shown = t.expand(f"{name}_columns", shown, *wide)
+    return t.cumsum(name, _hidden(t, name, shown, t.view(outside, L, columns, ONE)), note)
 
 
 def _hidden(t: Tape, name: str, x: Value, mask: Value) -> Value:
-    """−∞ where the mask says so; backward zeros. Autograd keeps the mask."""
+    """−∞ or 0 where the mask says so; backward zeros. Autograd keeps the mask."""
     return t.operator(
         f"{name}_hidden", [x, mask], x.shape, backward=lambda _: (), keeps=[(mask, None)],
-        itemsize=x.storage.itemsize, note="masked before the exponential",
+        itemsize=x.storage.itemsize, note="masked",
     )  # fmt: skip

@@ -29,6 +29,15 @@ def joined(y_ZnCV: Tensor, B: int, T: int) -> Tensor:
     return y_ZnCV.view(B, Z // B, n * C, V).transpose(1, 2)[:, :T].clone(memory_format=torch.contiguous_format)
 
 
+def pair_decays(log_ZnC1: Tensor) -> Tensor:
+    """[Z,n,C,C]: in row j and column i ≥ j the product of the decays of the tokens after j up to i; 0 below.
+
+    Each sum is made of its own terms: a difference of two long sums would lose what follows a strong decay.
+    """
+    C = log_ZnC1.shape[2]
+    return log_ZnC1.transpose(2, 3).expand(-1, -1, C, C).triu(1).cumsum(-1).exp().triu()
+
+
 def at_least_float32(x: Tensor) -> Tensor:
     """In float32 where the dtype is narrower."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x

@@ -11,7 +11,7 @@ part of b ⊙ K Kᵀ ⊙ decay: the WY form of Yang et al. 2024, arXiv 2406.0648
 import torch
 from torch import Tensor
 
-from seqcost.layers.ops.chunks import at_least_float32, chunked, joined, num_chunks
+from seqcost.layers.ops.chunks import at_least_float32, chunked, joined, num_chunks, pair_decays
 from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
 
@@ -51,7 +51,7 @@ def delta_rule(
         scores_ZnCC, to_end_ZnC1 = scores_ZnCC.triu(), None
     else:
         log_ZnC1 = chunked(at_least_float32(log_decay_BTH).unsqueeze(-1), C)
-        decay_ZnCC = _decay(log_ZnC1)
+        decay_ZnCC = pair_decays(log_ZnC1)
         overlap_ZnCC, scores_ZnCC = overlap_ZnCC * decay_ZnCC, scores_ZnCC * decay_ZnCC
         start_ZnC1, to_end_ZnC1 = log_ZnC1.cumsum(2).exp(), decay_ZnCC[..., -1:]
         read_ZnC1, q_ZnCK = read_ZnC1 * start_ZnC1, q_ZnCK * start_ZnC1
@@ -74,15 +74,6 @@ def delta_rule(
         out.append(torch.baddbmm(torch.bmm(q_ZCK, S_ZKV), scores_ZCC.transpose(1, 2), new_ZCV))
         S_ZKV = torch.baddbmm(S_ZKV if end_Z11 is None else S_ZKV * end_Z11, k_ZCK.transpose(1, 2), new_ZCV)
     return joined(torch.stack(out, dim=1), B, T), S_ZKV.view(B, H, K, V)
-
-
-def _decay(log_ZnC1: Tensor) -> Tensor:
-    """[Z,n,C,C]: in row j and column i ≥ j the product of the decays of the tokens after j up to i; 0 below.
-
-    Each sum is made of its own terms: a difference of two long sums would lose what follows a strong decay.
-    """
-    C = log_ZnC1.shape[2]
-    return log_ZnC1.transpose(2, 3).expand(-1, -1, C, C).triu(1).cumsum(-1).exp().triu()
 
 
 @full_precision

@@ -6,22 +6,20 @@ The gate is given as its logarithm g ≤ 0: None (nothing fades), one constant a
 [B,T,H], or one a key feature [B,T,H,K]. Three forms give the same: `gated_linear_attention` works on chunks of C tokens
 at once and carries S from chunk to chunk, `step` takes one token, `masked_attention` (ungated) looks at all T² pairs.
 
-Everything is computed in float32 at least, and no exponent is positive: where decays between two tokens are needed,
-they are exponentials of differences that are masked before, never ratios of exponentials, so that gates near 0 and
-sequences of any length are safe. With a gate a key feature the pairs of a chunk do not share one decay. Between
-sub-chunks of J tokens, queries fade from the start of their own sub-chunk on and keys up to it; within a sub-chunk each
-pair has its own decay: the secondary chunking of Yang et al. 2023, arXiv 2312.06635, section 4.3.
-
-A difference is as exact as the logarithms cumulated over one chunk: after a gate that all but shuts (g = −1000, say)
-the decays between later tokens of that chunk are rounded to some 1e-4.
+Everything is computed in float32 at least, and no exponent is positive: a decay between two tokens is the exponential
+of the sum of just the gates between them, never a ratio of exponentials nor of a difference of longer sums. So gates of
+0, gates that shut and sequences of any length are safe. With a gate a key feature the pairs of a chunk do not share one
+decay. Between sub-chunks of J tokens, queries fade from the start of their own sub-chunk on and keys up to it; within a
+sub-chunk each pair has its own decay: the secondary chunking of Yang et al. 2023, arXiv 2312.06635, section 4.3.
 """
 
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from seqcost.layers.ops.chunks import at_least_float32, chunked, heads_first, joined
+from seqcost.layers.ops.chunks import at_least_float32, chunked, heads_first, joined, pair_decays
 from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
 
@@ -186,15 +184,14 @@ def _constant(cut: _Chunks, gate_H: Tensor) -> _Mixed:
 
 def _by_token(cut: _Chunks, gate_BTH: Tensor) -> _Mixed:
     Z, n, C, _ = cut.q_ZnCK.shape
-    faded_ZnC1 = chunked(gate_BTH.unsqueeze(-1), C).cumsum(2)
-    end_Zn11 = faded_ZnC1[:, :, -1:]
-    between_ZnCC = (faded_ZnC1 - faded_ZnC1.transpose(2, 3)).masked_fill(_later(C, gate_BTH), -torch.inf)
-    pairs = _scores(cut).view(Z, n, C, C) * between_ZnCC.exp()
+    log_ZnC1 = chunked(gate_BTH.unsqueeze(-1), C)
+    decay_ZnCC = pair_decays(log_ZnC1)  # the earlier token of a pair in the row
+    start_ZnC1 = log_ZnC1.cumsum(2).exp()
     return _Mixed(
-        _read(cut, pairs),
-        cut.q_ZnCK * faded_ZnC1.exp(),
-        cut.k_ZnCK * (end_Zn11 - faded_ZnC1).exp(),
-        end_Zn11.exp().view(cut.B, Z // cut.B, n, 1, 1).unbind(2),
+        _read(cut, _scores(cut).view(Z, n, C, C) * decay_ZnCC.transpose(2, 3)),
+        cut.q_ZnCK * start_ZnC1,
+        cut.k_ZnCK * decay_ZnCC[..., -1:],
+        start_ZnC1[:, :, -1:].view(cut.B, Z // cut.B, n, 1, 1).unbind(2),
     )
 
 
@@ -203,31 +200,35 @@ def _by_feature(cut: _Chunks, gate_BTHK: Tensor, J: int) -> _Mixed:
     Z, n, C, K = cut.q_ZnCK.shape
     V, m = cut.v_ZnCV.shape[-1], C // J
     gate_ZnCK = chunked(gate_BTHK, C)
-    faded_ZnCK = gate_ZnCK.cumsum(2)
-    end_Zn1K = faded_ZnCK[:, :, -1:]
-    faded_ZnmJK = faded_ZnCK.view(Z, n, m, J, K)
-    start_Znm1K = faded_ZnmJK[:, :, :, :1] - gate_ZnCK.view(Z, n, m, J, K)[:, :, :, :1]
+    gate_ZnmJK = gate_ZnCK.view(Z, n, m, J, K)
+    faded_ZnCK, since_ZnmJK = gate_ZnCK.cumsum(2), gate_ZnmJK.cumsum(3)
+    between_ZnmJJK = _sums(gate_ZnmJK, J, after=1)
+    rest_ZnmJK = between_ZnmJJK[:, :, :, -1]  # from each token to the end of its sub-chunk
+    # Over whole sub-chunks, from the end of one (second m) to the start of another, or of the next chunk (last row).
+    over_ZnmmK = _sums(F.pad(since_ZnmJK[:, :, :, -1], (0, 0, 1, 0)), m, after=2)
 
+    to_start_ZnmmJK = over_ZnmmK[:, :, :m].unsqueeze(4) + rest_ZnmJK.unsqueeze(2)
     not_before_mC1 = torch.ones(C, C, dtype=torch.bool, device=gate_BTHK.device).triu()[::J].unsqueeze(-1)
-    to_start_ZnmCK = (start_Znm1K - faded_ZnCK.unsqueeze(2)).masked_fill(not_before_mC1, -torch.inf).exp()
-    keys_ZnmCK = cut.k_ZnCK.unsqueeze(2) * to_start_ZnmCK
-    queries_ZnmJK = cut.q_ZnCK.view(Z, n, m, J, K) * (faded_ZnmJK - start_Znm1K).exp()
+    key_decay_ZnmCK = to_start_ZnmmJK.view(Z, n, m, C, K).masked_fill(not_before_mC1, -torch.inf).exp()
+    keys_ZnmCK = cut.k_ZnCK.unsqueeze(2) * key_decay_ZnmCK
+    queries_ZnmJK = cut.q_ZnCK.view(Z, n, m, J, K) * since_ZnmJK.exp()
     earlier = torch.bmm(queries_ZnmJK.view(-1, J, K), keys_ZnmCK.view(-1, C, K).transpose(1, 2))
     y = _read(cut, earlier)
 
-    between_ZnmJJK = faded_ZnmJK.unsqueeze(4) - faded_ZnmJK.unsqueeze(3)
-    decay_ZnmJJK = between_ZnmJJK.masked_fill(_later(J, gate_BTHK).unsqueeze(-1), -torch.inf).exp()
-    keys_ZnmJJK = cut.k_ZnCK.view(Z, n, m, 1, J, K) * decay_ZnmJJK
-    own = torch.bmm(keys_ZnmJJK.view(-1, J, K), cut.q_ZnCK.view(-1, K, 1))
-    y = torch.baddbmm(y.view(-1, J, V), own.view(-1, J, J), cut.v_ZnCV.view(-1, J, V))
+    keys_ZnmJJK = cut.k_ZnCK.view(Z, n, m, 1, J, K) * between_ZnmJJK.exp()
+    own = torch.bmm(keys_ZnmJJK.view(-1, J, K), cut.q_ZnCK.view(-1, K, 1)).view(-1, J, J).tril()
+    y = torch.baddbmm(y.view(-1, J, V), own, cut.v_ZnCV.view(-1, J, V))
+    to_end_ZnmJK = over_ZnmmK[:, :, m].unsqueeze(3) + rest_ZnmJK
     return _Mixed(
         y.view(Z * n, C, V),
         cut.q_ZnCK * faded_ZnCK.exp(),
-        cut.k_ZnCK * (end_Zn1K - faded_ZnCK).exp(),
-        end_Zn1K.exp().view(cut.B, Z // cut.B, n, K, 1).unbind(2),
+        cut.k_ZnCK * to_end_ZnmJK.exp().view(Z, n, C, K),
+        faded_ZnCK[:, :, -1:].exp().view(cut.B, Z // cut.B, n, K, 1).unbind(2),
     )
 
 
-def _later(length: int, like: Tensor) -> Tensor:
-    """True where the second token of a pair comes after the first."""
-    return torch.ones(length, length, dtype=torch.bool, device=like.device).triu(1)
+def _sums(x_XLK: Tensor, columns: int, *, after: int) -> Tensor:
+    """[...,L,columns,K]: in row i and column j the sum of rows j + `after` … i, made of its own terms; 0 of none."""
+    L, K = x_XLK.shape[-2:]
+    outside = torch.ones(L, columns, dtype=torch.bool, device=x_XLK.device).triu(1 - after).unsqueeze(-1)
+    return x_XLK.unsqueeze(-2).expand(*x_XLK.shape[:-1], columns, K).masked_fill(outside, 0).cumsum(-3)
