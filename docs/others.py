@@ -1,6 +1,7 @@
 """Small random models of other packages, which the page about `seqcost check` holds the invariants against.
 
-Each function returns a module; the sizes are the smallest that keep every kind of layer.
+Each function returns a module; the sizes are the smallest that keep every kind of layer. Two need
+titans-pytorch and what it imports, which the tests do not install.
 """
 
 import sys
@@ -26,6 +27,40 @@ _EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size":
 def _model(kind: str, **sizes: Any) -> nn.Module:
     config = getattr(transformers, f"{kind}Config")(**_SIZES | _ENDS | sizes)
     return transformers.AutoModelForCausalLM.from_config(config)
+
+
+def _encoder(kind: str, **sizes: Any) -> nn.Module:
+    heads = {name: size for name, size in _ATTENTION.items() if name != "num_key_value_heads"}
+    config = getattr(transformers, f"{kind}Config")(**_SIZES | _ENDS | heads | sizes)
+    return transformers.AutoModel.from_config(config)
+
+
+def bert() -> nn.Module:
+    return _encoder("Bert")
+
+
+def roberta() -> nn.Module:
+    return _encoder("Roberta", pad_token_id=1, bos_token_id=0)
+
+
+def electra() -> nn.Module:
+    return _encoder("Electra", embedding_size=32)
+
+
+def convbert() -> nn.Module:
+    return _encoder("ConvBert", embedding_size=32)
+
+
+def jamba() -> nn.Module:
+    layers = {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1}
+    mamba = {"mamba_d_state": 8, "mamba_dt_rank": 4, "use_mamba_kernels": False, "num_experts": 2}
+    return _model("Jamba", **_ATTENTION, **layers, **mamba)
+
+
+def granite_moe_hybrid() -> nn.Module:
+    mamba = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_n_groups": 1, "mamba_chunk_size": 16}
+    experts = {"num_local_experts": 2, "num_experts_per_tok": 1, "shared_intermediate_size": 48}
+    return _model("GraniteMoeHybrid", **_ATTENTION, **mamba, **experts, layer_types=["mamba", "attention"])
 
 
 def gpt2() -> nn.Module:
@@ -129,6 +164,47 @@ def torch_lstm() -> nn.Module:
     return nn.LSTM(32, 32, batch_first=True)
 
 
+def performer_pytorch() -> nn.Module:
+    from performer_pytorch import SelfAttention
+
+    return SelfAttention(32, causal=True, heads=4, dim_head=8)
+
+
+def _x_transformer(kind: str) -> nn.Module:
+    import x_transformers
+
+    layers = getattr(x_transformers, kind)(dim=32, depth=2, heads=4)
+    return x_transformers.TransformerWrapper(num_tokens=50, max_seq_len=256, attn_layers=layers)
+
+
+def x_decoder() -> nn.Module:
+    return _x_transformer("Decoder")
+
+
+def x_encoder() -> nn.Module:
+    return _x_transformer("Encoder")
+
+
+def local_transformer() -> nn.Module:
+    from local_attention import LocalTransformer
+
+    sizes = {"dim": 32, "depth": 2, "heads": 4, "dim_head": 8, "local_attn_window_size": 16}
+    return LocalTransformer(num_tokens=50, max_seq_len=256, causal=True, **sizes)
+
+
+def titans_memory() -> nn.Module:
+    from titans_pytorch import NeuralMemory
+
+    return NeuralMemory(dim=32, chunk_size=8)
+
+
+def titans_mac() -> nn.Module:
+    from titans_pytorch import MemoryAsContextTransformer
+
+    memory = {"segment_len": 16, "num_persist_mem_tokens": 2, "num_longterm_mem_tokens": 2}
+    return MemoryAsContextTransformer(num_tokens=50, dim=32, depth=2, heads=4, dim_head=8, **memory)
+
+
 OTHERS = {
     "torch.nn.LSTM": torch_lstm,
     "transformers gpt2": gpt2,
@@ -144,6 +220,18 @@ OTHERS = {
     "transformers bamba": bamba,
     "transformers recurrent_gemma": recurrent_gemma,
     "transformers reformer": reformer,
+    "transformers jamba": jamba,
+    "transformers granitemoehybrid": granite_moe_hybrid,
+    "transformers bert": bert,
+    "transformers roberta": roberta,
+    "transformers electra": electra,
+    "transformers convbert": convbert,
+    "x-transformers decoder": x_decoder,
+    "x-transformers encoder": x_encoder,
+    "local-attention transformer": local_transformer,
+    "performer-pytorch, causal": performer_pytorch,
+    "titans-pytorch NeuralMemory": titans_memory,
+    "titans-pytorch MAC": titans_mac,
     "minGRU-pytorch minGRU": mingru_pytorch,
     "minGRU-pytorch minLSTM": minlstm_pytorch,
 }

@@ -11,8 +11,9 @@ from seqcost.questions.lengths import parse_whole
 def check_command(
     target: Annotated[str, typer.Argument(help="an architecture or preset, or package.module:callable")],
     length: Annotated[str, typer.Option("--length", metavar="N", help="tokens of the trial")] = "48",
-    batch: options.Batch = "2",
+    batch: options.Batch = "3",
     tolerance: Annotated[float, typer.Option("--tolerance", help="largest relative error that passes")] = 1e-4,
+    sees: Annotated[str, typer.Option("--sees", help="what an output may depend on: past, both or auto")] = "auto",
     assignments: options.SetOption = None,
     width: options.Width = None,
     layers: options.Layers = None,
@@ -34,6 +35,7 @@ def check_command(
         length=parse_whole(length, "--length"),
         batch=parse_whole(batch, "--batch"),
         tolerance=tolerance,
+        sees=sees,  # type: ignore[arg-type]  # check() reads the word
     )
 
     def csv() -> str:

@@ -1,25 +1,29 @@
 """Does it do what a sequence model must? Any split = whole = single steps; no future, no neighbours, no padding seen.
 
-The module is run, in float32 and eval() mode, on a short random input. What is found is a table: each invariant,
-whether it holds, the error and the first wrong position.
+The module is run, in float32 and eval() mode, on a short random input, with its weights as they are and larger. What is
+found is a table: each invariant, whether it holds, the error and the first wrong position.
 """
 
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from seqcost.errors import FOREIGN_ERRORS, BadSize, BadTarget
-from seqcost.questions.carriers import carrier_of
-from seqcost.questions.invariants import Bench, Row, all_rows
+from seqcost.errors import FOREIGN_ERRORS, BadSize, BadTarget, UnknownName, with_type
+from seqcost.questions.invariants.bench import Bench, Row
+from seqcost.questions.invariants.choice import carrier_of
+from seqcost.questions.invariants.ids import words_only
+from seqcost.questions.invariants.sight import Sees
+from seqcost.questions.invariants.suite import all_rows
 from seqcost.questions.targets import spec_of
 from seqcost.trace import Target
 from seqcost.trace.inputs import Inputs
+from seqcost.trace.rungs import untouched_random_state
 
-LENGTH, BATCH, TOLERANCE = 48, 2, 1e-4
+LENGTH, BATCH, TOLERANCE = 48, 3, 1e-4
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Checked:
     length: int
     batch: int
     tolerance: float
+    larger_weights: bool  # whether it was tried with larger ones, too; rounding forbids it where small causes grow
     rows: tuple[Row, ...]
 
     @property
@@ -46,6 +51,7 @@ class Checked:
             "length": self.length,
             "batch": self.batch,
             "tolerance": self.tolerance,
+            "larger_weights": self.larger_weights,
             "sound": self.sound,
             "rows": [vars(row) for row in self.rows],
         }
@@ -66,6 +72,7 @@ def check(
     length: int = LENGTH,
     batch: int = BATCH,
     tolerance: float = TOLERANCE,
+    sees: Sees = "auto",
 ) -> Checked:
     """Hold the invariants of a sequence model against a module.
 
@@ -79,6 +86,9 @@ def check(
         Tokens and sequences of the trial.
     tolerance
         Largest relative error that passes.
+    sees
+        What an output may depend on: "past", "both" (an encoder), or "auto": both where the module says so, or where it
+        carries nothing and sees as far ahead as back.
 
     Raises
     ------
@@ -96,28 +106,46 @@ def check(
         wanted = Target.of_spec(spec_of(target, sizes or {}))
     else:
         raise BadTarget(f"a {type(target).__name__} was given; a name, package.module:callable or a module is allowed.")
-    with torch.random.fork_rng(devices=[]):
+    if sees not in get_args(Sees):
+        raise UnknownName.among("word for what it sees", str(sees), get_args(Sees))
+    with untouched_random_state():
         torch.manual_seed(0)
         built = wanted.build(B=batch, T=length)
         given: Inputs = built.inputs_at(batch, length)
-    module = built.module.eval()
-    tensors = [*given.args, *given.kwargs.values()]
-    if len(tensors) != 1:
-        raise BadTarget(
-            f"{wanted.name} takes {len(tensors)} inputs; a check carries one sequence on: give a module of one input."
-        )
-    x = tensors[0].detach()
-    carrier = carrier_of(module)
+        tensors = [*given.args, *given.kwargs.values()]
+        if len(tensors) != 1:
+            raise BadTarget(
+                f"{wanted.name} takes {len(tensors)} inputs; a check carries one sequence on: give a module of one "
+                "input."
+            )
+        module, x = _in_float32(built.module.eval(), tensors[0].detach())
+        time_first = getattr(module, "batch_first", True) is False
+        if built.given is None:
+            x = words_only(x, module, 7)
+            time_first = length != batch and x.shape[:2] == (length, batch)  # a part may take them so
+        return _checked(wanted.name, module, x, tolerance, sees, time_axis=0 if time_first else 1)
+
+
+def _in_float32(module: nn.Module, x: Tensor) -> tuple[nn.Module, Tensor]:
+    """The module and its input, where they are in halves: eight bits of a number show nothing but rounding."""
+    halves = (torch.float16, torch.bfloat16)
+    if not any(tensor.dtype in halves for tensor in (x, *module.parameters(), *module.buffers())):
+        return module, x
+    return module.float(), x.float() if x.is_floating_point() else x
+
+
+def _checked(name: str, module: nn.Module, x: Tensor, tolerance: float, sees: Sees, *, time_axis: int) -> Checked:
     try:
         with torch.no_grad():
-            y = carrier.whole(x)
+            carrier = carrier_of(module, x.clone(), time_axis)
+            y = carrier.whole(x.clone())
     except FOREIGN_ERRORS as error:
-        text = " ".join(str(error).split())
-        raise BadTarget(f"{wanted.name} raised {type(error).__name__}: {text}") from None
+        raise BadTarget(f"{name} raised {with_type(error)}") from None
     if y.dim() < 3 or y.shape[:2] != x.shape[:2]:
         raise BadTarget(
-            f"{wanted.name} gave an output of shape {tuple(y.shape)} for an input of shape {tuple(x.shape)}; one "
-            "vector a token is what can be checked."
+            f"{name} gave an output of shape {tuple(y.shape)} for an input of shape {tuple(x.shape)}; one vector a "
+            "token is what can be checked."
         )
     bench = Bench(carrier, x, y, tolerance)
-    return Checked(wanted.name, carrier.custom, bench.T, bench.B, tolerance, tuple(all_rows(bench)))
+    rows, larger = all_rows(bench, sees)
+    return Checked(name, carrier.custom, bench.T, bench.B, tolerance, larger, rows)
