@@ -190,3 +190,11 @@ def test_the_callers_weights_and_random_numbers_are_left_alone():
     seqcost.check(module)
     assert all(map(torch.equal, before, module.parameters()))
     assert torch.equal(seeds, torch.get_rng_state())
+
+
+def test_a_state_inside_the_module_is_asked_of_what_generates():
+    sizes = {"num_hidden_layers": 3, "num_key_value_heads": 1, "lru_width": 32, "attention_window_size": 64}
+    found, rows = rows_of(lambda: hugging_face("RecurrentGemma", "ForCausalLM", **sizes))
+    assert found.custom == "a state inside the module"
+    assert rows["single steps = whole"].verdict == "fails"  # a loop without position_ids restarts it
+    assert rows["size of what is carried"].remark == "it is hidden inside the module"

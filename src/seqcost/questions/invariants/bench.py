@@ -16,6 +16,7 @@ from seqcost.questions.invariants.carriers import Carrier
 from seqcost.questions.invariants.ids import random_like, special_ids
 
 Verdict = Literal["holds", "fails", "raises", "not asked"]
+FURTHER, STEP = "further tokens", "a step"
 NOT_FINITE = "numbers that are not finite"
 
 
@@ -49,6 +50,7 @@ class Bench:
     y: Tensor
     tolerance: float
     every_cut: bool = True  # else some, where it was tried at every one before
+    refused: tuple[str, ...] = ()  # names of ways that raise, which the rows of splits tell
 
     @property
     def T(self) -> int:
@@ -92,14 +94,27 @@ class Bench:
             at += tokens
         return torch.cat(outputs, dim=self.carrier.time_axis), state
 
+    def without_what_raises(self) -> "Bench":
+        """The bench without the ways in which the module cannot be called at all."""
+        refused = []
+        for way in self.ways():
+            try:
+                self.call(way, self.x.clone(), None if way.whole else self.state_at(way.at))
+            except FOREIGN_ERRORS:
+                refused.append(way.name)
+        return replace(self, refused=tuple(refused))
+
     def ways(self) -> Iterator[Way]:
         """All ways in which it can be called: the whole, further tokens, a step, and a first step."""
+        return (way for way in self._ways() if way.name not in self.refused)
+
+    def _ways(self) -> Iterator[Way]:
         half = self.T // 2
         yield Way("the whole", 0, self.T, whole=True)
         if self.carrier.carries and not self.carrier.hidden:
             if self.carrier.pieces:
-                yield Way("further tokens", half, self.T)
-            yield Way("a step", half, half + 1)
+                yield Way(FURTHER, half, self.T)
+            yield Way(STEP, half, half + 1)
             yield Way("the first step", 0, 1)
 
     def state_at(self, at: int) -> Any:
@@ -113,9 +128,11 @@ class Bench:
         return self.carrier.go_on(self.cut(x, 0, way.stop), way.at, state)[0]
 
     def few_pieces(self) -> list[int]:
-        """A prefill, further tokens where they can follow at once, and some steps."""
-        third = self.T // 3
-        return [third, third, 1, 1, 1] if self.carrier.pieces else [third, 1, 1, 1]
+        """A prefill, further tokens and some steps, as far as either can follow."""
+        third, names = self.T // 3, {way.name for way in self.ways()}
+        further = [third] if FURTHER in names or (self.carrier.hidden and self.carrier.pieces) else []
+        steps = [1, 1, 1] if STEP in names or self.carrier.hidden else []
+        return [third, *further, *steps]
 
     def row(self, what: str, ours: Tensor, theirs: Tensor, remark: str = "") -> Row:
         """Whether two outputs agree."""

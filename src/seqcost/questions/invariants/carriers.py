@@ -5,6 +5,7 @@ Face's and that of recurrences are in customs.py, and `carrier_of` in choice.py 
 """
 
 import copy
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
@@ -93,7 +94,8 @@ class OurLayer(Carrier):
 
     @property
     def takes_mask(self) -> bool:
-        return bool(getattr(self.module, "takes_keep", False))
+        named = "keep" in inspect.signature(self.module.forward).parameters  # whoever overrides it may not take it
+        return named and bool(getattr(self.module, "takes_keep", False))
 
     def whole(self, x: Tensor, *, keep: Tensor | None = None) -> Tensor:
         return first_output(self.module(x) if keep is None or not self.takes_mask else self.module(x, keep=keep))

@@ -50,11 +50,15 @@ class HuggingFace(Carrier):
         else:
             given = [name for name in NAMES if getattr(out, name, None) is not None]
             self._cache = next((name for name in given if name in self._names or self._loose), None)
-        # RecurrentGemma keeps its state inside the module: it takes no cache, only the wish to have one.
-        self.hidden = "use_cache" in self._names and takes_one is None
+        self.hidden = "use_cache" in self._names and self._cache is None and self._generates()
         self.carries = self.hidden or self._cache is not None
         if self.carries:
             self.custom = f"{self._cache}=" if self._cache else "a state inside the module"
+
+    def _generates(self) -> bool:
+        """Whether it is made to be decoded from, so that what it does not give back must be inside (RecurrentGemma)."""
+        can = getattr(self.module, "can_generate", None)
+        return callable(can) and bool(can()) and says_causal(self.module) is not False
 
     def _first_position(self, x: Tensor) -> int:
         """The number that it gives to the first token by itself: 0, or the one after the padding id's (RoBERTa)."""

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from seqcost.questions.invariants.bench import Bench, Row, worst
+from seqcost.questions.invariants.bench import FURTHER, Bench, Row, worst
 from seqcost.questions.invariants.direction import says_causal
 
 Sees = Literal["auto", "past", "both"]
@@ -38,7 +38,7 @@ def _futures(bench: Bench) -> Iterator[Row]:
     """In the whole, and among tokens that follow at once; each cut in one sequence, alone, taken in turn."""
     third = bench.T // 3
     yield _future(bench, bench.alone(), 0, bench.T)
-    if bench.carrier.carries and bench.carrier.pieces and not bench.carrier.hidden:
+    if any(way.name == FURTHER for way in bench.ways()):
         yield _future(bench, bench.alone(), third, 2 * third)
 
 
@@ -103,7 +103,7 @@ def rows_apart(bench: Bench) -> Row:
 def _neighbours(bench: Bench) -> Iterator[Row]:
     batch, other, pieces = 1 - bench.carrier.time_axis, bench.other(13, scale=_LOUD), bench.few_pieces()
     trials = [("", bench.whole)]
-    if bench.carrier.carries:
+    if len(pieces) > 1 and bench.carrier.carries:
         trials.append((" when carried on", lambda x: bench.carried(x, pieces)[0]))
     for where, run in trials:
         y = run(bench.x)

@@ -18,6 +18,8 @@ _INPUT, _RANDOM = "the input is not changed", "global random numbers are not tou
 
 def all_rows(bench: Bench, sees: Sees) -> tuple[tuple[Row, ...], bool]:
     """A row an invariant, and whether larger weights were tried; what fails with those alone says so."""
+    with torch.no_grad():
+        bench = bench.without_what_raises()
     plain = [*_rows(bench, sees)]
     with with_larger_weights(bench) as larger:
         scaled = {row.what: row for row in _outputs(larger, sees)} if larger else {}
