@@ -85,8 +85,9 @@ def retype(module: nn.Module, dtype: torch.dtype) -> None:
     """
     made: dict[int, Any] = {}
     for part in module.modules():
+        kept = getattr(part, "stored_names", ())  # of a packed weight
         for name, old in [*part._parameters.items(), *part._buffers.items()]:
-            if old is None or old.dtype not in WORDS or old.dtype == dtype:
+            if name in kept or old is None or old.dtype not in WORDS or old.dtype == dtype:
                 continue
             if id(old) not in made:
                 new = old.detach().to(dtype)

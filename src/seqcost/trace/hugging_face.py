@@ -16,6 +16,7 @@ from torch.nn.modules.module import register_module_module_registration_hook
 
 from seqcost.errors import BadSize, BadTarget, MissingExtra, SeqcostError, TraceFailed, UnknownName, with_type
 from seqcost.trace.hugging_face_runs import no_values_on_fake_tensors
+from seqcost.trace.quantised import pack, scheme_of
 from seqcost.trace.settings import MOST_MODULES, check_settings
 from seqcost.trace.threads import in_this_thread
 
@@ -26,9 +27,14 @@ MOST_VALUES = 2**31  # of an image; on the rung of real tensors it is made
 def model_of(given: Mapping[str, Any], **changes: Any) -> nn.Module:
     """The model of a configuration, with fresh weights (or none, on fake tensors).
 
+    Linear layers that a `quantization_config` packs hold what is stored of them: see `quantised`.
+
     Raises UnknownName for a model type or a setting that does not exist, BadTarget for values that no model takes,
     BadSize for counts beyond all models.
     """
+    parts = (given, given.get("text_config"))
+    packings = (part.get("quantization_config") for part in parts if isinstance(part, Mapping))
+    scheme = scheme_of(next(filter(None, packings), None))
     config, wanted = configuration_of(given, **changes)
     kind = config.model_type
     maker = _class_of(_transformers(), config, wanted)
@@ -44,6 +50,8 @@ def model_of(given: Mapping[str, Any], **changes: Any) -> nn.Module:
         if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
             raise TraceFailed(f"{kind} cannot be built with real tensors for want of memory") from None
         raise BadTarget(f"no {kind} model can be built from this configuration: {with_type(error, most=300)}") from None
+    if scheme is not None:
+        pack(model, scheme)
     return model
 
 

@@ -27,6 +27,7 @@ from seqcost.trace.inputs import Inputs
 from seqcost.trace.own_sizes import Reading, read, source_in
 from seqcost.trace.paths import Paths
 from seqcost.trace.program import prepare
+from seqcost.trace.quantised import said_of
 from seqcost.trace.replayed import Replayed
 from seqcost.trace.sighting import Sighting, see
 from seqcost.trace.targets import Built, Target
@@ -126,6 +127,8 @@ class Rung:
         found = {} if self.reading is None else dict(self.reading.conventions)
         if self.program is not None:
             return self.program.axes.conventions
+        if (packed := said_of(self.module)) is not None:
+            found["quantised"] = packed
         formats = mixture(self.module)
         return found if formats is None else found | {"formats": f"the module holds {formats}"}
 

@@ -1,5 +1,6 @@
 """One booked run at one length, as plain numbers; and a run at a length nobody saw, made from those that were."""
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from seqcost.trace.ledger import Entry, Key, Ledger
 from seqcost.trace.memory import Memory
 from seqcost.trace.paths import OPTIMIZER, Paths
 from seqcost.trace.program import Program
+from seqcost.trace.quantised import parameter_shapes
 from seqcost.trace.trees import tensors_in
 
 COLUMNS = ("calls", "contraction", "pointwise", "moved_bytes")  # a line's amounts, which are sums over its calls
@@ -87,6 +89,7 @@ def see(program: Program, paths: Paths, *, remember: bool = True, keeping: bool 
     if program.phase == "forward":
         num_calls = sum(entry.calls for entry in ledger.entries.values())
         saved, unseen = kept_by(program, paths) if keeping and num_calls <= MOST_OPERATORS_TWICE else (None, TOO_MANY)
+    weights = parameter_shapes(program.module)
     return Sighting(
         entries=ledger.entries,
         saved=None if unseen else saved,
@@ -94,8 +97,8 @@ def see(program: Program, paths: Paths, *, remember: bool = True, keeping: bool 
         depth=ledger.depth,
         peak_bytes=memory.peak_bytes,
         state_bytes=state_bytes,
-        params=sum(p.numel() for p in program.module.parameters()),
-        weights={name: tuple(p.shape) for name, p in program.module.named_parameters()},
+        params=sum(math.prod(shape) for shape in weights.values()),
+        weights=weights,
         history=history,
         sizes=frozenset(size for shape in shapes for size in shape),
     )

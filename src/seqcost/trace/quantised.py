@@ -1,0 +1,313 @@
+"""Weights that are held packed: linear layers with the tensors that GPTQ, AWQ, bitsandbytes and fp8 store of them.
+
+A packed layer is one operator, `seqcost::packed_linear`: 2·K·N FLOPs a row as any linear layer, every stored tensor
+read once as it is stored, unpacked while it multiplies (so many pointwise operations a weight as its formula has), and
+no copy of the weights in another format. Kernels that unpack first take that copy's memory in addition. The gradient
+goes to the input alone. A packed weight has a shape and a type and no values: it is traced, never run.
+
+Sources of the layouts: Frantar et al. 2022 (arXiv 2210.17323) and AutoGPTQ's QuantLinear; Lin et al. 2023 (arXiv
+2306.00978) and AutoAWQ's WQLinear_GEMM; Dettmers et al. 2022 (arXiv 2208.07339), 2023 (arXiv 2305.14314) and
+bitsandbytes' Linear8bitLt and Linear4bit; DeepSeek-AI 2024 (arXiv 2412.19437, section 3.3) for fp8 in blocks.
+
+Not covered: experts of a mixture that lie in one tensor (MXFP4's among them), and every other method: refused.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqcost.errors import BadSize, BadTarget, TraceFailed
+from seqcost.trace.operators import register_operator
+
+Stored = dict[str, tuple[tuple[int, ...], torch.dtype]]
+_LEAVE_OUT = "leave quantization_config out to count the model in its own dtype"
+_EXPERTS = ("gate_up_proj", "down_proj", "up_proj")
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A method: how the weight [N, K] of a linear layer is stored, and in which layers.
+
+    `unpacking` are the pointwise operations that make one weight of what is stored; `inside` says that only layers in
+    the model's stacks of blocks are packed; `only` and `never` are patterns of paths.
+    """
+
+    words: str
+    stored: Callable[[int, int], Stored]
+    unpacking: int
+    inside: bool = False
+    only: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    mixtures: bool = False  # whether experts in one tensor are left as they are; else they are refused
+
+
+def scheme_of(settings: Any) -> Scheme | None:
+    """The scheme of a `quantization_config`; raises BadTarget for a method that is not known, BadSize for odd sizes."""
+    if not settings:
+        return None
+    if not isinstance(settings, Mapping):
+        raise BadTarget(f"quantization_config of type {type(settings).__name__} was given; an object is allowed.")
+    old = any(settings.get(name) for name in ("load_in_8bit", "load_in_4bit"))
+    method = str(settings.get("quant_method") or ("bitsandbytes" if old else ""))
+    if method not in _SCHEMES:
+        raise BadTarget(
+            f"quantization_config of the method {method!r} was given; {', '.join(_SCHEMES)} are counted as they are "
+            f"stored: {_LEAVE_OUT}."
+        )
+    never = settings.get("modules_to_not_convert") or settings.get("llm_int8_skip_modules")
+    return _SCHEMES[method](settings, tuple(str(name) for name in never or ()))
+
+
+def pack(model: nn.Module, scheme: Scheme) -> None:
+    """Put packed layers in the place of linear ones; BadTarget where there is none, or where experts are one tensor."""
+    kept = scheme.never or ("lm_head", *_output_of(model))
+    packed = 0
+    for path, part in list(model.named_modules()):
+        if not scheme.mixtures and any(getattr(part._parameters.get(n), "ndim", 0) == 3 for n in _EXPERTS):
+            raise BadTarget(
+                f"{scheme.words} was asked of {type(model).__name__}, whose experts lie in one tensor ({path}), for "
+                f"which no packed form is counted; {_LEAVE_OUT}."
+            )
+        sizes = _sizes(part)
+        if sizes is None or not _wanted(path, scheme, kept):
+            continue
+        above, _, name = path.rpartition(".")
+        setattr(model.get_submodule(above), name, Packed(scheme, *sizes, getattr(part, "bias", None)))
+        packed += 1
+    if not packed:
+        raise BadTarget(f"{scheme.words} was asked of {type(model).__name__}, which has no layer for it; {_LEAVE_OUT}.")
+
+
+class Packed(nn.Module):
+    """x W^T + b of a weight W [N, K] that is stored packed."""
+
+    def __init__(self, scheme: Scheme, N: int, K: int, bias: nn.Parameter | None) -> None:
+        super().__init__()
+        self.words, self.unpacking, self.in_features, self.out_features = scheme.words, scheme.unpacking, K, N
+        stored = scheme.stored(N, K)
+        for name, (shape, dtype) in stored.items():
+            self.register_parameter(name, nn.Parameter(torch.empty(shape, dtype=dtype), requires_grad=False))
+        self.bias = bias
+        self.stored_names = tuple(stored)  # tensors that keep their formats, whatever the model is turned into
+
+    @property
+    def stored(self) -> list[Tensor]:
+        """The tensors, the packed weight first."""
+        return [getattr(self, name) for name in self.stored_names]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., K] to [..., N]."""
+        y: Tensor = packed_linear(x, self.stored, self.out_features, self.unpacking)
+        return y if self.bias is None else y + self.bias
+
+
+def parameter_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Shapes of the parameters by name, a shared one once; of a packed weight [N, K], without what unpacks it."""
+    found: dict[str, tuple[int, ...]] = {}
+    for name, parameter in module.named_parameters():
+        path, _, last = name.rpartition(".")
+        part = module.get_submodule(path)
+        if not isinstance(part, Packed) or last not in part.stored_names:
+            found[name] = tuple(parameter.shape)
+        elif last == part.stored_names[0]:
+            found[name] = (part.out_features, part.in_features)
+    return found
+
+
+def said_of(module: nn.Module) -> str | None:
+    """What of a model is packed, as a sentence; None where nothing is."""
+    packed = [part for part in module.modules() if isinstance(part, Packed)]
+    if not packed:
+        return None
+    return f"{packed[0].words}: {len(packed):,} layers are read as they are stored and unpacked as they are multiplied"
+
+
+@torch.library.custom_op("seqcost::packed_linear", mutates_args=())
+def packed_linear(x: Tensor, stored: Sequence[Tensor], N: int, unpacking: int) -> Tensor:
+    """X W^T of a packed W [N, K]."""
+    raise TraceFailed("packed weights have shapes and no values, so that the model cannot be run")
+
+
+@torch.library.custom_op("seqcost::packed_linear_backward", mutates_args=())
+def packed_linear_backward(g: Tensor, stored: Sequence[Tensor], K: int, unpacking: int) -> Tensor:
+    """G W of a packed W [N, K]."""
+    raise TraceFailed("packed weights have shapes and no values, so that the model cannot be run")
+
+
+@packed_linear.register_fake
+def _(x: Tensor, stored: Sequence[Tensor], N: int, unpacking: int) -> Tensor:
+    return x.new_empty(*x.shape[:-1], N)
+
+
+@packed_linear_backward.register_fake
+def _(g: Tensor, stored: Sequence[Tensor], K: int, unpacking: int) -> Tensor:
+    return g.new_empty(*g.shape[:-1], K)
+
+
+def _remember(ctx: Any, inputs: tuple[Tensor, list[Tensor], int, int], output: Tensor) -> None:
+    x, ctx.stored, _, ctx.unpacking = inputs
+    ctx.K = x.shape[-1]
+
+
+def _backward(ctx: Any, g: Tensor) -> tuple[Tensor, list[None], None, None]:
+    return packed_linear_backward(g, ctx.stored, ctx.K, ctx.unpacking), [None] * len(ctx.stored), None, None
+
+
+packed_linear.register_autograd(_backward, setup_context=_remember)
+register_operator(
+    packed_linear,
+    contraction=lambda x, stored, N, unpacking, out: 2 * x.numel() * N,
+    pointwise=lambda x, stored, N, unpacking, out: unpacking * N * x.shape[-1],
+)
+register_operator(
+    packed_linear_backward,
+    contraction=lambda g, stored, K, unpacking, out: 2 * g.numel() * K,
+    pointwise=lambda g, stored, K, unpacking, out: unpacking * K * g.shape[-1],
+)
+
+
+def _gptq(settings: Mapping[str, Any], never: tuple[str, ...]) -> Scheme:
+    bits, group = _whole(settings, "bits", (2, 3, 4, 8)), settings.get("group_size", 128)
+    if settings.get("dynamic"):
+        raise BadTarget(
+            f"quantization_config of gptq with `dynamic` layers was given, which is not counted; {_LEAVE_OUT}."
+        )
+
+    def stored(N: int, K: int) -> Stored:
+        groups = _groups(K, group)
+        return {
+            "qweight": ((_words(K, bits), N), torch.int32),
+            "qzeros": ((groups, _words(N, bits)), torch.int32),
+            "scales": ((groups, N), torch.float16),
+            "g_idx": ((K,), torch.int32),
+        }
+
+    only = settings.get("modules_in_block_to_quantize") or ()
+    flat = tuple(str(n) for names in only for n in (names if isinstance(names, list) else [names]))
+    return Scheme(f"gptq, {bits} bits in {_in_groups(group)}", stored, 2, inside=True, only=flat, never=never)
+
+
+def _awq(settings: Mapping[str, Any], never: tuple[str, ...]) -> Scheme:
+    bits, group = _whole(settings, "bits", (4,)), settings.get("group_size", 128)
+
+    def stored(N: int, K: int) -> Stored:
+        groups, words = _groups(K, group), _words(N, bits)
+        return {
+            "qweight": ((K, words), torch.int32),
+            "qzeros": ((groups, words), torch.int32),
+            "scales": ((groups, N), torch.float16),
+        }
+
+    return Scheme(f"awq, {bits} bits in {_in_groups(group)}", stored, 2, never=never)
+
+
+def _bitsandbytes(settings: Mapping[str, Any], never: tuple[str, ...]) -> Scheme:
+    if settings.get("load_in_4bit") or settings.get("_load_in_4bit"):
+        nested = bool(settings.get("bnb_4bit_use_double_quant"))
+
+        def four(N: int, K: int) -> Stored:
+            blocks = -(-N * K // 64)
+            found: Stored = {
+                "weight": ((-(-N * K // 2), 1), torch.uint8),
+                "absmax": ((blocks,), torch.uint8 if nested else torch.float32),
+                "quant_map": ((16,), torch.float32),
+            }
+            if nested:
+                found["nested_absmax"] = ((-(-blocks // 256),), torch.float32)
+                found["nested_quant_map"] = ((256,), torch.float32)
+                found["nested_offset"] = ((), torch.float32)
+            return found
+
+        words = "bitsandbytes, 4 bits in blocks of 64" + (", their scales in 8 bits" if nested else "")
+        return Scheme(words, four, 1, never=never, mixtures=True)
+    eight: Callable[[int, int], Stored] = lambda N, K: {  # noqa: E731 - beside its sibling above
+        "weight": ((N, K), torch.int8),
+        "SCB": ((N,), torch.float32),
+    }
+    return Scheme("bitsandbytes, 8 bits", eight, 1, never=never, mixtures=True)
+
+
+def _fp8(settings: Mapping[str, Any], never: tuple[str, ...]) -> Scheme:
+    block = settings.get("weight_block_size")
+
+    def stored(N: int, K: int) -> Stored:
+        scales = () if not block else (-(-N // int(block[0])), -(-K // int(block[1])))
+        found: Stored = {"weight": ((N, K), torch.float8_e4m3fn), "weight_scale_inv": (scales, torch.float32)}
+        if settings.get("activation_scheme") == "static":
+            found["activation_scale"] = ((), torch.float32)
+        return found
+
+    return Scheme(
+        f"fp8 in {'blocks of ' + '×'.join(map(str, block)) if block else 'one block'}", stored, 1, never=never
+    )
+
+
+def _fbgemm(settings: Mapping[str, Any], never: tuple[str, ...]) -> Scheme:
+    stored: Callable[[int, int], Stored] = lambda N, K: {  # noqa: E731
+        "weight": ((N, K), torch.float8_e4m3fn),
+        "weight_scale": ((N, 1), torch.float32),
+    }
+    return Scheme("fbgemm_fp8, a scale a row", stored, 1, never=never)
+
+
+_SCHEMES: dict[str, Callable[[Mapping[str, Any], tuple[str, ...]], Scheme]] = {
+    "gptq": _gptq, "awq": _awq, "bitsandbytes": _bitsandbytes, "fp8": _fp8, "fbgemm_fp8": _fbgemm,
+}  # fmt: skip
+
+
+def _whole(settings: Mapping[str, Any], name: str, allowed: tuple[int, ...]) -> int:
+    value = settings.get(name, settings.get("w_bit"))
+    if value not in allowed:
+        raise BadSize(
+            f"{name} = {value!r} of quantization_config was given; {', '.join(map(str, allowed))} is allowed."
+        )
+    return int(value)
+
+
+def _words(count: int, bits: int) -> int:
+    """Whole numbers of 32 bits that hold so many of `bits`."""
+    return -(-count * bits // 32)
+
+
+def _groups(K: int, size: Any) -> int:
+    if isinstance(size, bool) or not isinstance(size, int) or (size < 1 and size != -1):
+        raise BadSize(f"group_size = {size!r} of quantization_config was given; a whole number, or -1, is allowed.")
+    return 1 if size == -1 else math.ceil(K / size)
+
+
+def _in_groups(size: Any) -> str:
+    return "one group a row" if size == -1 else f"groups of {size}"
+
+
+def _sizes(part: nn.Module) -> tuple[int, int] | None:
+    """N and K of a linear layer; GPT-2's Conv1D holds its weight the other way round."""
+    if type(part) is nn.Linear:
+        return part.out_features, part.in_features
+    if type(part).__name__ == "Conv1D" and type(part).__module__ == "transformers.pytorch_utils":
+        K, N = part.weight.shape  # type: ignore[misc]
+        return int(N), int(K)
+    return None
+
+
+def _wanted(path: str, scheme: Scheme, kept: Sequence[str]) -> bool:
+    if any(_names(pattern, path) for pattern in kept):
+        return False
+    if scheme.inside and not re.search(r"\.\d+\.", path):  # a number in a path is a place in a stack
+        return False
+    return not scheme.only or any(path.endswith(name) for name in scheme.only)
+
+
+def _names(pattern: str, path: str) -> bool:
+    """Whether a pattern of the package stands for a path: its start, its end, or a module on the way."""
+    return path.endswith(pattern) or f".{path}.".find(f".{pattern}.") >= 0
+
+
+def _output_of(model: Any) -> list[str]:
+    """Path of the layer that scores words, which no method packs of itself."""
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    return [path for path, part in model.named_modules() if head is not None and part is head]
