@@ -71,6 +71,8 @@ Shapes = tuple[Shown, Shown]  # of the operands, in the order of the arguments; 
 class Ledger(TorchDispatchMode):
     """Use as a context: everything that runs inside is booked."""
 
+    rewrites = True  # whether what a real run does in place is done in place here
+
     def __init__(self, paths: Paths, memory: Memory, inputs: Iterable[torch.Tensor]) -> None:
         super().__init__()
         self._recall = Recall()
@@ -134,7 +136,7 @@ class Ledger(TorchDispatchMode):
         if is_foreach(func):
             with self:
                 return one_by_one(func, args, kwargs)
-        writing = self._in_place.writes(func, args, kwargs)
+        writing = self._in_place.writes(func, args, kwargs) if self.rewrites else None
         if writing is not None:
             with self:
                 return writing(*args, **kwargs).view_as(args[0])

@@ -86,7 +86,12 @@ class _NamedAsCalled(Paths):
 
 
 class _Onlooker(Ledger):
-    """A ledger that is told of no tensor beforehand: what an operator is given is there already."""
+    """A ledger that is told of no tensor beforehand: what an operator is given is there already.
+
+    It changes nothing: what runs is the user's own computation.
+    """
+
+    rewrites = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         for tensor in tensors_among((args, kwargs or {})):
