@@ -2,6 +2,10 @@ import pytest
 import torch
 
 from seqcost.measure.peak import peak_allocated_bytes
+from seqcost.trace import Target
+from seqcost.trace.inputs import Inputs
+from seqcost.trace.program import prepare
+from seqcost.trace.rungs import fake_rung
 
 
 @pytest.fixture
@@ -21,3 +25,15 @@ def _two_threads():
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def peaks(measured_peak):
+    """Peak bytes of a module's run, traced on fake tensors and real."""
+
+    def both(module, inputs, phase="train"):
+        rung = fake_rung(Target.of_module(module, inputs), phase=phase, B=2, dtype="float32")
+        traced = rung.look(16).peak_bytes
+        return traced, measured_peak(prepare(module, Inputs.of(inputs), phase=phase))
+
+    return both

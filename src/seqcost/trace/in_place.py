@@ -11,19 +11,16 @@ engine, which stands on the stack, and no code of the module's. Nothing is kept 
 somebody else holds is not written into: the engine then makes a copy.
 """
 
-import sys
 import weakref
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import _engine_run_backward
+
+from seqcost.trace.callers import called_by_autograd, calling_instruction, has_own_memory, is_unshared
 
 _ATEN = torch.ops.aten
-# Use counts, seen from inside a dispatch mode, of a tensor and a storage that nothing else holds.
-_UNSHARED_TENSOR, _UNSHARED_STORAGE = 4, 2
 _PRODUCTS = (_ATEN.mm.default, _ATEN.bmm.default, _ATEN._unsafe_view.default)
 _ZEROS = (_ATEN.zeros.default, _ATEN.zeros_like.default, _ATEN.new_zeros.default)
 _FILLING = {
@@ -49,7 +46,7 @@ class InPlace:
         """An operator ran."""
         self._before = operator
         if operator in _PRODUCTS or operator in _ZEROS:
-            self._result, self._caller = weakref.ref(out), _instruction(_caller())
+            self._result, self._caller = weakref.ref(out), calling_instruction()
 
     def writes(self, operator: Any, args: Any, kwargs: Any) -> Any:
         """The operator in place that a real run would call instead, or None."""
@@ -59,7 +56,7 @@ class InPlace:
         filling = _FILLING.get(operator)
         if filling is None or self._before not in _ZEROS or self._result() is not args[0]:
             return None
-        return filling if _holders_of_memory(args[0]) == _UNSHARED_STORAGE and _is_engine(_caller()) else None
+        return filling if has_own_memory(args[0]) and called_by_autograd() else None
 
     def _is_biased(self, product: Tensor, bias: Tensor) -> bool:
         """Whether one call of `linear` made both: its product and, from the same instruction, this sum."""
@@ -67,9 +64,9 @@ class InPlace:
             bias.dim() == 1
             and product.dim() > 2
             and self._before in _PRODUCTS
-            and _is_unshared(product)
+            and is_unshared(product)
             and self._result() is product
-            and self._caller == _instruction(_caller())
+            and self._caller == calling_instruction()
         )
 
 
@@ -84,35 +81,7 @@ def _is_summed(total: Tensor, other: Tensor) -> bool:
         and torch._C._current_autograd_node() is not None
         and total.shape == other.shape
         and total.dtype == other.dtype
-        and _is_unshared(total)
+        and is_unshared(total)
         and torch._prims_common.is_non_overlapping_and_dense_or_false(total)
-        and _is_engine(_caller())
+        and called_by_autograd()
     )
-
-
-def _is_unshared(tensor: Tensor) -> bool:
-    count: int = tensor._use_count()  # type: ignore[attr-defined]
-    return count == _UNSHARED_TENSOR and _holders_of_memory(tensor) == _UNSHARED_STORAGE
-
-
-def _holders_of_memory(tensor: Tensor) -> int:
-    return torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
-
-
-def _caller() -> FrameType | None:
-    """The frame from which an operator was called, if it was not from the book."""
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None and frame.f_globals.get("__name__") in _OF_THE_BOOK:
-        frame = frame.f_back
-    return frame
-
-
-_OF_THE_BOOK = (__name__, "seqcost.trace.ledger")
-
-
-def _is_engine(frame: FrameType | None) -> bool:
-    return frame is not None and frame.f_code is _engine_run_backward.__code__
-
-
-def _instruction(frame: FrameType | None) -> tuple[int, int]:
-    return (0, 0) if frame is None else (id(frame), frame.f_lasti)

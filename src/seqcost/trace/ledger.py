@@ -29,6 +29,7 @@ from seqcost.trace.memory import Memory
 from seqcost.trace.operators import base_name, costs_of
 from seqcost.trace.paths import Paths
 from seqcost.trace.recall import Recall
+from seqcost.trace.replays import Replays
 from seqcost.trace.temporaries import temporary_bytes
 from seqcost.trace.threads import replaced
 from seqcost.trace.traffic import UNINITIALISED, moved_bytes
@@ -84,7 +85,7 @@ class Ledger(TorchDispatchMode):
         self.times = 1  # equal runs that the one under way stands for
         self.memory = memory
         self.paths = paths
-        self._in_place = InPlace()
+        self._in_place, self._replays = InPlace(), Replays()
         for tensor in inputs:
             memory.block(tensor).depth = 0
         memory.mark_peak()
@@ -140,6 +141,7 @@ class Ledger(TorchDispatchMode):
         if writing is not None:
             with self:
                 return writing(*args, **kwargs).view_as(args[0])
+        self._replays.note(func, args)
         if func in SUBSTITUTES and any(isinstance(t, FakeTensor) for t in tensors_among(args)):
             out = SUBSTITUTES[func](func, args, kwargs)
         else:

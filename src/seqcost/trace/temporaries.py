@@ -5,8 +5,8 @@ nothing or too little to matter. Buffers that each thread takes for itself are c
 PyTorch's profiler does. Convolutions are not covered: oneDNN chooses layouts by cache sizes.
 
 Sources (PyTorch 2.13, aten/src/ATen/native/): cpu/FlashAttentionKernel.cpp `cpu_flash_attention`(`_backward`);
-layer_norm.cpp and cpu/layer_norm_kernel.cpp; LinearAlgebra.cpp `addmm_impl_cpu_`; SoftMax.cpp; TensorIterator.cpp
-`compute_types`; mkldnn/RNN.cpp with oneDNN v3.12 src/cpu/rnn/rnn_utils.cpp and src/cpu/x64/rnn/rnn_brgemm_utils.cpp.
+layer_norm.cpp and cpu/layer_norm_kernel.cpp; LinearAlgebra.cpp `addmm_impl_cpu_`; SoftMax.cpp; mkldnn/RNN.cpp
+with oneDNN v3.12 src/cpu/rnn/rnn_utils.cpp and src/cpu/x64/rnn/rnn_brgemm_utils.cpp.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,17 +15,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqcost.algebra import ceil_div
+from seqcost.algebra import ceil_div, where
 from seqcost.formulas.parts.onednn import PAGE, leading_dimension
+from seqcost.trace.casts import cast_bytes
 from seqcost.trace.operators import base_name
 
-_MIXED_TYPES = ("aten::where", "aten::masked_fill", "aten::copy", "aten::bernoulli", "aten::_to_copy")  # cast nothing
 _FLOAT = 4
 _KEY_BLOCK = 512
 _BOOK_KEEPING = 4664  # oneDNN's alignment of the whole scratchpad and the arrays of pointers in it
 _BATCH_ELEMENT = 40  # bytes of a brgemm_batch_element_t
 _FIXED_BATCH = 128
 _BIAS_ALIGNMENT = 128
+_LANES = 16  # float32 numbers of a vector
 _MERGED_GEMM_BELOW = 128  # rows from which oneDNN multiplies the inputs of one step at a time
 
 
@@ -34,9 +35,7 @@ def temporary_bytes(operator: Any, args: Any, kwargs: Any, out: Any) -> Any:
     formula = _FORMULAS.get(base_name(operator))
     if formula is not None:
         return formula(args, kwargs, out)
-    if torch.Tag.pointwise in operator.tags and base_name(operator) not in _MIXED_TYPES:
-        return _promoted(args)
-    return 0
+    return cast_bytes(operator, args, out)
 
 
 def _bytes(tensor: Tensor) -> Any:
@@ -46,16 +45,6 @@ def _bytes(tensor: Tensor) -> Any:
 def _copied(tensor: Any) -> Any:
     """A contiguous copy, where the tensor is not contiguous."""
     return 0 if tensor is None or tensor.is_contiguous() else _bytes(tensor)
-
-
-def _promoted(args: Any) -> Any:
-    operands = [t for t in args if isinstance(t, Tensor)]
-    if len(operands) < 2 or len({t.dtype for t in operands}) == 1:
-        return 0
-    common = operands[0].dtype
-    for tensor in operands[1:]:
-        common = torch.promote_types(common, tensor.dtype)
-    return sum(t.numel() * common.itemsize for t in operands if t.dtype != common and t.dim() > 0)
 
 
 def _query_block(queries: Any, keys: Any) -> tuple[Any, Any]:
@@ -180,7 +169,13 @@ def _lstm_backward(args: Any, kwargs: Any, out: Any) -> Any:
     # back, stands for a reorder of it inside the kernel.
     gradients = _copied(gradient) if gradient is not None else T * B * N * itemsize
     gradients += sum(_copied(given) if given is not None else B * N * itemsize for given in (dh, dc))
-    return bias + gradients + _lstm_training(B, D, N, T, itemsize)
+    # Gradients of weights whose rows are no whole vectors are summed in blocks of rows, and copied out of them.
+    blocks = sum(where(_in_vectors(width) > width, _in_vectors(width), 0) for width in (D, N))
+    return bias + gradients + blocks * 4 * N * itemsize + _lstm_training(B, D, N, T, itemsize)
+
+
+def _in_vectors(width: Any) -> Any:
+    return ceil_div(width, _LANES) * _LANES
 
 
 _FORMULAS: dict[str, Callable[[Any, Any, Any], Any]] = {
