@@ -2,7 +2,7 @@
 
 Exact for float32 and float64 on x86-64 with the kernels that the models of this program use; what is not listed takes
 nothing or too little to matter. Buffers that each thread takes for itself are counted for the calling one, as
-PyTorch's profiler does. Convolutions are not covered: oneDNN chooses layouts by cache sizes.
+PyTorch's profiler does.
 
 Sources (PyTorch 2.13, aten/src/ATen/native/): cpu/FlashAttentionKernel.cpp `cpu_flash_attention`(`_backward`);
 layer_norm.cpp and cpu/layer_norm_kernel.cpp; LinearAlgebra.cpp `addmm_impl_cpu_`; SoftMax.cpp; mkldnn/RNN.cpp
@@ -18,6 +18,7 @@ from torch import Tensor
 from seqcost.algebra import ceil_div, where
 from seqcost.formulas.parts.onednn import PAGE, leading_dimension
 from seqcost.trace.casts import cast_bytes
+from seqcost.trace.convolutions import backward_bytes, forward_bytes
 from seqcost.trace.operators import base_name
 
 _FLOAT = 4
@@ -25,7 +26,6 @@ _KEY_BLOCK = 512
 _BOOK_KEEPING = 4664  # oneDNN's alignment of the whole scratchpad and the arrays of pointers in it
 _BATCH_ELEMENT = 40  # bytes of a brgemm_batch_element_t
 _FIXED_BATCH = 128
-_BIAS_ALIGNMENT = 128
 _LANES = 16  # float32 numbers of a vector
 _MERGED_GEMM_BELOW = 128  # rows from which oneDNN multiplies the inputs of one step at a time
 
@@ -121,18 +121,6 @@ def _addmm(args: Any, kwargs: Any, out: Any) -> Any:
     return _product(iter(args[1:3]))
 
 
-def _convolution(args: Any, kwargs: Any, out: Any) -> Any:
-    """Of a kernel a channel: oneDNN's copies with the channels in whole vectors; of other convolutions not covered."""
-    x, weight, bias, transposed, groups = args[0], args[1], args[2], args[6], args[8]
-    if transposed or not (1 < groups == x.shape[1] == weight.shape[0]) or x.dtype != torch.float32:
-        return 0
-    lanes = 16 if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else 8
-    padded = ceil_div(groups, lanes) * lanes
-    blocked = (x.numel() + out.numel() + weight.numel()) // groups * padded * _FLOAT
-    shift = 0 if bias is None or padded == groups else padded * _FLOAT + _BIAS_ALIGNMENT
-    return _copied(x) + blocked + shift - _bytes(out)  # which is made last, from its copy
-
-
 def _pages(size: Any) -> Any:
     return ceil_div(size, PAGE) * PAGE
 
@@ -185,7 +173,8 @@ _FORMULAS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "aten::_softmax": _softmax,
     "aten::_log_softmax": _softmax,
     "aten::_safe_softmax": _safe_softmax,
-    "aten::convolution": _convolution,
+    "aten::convolution": forward_bytes,
+    "aten::convolution_backward": backward_bytes,
     "aten::_softmax_backward_data": _softmax_backward,
     "aten::_log_softmax_backward_data": _softmax_backward,
     "aten::native_layer_norm": _layer_norm,
