@@ -9,6 +9,7 @@ import typer
 
 from seqcost.cli import options
 from seqcost.errors import BadSize, BadTarget
+from seqcost.foreign import harmless
 from seqcost.questions.lengths import parse_lengths, parse_whole
 from seqcost.report.files import check_folder
 
@@ -113,13 +114,14 @@ def _progress(total: int) -> Iterator[Callable[[object], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     task = bar.add_task("", total=total, completed=-1)
 
     def on_start(what: object) -> None:
         bar.start()  # with the first: what is refused before it leaves no trace of a bar
-        bar.update(task, advance=1, description=str(what))
+        bar.update(task, advance=1, description=harmless(str(what)))
 
     try:
         yield on_start

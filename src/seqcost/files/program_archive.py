@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from seqcost.errors import BadTarget
+from seqcost.errors import BadTarget, with_type
 from seqcost.files.size_text import size_text
 
 MOST_JSON_BYTES = 64 * 2**20  # GPT-2's graph has one million
@@ -41,11 +41,10 @@ def read_program(path: Path, name: str) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             model, weights = _members(archive, name)
         return _Program(name, model, weights).plain()
-    except BadTarget:
+    except (BadTarget, MemoryError):
         raise
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError, KeyError, TypeError,
-            AttributeError, IndexError, RecursionError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]  # fmt: skip
-        said = f"{type(error).__name__}: {error}"[:200]
+    except Exception as error:  # noqa: BLE001 - a spoilt archive goes wrong in many ways
+        said = with_type(error, most=200)
         raise BadTarget(f"{name} is no program of torch.export that can be read ({said}); save it anew.") from None
 
 

@@ -5,7 +5,6 @@ An architecture or preset with sizes; `package.module:callable`; a Hugging Face 
 graph (ONNX); a live module. `kind_of` tells them apart, everything else asks it.
 """
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from seqcost.errors import MOST_DIGITS, BadSize, BadTarget, shortened
+from seqcost.files.child import read
 from seqcost.formulas.catalogue import CATALOGUE, configure, entry
 from seqcost.formulas.parts.component import Component
 
@@ -165,10 +165,7 @@ def configuration_at(path: Path) -> dict[str, Any]:
         )
     if file.stat().st_size > LARGEST_CONFIG_BYTES:
         raise BadTarget(f"{file} has {file.stat().st_size:,} bytes; a configuration has a few thousand.")
-    try:
-        found = json.loads(file.read_text("utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise BadTarget(f"{file} is not JSON ({error}); write a Hugging Face configuration.") from None
+    found = read("json", file)
     if not isinstance(found, dict) or not isinstance(found.get("model_type"), str):
         raise BadTarget(f"{file} names no model_type; a Hugging Face configuration is an object that does.")
     return found
