@@ -2,6 +2,7 @@
 
     python benchmarks/mutations.py            10,000 of them
     python benchmarks/mutations.py 500        fewer
+    python benchmarks/mutations.py 10000 rows.jsonl    the rows are kept as they come; a run that ended goes on there
 
 The cases are those of tests/mutated_cases.py: lengths, settings, options, spoilt configurations and files, and random
 modules against a count of their own. Two child processes take them by turns, each many, as a user's process would; one
@@ -19,7 +20,7 @@ from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Lock, Thread
-from typing import Any
+from typing import Any, TextIO
 
 from page import publish
 
@@ -85,7 +86,9 @@ def _peak_bytes() -> int:
     return 1024 * max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 
-def work(numbers: Any, lock: Lock, sound: dict[str, bytes], found: list[dict[str, Any]]) -> None:
+def work(
+    numbers: Any, lock: Lock, sound: dict[str, bytes], found: list[dict[str, Any]], keep: TextIO | None = None
+) -> None:
     """In a thread: keep one child busy; a new one where it is late or has died."""
     context = multiprocessing.get_context("spawn")
     child, pipe = None, None
@@ -107,7 +110,12 @@ def work(numbers: Any, lock: Lock, sound: dict[str, bytes], found: list[dict[str
             outcome, said, text, took, held = ("late", "", "", patience, 0) if late else pipe.recv()
         except (EOFError, ConnectionError):
             late, outcome, said, text, took, held = True, "died", "", "", 0.0, 0
-        found.append({"number": number, "outcome": outcome, "what": said, "text": text, "s": took, "bytes": held})
+        row = {"number": number, "outcome": outcome, "what": said, "text": text, "s": took, "bytes": held}
+        with lock:
+            found.append(row)
+            if keep is not None:
+                keep.write(json.dumps(row) + "\n")
+                keep.flush()
         if late:
             child.kill()
             child.join()
@@ -128,8 +136,12 @@ def main() -> None:
 
     cases = int(sys.argv[1]) if len(sys.argv) > 1 else CASES
     sound = {"onnx": mutated_cases.sound_graph(), "programs": mutated_cases.sound_program()}
-    numbers, lock, found = iter(range(cases)), Lock(), []
-    threads = [Thread(target=work, args=(numbers, lock, sound, found)) for _ in range(WORKERS)]
+    rows = Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    found = [json.loads(line) for line in rows.read_text().splitlines()] if rows is not None and rows.exists() else []
+    known = {row["number"] for row in found}
+    numbers, lock = (number for number in range(cases) if number not in known), Lock()
+    keep = None if rows is None else rows.open("a")
+    threads = [Thread(target=work, args=(numbers, lock, sound, found, keep)) for _ in range(WORKERS)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -161,8 +173,8 @@ def page(found: list[dict[str, Any]], family_of: Any) -> None:
         f"{len(found):,} questions (seed {SEED}): lengths, settings and options of commands that nobody would type; "
         "Hugging Face configurations, safetensors, ONNX and .pt2 files with bytes, values or members spoilt; and "
         "random modules over 48 operators, forward and training, against the products that a dispatch mode of the "
-        "test's own sees on real tensors. A question is asked as a user asks, through the command. Every tenth file is read in a "
-        "process of its own, as all are outside of this script, the others in the asking one. Limits: "
+        "test's own sees on real tensors. A question is asked as a user asks, through the command. Every tenth file is "
+        "read in a process of its own, as all are outside of this script, the others in the asking one. Limits: "
         f"{LIMIT_S:.0f} s of processor time a case and {LIMIT_BYTES // 2**30} GiB of resident memory, PyTorch's and "
         "transformers' own included.",
         [
