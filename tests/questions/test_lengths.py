@@ -41,7 +41,7 @@ def test_lists_and_ranges(texts, values):
     ("text", "says"),
     [
         ("8..4", "end is below its start"), ("1..8*1", "multiplies by 2 or more"),
-        ("1..10^9+1", "over 1,000,000 lengths"), ("..8", "was given"), ("1..", "was given"),
+        ("1..10^9+1", "over 5,000 lengths"), ("..8", "was given"), ("1..", "was given"),
     ],
 )  # fmt: skip
 def test_ranges_that_are_none(text, says):
