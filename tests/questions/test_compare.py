@@ -5,8 +5,10 @@ import seqcost
 from seqcost.algebra.crossings import crossings
 from seqcost.algebra.lift import Polynomial
 from seqcost.errors import BadSize, BadTarget, UnknownName
-from seqcost.questions.compare import Point, _interpolated
+from seqcost.questions.comparison import Point
 from seqcost.questions.complexity import complexity_row
+from seqcost.questions.verdicts import balance, cheapest, interpolated
+from seqcost.report.sentences import sentences
 
 SMALL = {"width": 24, "heads": 3, "layers": 2}
 
@@ -75,18 +77,65 @@ def test_crossings_of_polynomials_and_of_plain_functions():
     ]
 
 
+class Record:
+    is_disturbed = False
+    peak_allocated_bytes = None
+
+    def __init__(self, seconds, spread=0.01, *, disturbed=False):
+        self.median_s, self.is_disturbed = seconds, disturbed
+        self.interval_s = None if spread is None else (seconds * (1 - spread), seconds * (1 + spread))
+
+
+def points(name, times, **record):
+    return [Point(name, n, None, 1, Record(t, **record)) for n, t in times.items()]
+
+
 def test_measured_crossovers_lie_between_the_lengths_that_bracket_them():
-    class Record:
-        def __init__(self, seconds):
-            self.median_s, self.peak_allocated_bytes = seconds, None
-
-    def points(name, times):
-        return [Point(name, n, None, 1, Record(t)) for n, t in times.items()]
-
     flat, steep = points("flat", {64: 1.0, 256: 1.0}), points("steep", {64: 0.5, 256: 8.0})
-    (found,) = _interpolated([*flat, *steep])
+    (found,) = interpolated([*flat, *steep])
     assert (found.rising, found.other, found.low, found.high) == ("steep", "flat", 64, 256)
     assert found.length == pytest.approx(90.5, abs=0.1)  # 0.5·(T/64)² = 1 at 64·√2
+
+
+@pytest.mark.parametrize("record", [{"spread": 0.99}, {"spread": None}, {"disturbed": True}])
+def test_noise_crosses_nothing(record):
+    flat, steep = points("flat", {64: 1.0, 256: 1.0}), points("steep", {64: 0.5, 256: 8.0}, **record)
+    assert interpolated([*flat, *steep]) == []
+
+
+def test_who_costs_least_is_told_for_every_length_where_all_have_a_function():
+    line, parabola = Polynomial("T", (0, 100)), Polynomial("T", (0, 0, 3))
+    found = cheapest("flops", {"line": line, "parabola": parabola}, {})
+    assert [(c.target, c.start, c.exact) for c in found] == [("parabola", 1, True), ("line", 34, True)]
+    values = {"line": {8: 800, 64: 6400}, "other": {8: 900, 64: 500}}
+    found = cheapest("flops", {"line": line, "other": None}, values)
+    assert [(c.target, c.start, c.exact) for c in found] == [("line", 8, False), ("other", 64, False)]
+    assert cheapest("flops", {"line": line, "other": None}, {"line": {8: 1}, "other": {8: None}}) == []
+
+
+def test_what_grows_as_the_square_is_half_of_all_where_the_formulas_say_so():
+    (found,) = seqcost.compare(["transformer"], lengths=[8], trace=False).balances
+    count = seqcost.count("transformer", length=[found.length - 1, found.length])
+    square = seqcost.count("transformer").polynomials["flops"].coefficients[2]
+    shares = [square * c.sizes["T"] ** 2 / c.flops for c in count]
+    assert shares[0] < 0.5 <= shares[1]
+    assert balance("line", Polynomial("T", (1, 2))) is None
+
+
+def test_a_comparison_begins_with_sentences_and_says_whose_sizes():
+    answer = seqcost.compare(["transformer", "lstm", "gpt2"], lengths=[2048], trace=False)
+    said = sentences(answer.to_dict())
+    assert said[0] == "FLOPs of contractions: lstm costs least at every length."
+    assert any(
+        text.startswith("Not of one size: gpt2 has 124 M parameters in 12 layers, lstm has 4.33 M") for text in said
+    )
+    assert any("gpt2: T = 2,048 exceeds the 1,024 learned positions" in text for text in said)
+    alike = seqcost.compare(["rnn", "rnn-layer"][:1], lengths=[8], trace=False)
+    assert not any("Not of one size" in text for text in sentences(alike.to_dict()))
+    text = str(answer)
+    assert text.index("costs least") < text.index("what is compared") < text.index("by formula")
+    assert "L = 12, D = 768, H = 12, F = 3,072" in text
+    assert "D width" in text
 
 
 def test_the_trace_agrees_to_the_flop():

@@ -66,3 +66,10 @@ def test_a_word_keeps_its_ends_and_its_indent():
     assert shortened("    encoder.layer.0…11 (×12)", 20) == "    encod…0…11 (×12)"
     assert shortened("two words", 5) == "two words"
     assert len(shortened("model.layers.0.mlp.up_proj", 12)) == 12
+
+
+def test_a_formula_loses_nothing():
+    formula = "36·B·C·E·N·⌈T/(4·C)⌉ + 8·log₂ T"
+    for width in range(6, 40):
+        assert shortened(formula, width).replace("\n", "") == formula
+    assert max(map(len, re.split(r"[\n ]", shortened(formula, 12)))) <= 12

@@ -61,51 +61,68 @@ def compare_command(
     from seqcost.formulas.catalogue import language_models
 
     options.check_parquet(parquet)
+    from rich.text import Text
+
     from seqcost.measure import Limits
-    from seqcost.questions.compare import compare
+    from seqcost.questions.compare import compare, confirmed
     from seqcost.records import this_environment
-    from seqcost.report.comparisons import tables, write_report
+    from seqcost.report.comparisons import agreement_table, tables, write_report
+    from seqcost.report.sentences import sentences
 
     bounds: dict[str, Any] = {"time_s": float(parse_whole(time_limit, "--time-limit", _SECONDS))}
     if memory_limit is not None:
         bounds["memory_bytes"] = parse_whole(memory_limit, "--memory-limit", _BYTES)
     asked = parse_lengths(lengths or ["64..4096"])
     names = list(dict.fromkeys([*(targets or ()), *(language_models() if every else ())]))
+    sizes = options.sizes_from(assignments, width, layers, heads, vocab)
     with _progress(len(names) * (len(asked) + 1 if measure else 1)) as on_start:
         answer = compare(
             names,
             lengths=asked,
-            sizes=options.sizes_from(assignments, width, layers, heads, vocab),
+            sizes=sizes,
             batch=parse_whole(batch, "--batch"),
             phase=phase,
             dtype=dtype,
-            trace=trace,
+            trace=False,
             measure=measure,
             text=text,
             store=store,
             limits=Limits(**bounds),
             again=again,
             on_start=on_start,
-        ).to_dict()
-    page = write_report(answer, out, environment=this_environment().to_dict() if measure else None) if report else None
-
+        )
     if parquet is not None:
-        options.write_parquet(answer["points"], parquet)
+        options.write_parquet(answer.to_dict()["points"], parquet)
+
+    def finished() -> tuple[dict[str, Any], Path | None]:
+        """The answer with its traces, which take a while, and the report of it where one is wanted."""
+        whole = (confirmed(answer, sizes) if trace else answer).to_dict()
+        where = this_environment().to_dict() if measure else None
+        return whole, write_report(whole, out, environment=where) if report else None
 
     def csv() -> str:
         from seqcost.report.table import rows_to_csv
 
-        return rows_to_csv(answer["points"])
+        return rows_to_csv(finished()[0]["points"])
 
-    def shown() -> list[object]:
-        stopped = [
-            options.remark(f"{p['target']}, T = {p['T']:,}: {p['reason']}") for p in answer["points"] if p.get("reason")
-        ]
-        wrote = [] if parquet is None else [f"wrote {parquet}"]
-        wrote += [] if page is None else [f"report: {page}"]
-        return [*tables(answer), *stopped, *wrote]
+    def shown() -> Iterator[object]:
+        """The answer at once, then what takes longer."""
+        found = answer.to_dict()
+        yield from (Text(sentence) for sentence in sentences(found))
+        yield ""
+        yield from tables(found)
+        for point in found["points"]:
+            if point.get("reason"):
+                yield options.remark(f"{point['target']}, T = {point['T']:,}: {point['reason']}")
+        if parquet is not None:
+            yield f"wrote {parquet}"
+        whole, page = finished()
+        if whole["agreement"]:
+            yield agreement_table(whole)
+        if page is not None:
+            yield Text(f"report: {page}")
 
-    options.show(as_json=as_json, as_csv=as_csv, data=lambda: answer, csv=csv, rich=shown)
+    options.show(as_json=as_json, as_csv=as_csv, data=lambda: finished()[0], csv=csv, rich=shown)
 
 
 @contextlib.contextmanager

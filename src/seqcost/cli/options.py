@@ -1,7 +1,7 @@
 """Options that several commands share, and how they are read. Words are parsed here so that errors are ours."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,7 +70,7 @@ def write_parquet(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def show(
-    *, as_json: bool, as_csv: bool, data: Callable[[], Any], csv: Callable[[], str], rich: Callable[[], Sequence[Any]]
+    *, as_json: bool, as_csv: bool, data: Callable[[], Any], csv: Callable[[], str], rich: Callable[[], Iterable[Any]]
 ) -> None:
     """Print an answer in the form that was asked for."""
     if as_json:

@@ -6,146 +6,28 @@ formulas, to the token; in measured time and memory interpolated between the len
 """
 
 import hashlib
-import itertools
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from seqcost.algebra import Polynomial
-from seqcost.algebra.crossings import FARTHEST, crossings
-from seqcost.algebra.quasi import QuasiPolynomial
 from seqcost.errors import BadSize, BadTarget, UnknownName
 from seqcost.formulas.catalogue import configure, entry
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
 from seqcost.measure import Limits, sweep
+from seqcost.questions.comparison import Agreement, Comparison, Point
 from seqcost.questions.complexity import complexity_row
 from seqcost.questions.cost import Count
 from seqcost.questions.count import count, longest_text, whole
 from seqcost.questions.targets import resolve_sizes, spec_of
+from seqcost.questions.verdicts import balances, cheapest_of, interpolated, solved
 from seqcost.records import Job, Run, Store
 
 LONGEST_RUN = 2**31  # tokens of a batch that a real run is started for
-SOLVED = ("flops", "bytes_moved", "saved_bytes", "state_bytes")
-MEASURED = {"time": "median_s", "peak memory": "peak_allocated_bytes"}
-
-
-@dataclass(frozen=True)
-class Point:
-    """One target at one length."""
-
-    target: str
-    length: int
-    count: Count
-    path_length: int
-    run: Run | None = None
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Whether the traced working layer costs what the formula says, at one length."""
-
-    target: str
-    length: int
-    formula_flops: int
-    traced_flops: int
-    rung: str
-    peak_bytes: int | None
-
-    @property
-    def agrees(self) -> bool:
-        """To the FLOP."""
-        return self.formula_flops == self.traced_flops
-
-
-@dataclass(frozen=True)
-class Crossover:
-    """From `length` on, `rising` costs more than `other`; `low` and `high` are the measured lengths around it."""
-
-    quantity: str
-    rising: str
-    other: str
-    length: float
-    how: str  # "solved" or "interpolated"
-    low: int | None = None
-    high: int | None = None
-
-
-@dataclass(frozen=True)
-class Dominance:
-    """`costly` costs more than `cheap` at every length from 1 to `farthest`: there is no crossover."""
-
-    quantity: str
-    costly: str
-    cheap: str
-    farthest: int = FARTHEST
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The answer: points, agreement, crossovers and the complexity table, all computed from the same formulas."""
-
-    targets: tuple[str, ...]
-    lengths: tuple[int, ...]
-    phase: str
-    points: tuple[Point, ...]
-    agreement: tuple[Agreement, ...]
-    crossovers: tuple[Crossover, ...]
-    dominances: tuple[Dominance, ...]
-    complexity: tuple[Mapping[str, str], ...]
-    families: Mapping[str, str]  # of each target, for a report that groups them
-
-    def of(self, target: str) -> tuple[Point, ...]:
-        """Points of one target by length."""
-        return tuple(point for point in self.points if point.target == target)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {
-            "targets": list(self.targets),
-            "lengths": list(self.lengths),
-            "phase": self.phase,
-            "points": [_point_row(point) for point in self.points],
-            "agreement": [vars(a) | {"agrees": a.agrees} for a in self.agreement],
-            "crossovers": [vars(c) for c in self.crossovers],
-            "dominances": [vars(d) for d in self.dominances],
-            "complexity": [dict(row) for row in self.complexity],
-            "families": dict(self.families),
-            "runs": [point.run.to_dict() for point in self.points if point.run is not None],
-        }
-
-    def __str__(self) -> str:
-        from seqcost.report.comparisons import tables
-        from seqcost.report.table import as_text
-
-        return as_text(tables(self.to_dict()))
-
-    def _repr_html_(self) -> str:
-        from seqcost.report.notebook import comparison_html
-
-        return comparison_html(self.to_dict())
-
-
-def _point_row(point: Point) -> dict[str, Any]:
-    cost, run = point.count.to_dict(), point.run
-    keys = ("flops", "pointwise", "params", "bytes_moved", "saved_bytes", "state_bytes", "depth")
-    measured = (
-        {}
-        if run is None
-        else {
-            "status": run.status,
-            "median_s": run.median_s,
-            "interval_s": run.interval_s,
-            "peak_allocated_bytes": run.peak_allocated_bytes,
-            "peak_resident_bytes": run.peak_resident_bytes,
-            "reason": run.reason,
-        }
-    )
-    head = {"target": point.target, "T": point.length, "B": cost["sizes"]["B"]}
-    return head | {key: cost[key] for key in keys} | {"path_length": point.path_length} | measured
+WAITING = "waiting: somebody else measures on this machine"
 
 
 def compare(
@@ -195,8 +77,16 @@ def compare(
     if measure:
         jobs = _jobs(fitting, ordered, batch, phase, dtype, threads, digest)
         with Store(store) as kept:
-            found = sweep(list(jobs.values()), kept, limits, on_start=on_start, again=again, text_path=text)
-            runs = dict(zip(jobs, found, strict=True))
+            measured = sweep(
+                list(jobs.values()),
+                kept,
+                limits,
+                on_start=on_start,
+                on_wait=None if on_start is None else partial(on_start, WAITING),
+                again=again,
+                text_path=text,
+            )
+            runs = dict(zip(jobs, measured, strict=True))
     points: list[Point] = []
     for name in names:
         if on_start is not None:
@@ -206,18 +96,21 @@ def compare(
             Point(name, length, counted, _path(configs[name], length), runs.get((name, length)))
             for length, counted in zip(ordered, counts, strict=True)
         ]
-    solved, dominances = _solved(points)
-    return Comparison(
+    crossovers, dominances = solved(points)
+    found = Comparison(
         targets=tuple(names),
         lengths=tuple(ordered),
         phase=phase,
         points=tuple(points),
-        agreement=_agreement(points[:: len(ordered)], fitting, configs) if trace else (),
-        crossovers=(*solved, *_interpolated(points)),
+        agreement=(),
+        crossovers=(*crossovers, *interpolated(points)),
         dominances=tuple(dominances),
         complexity=tuple(complexity_row(name) for name in names),
+        cheapest=tuple(cheapest_of(points)),
+        balances=tuple(balances(points)),
         families={name: entry(name).family or entry(name).group for name in names},
     )
+    return confirmed(found, sizes) if trace else found
 
 
 def _distinct(targets: Sequence[str]) -> list[str]:
@@ -306,15 +199,18 @@ def _jobs(
     }
 
 
-def _agreement(
-    points: Sequence[Point], fitting: Mapping[str, Any], configs: Mapping[str, Component]
-) -> tuple[Agreement, ...]:
-    """The traces of these points beside their formulas; at the longest text where a layer does not take the length."""
+def confirmed(comparison: Comparison, sizes: Mapping[str, Any] | None = None) -> Comparison:
+    """The same with the trace of each working layer beside its formula, at the shortest length, which takes a while.
+
+    A layer that does not take that length is traced at the longest that it takes. `sizes` are those of the comparison.
+    """
     out = []
-    for point in points:
-        length = min(point.length, longest_text(configs[point.target]) or point.length)
-        asked = {
-            "sizes": fitting[point.target],
+    for point in (comparison.of(name)[0] for name in comparison.targets):
+        fitting = _fitting(point.target, sizes or {})
+        most = longest_text(configure(point.target, **resolve_sizes(point.target, fitting)))
+        length = min(point.length, most or point.length)
+        asked: dict[str, Any] = {
+            "sizes": fitting,
             "length": length,
             "batch": point.count.sizes["B"],
             "phase": point.count.phase,
@@ -325,42 +221,4 @@ def _agreement(
         assert formula.flops is not None, "a name of the catalogue has a formula"
         assert traced.flops is not None
         out.append(Agreement(point.target, length, formula.flops, traced.flops, traced.rung, traced.peak_bytes))
-    return tuple(out)
-
-
-def _solved(points: Sequence[Point]) -> tuple[list[Crossover], list[Dominance]]:
-    """Crossovers of every pair from the formulas, wherever both are polynomials in T; or that there is none."""
-    first_of = {point.target: point.count for point in reversed(points)}
-    found: list[Crossover] = []
-    none: list[Dominance] = []
-    for quantity in SOLVED:
-        curves = {name: c.polynomials.get(quantity) for name, c in first_of.items()}
-        exact = {name: curve for name, curve in curves.items() if isinstance(curve, Polynomial | QuasiPolynomial)}
-        for a, b in itertools.combinations(exact.items(), 2):
-            crossed = crossings(a, b)
-            found += [Crossover(quantity, c.rising, c.other, c.length, "solved") for c in crossed]
-            difference = a[1](FARTHEST) - b[1](FARTHEST)
-            if not crossed and difference:
-                none.append(Dominance(quantity, *((a[0], b[0]) if difference > 0 else (b[0], a[0]))))
-    return found, none
-
-
-def _interpolated(points: Sequence[Point]) -> list[Crossover]:
-    """Crossovers of every pair in what was measured: straight lines between measured points, both axes logarithmic."""
-    out = []
-    for quantity, attribute in MEASURED.items():
-        curves: dict[str, dict[int, float]] = {}
-        for point in points:
-            value = None if point.run is None else getattr(point.run, attribute)
-            if value:
-                curves.setdefault(point.target, {})[point.length] = float(value)
-        for (a, curve_a), (b, curve_b) in itertools.combinations(curves.items(), 2):
-            shared = sorted(curve_a.keys() & curve_b.keys())
-            for low, high in itertools.pairwise(shared):
-                before, after = (math.log(curve_a[n] / curve_b[n]) for n in (low, high))
-                if before * after < 0:
-                    share = before / (before - after)
-                    length = math.exp(math.log(low) + share * math.log(high / low))
-                    names = (a, b) if after > 0 else (b, a)
-                    out.append(Crossover(quantity, *names, round(length, 1), "interpolated", low, high))
-    return out
+    return replace(comparison, agreement=tuple(out))

@@ -39,6 +39,17 @@ def _free_letters(layer: Entry) -> list[str]:
     return [letter for letter in layer.symbols if letter == "D" or (sizes[letter] == wider[letter] is not None)]
 
 
+def growth(formula: Size, letter: str) -> str:
+    """O(…) of a formula in one letter alone: O(T²), O(T log T), O(1)."""
+    lead = leading_term(formula, letter)
+    if not is_symbolic(lead) or not lead.has(symbol(letter)):
+        return "O(1)"
+    import sympy
+
+    (grown,) = {term.as_independent(symbol(letter))[1] for term in sympy.Add.make_args(sympy.expand(lead))}
+    return f"O({formula_to_text(grown)})"
+
+
 def order(formula: Size, letter: str) -> str:
     """O(…) of a formula as a letter grows: its leading term, the constant factor dropped."""
     lead = leading_term(formula, letter)

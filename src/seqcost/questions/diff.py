@@ -151,7 +151,7 @@ class Diff:
         from seqcost.report.table import as_text
 
         answer = self.to_dict()
-        return as_text(tables(answer), [f"not counted — {note}" for note in notes(answer)])
+        return as_text(tables(answer), after=[f"not counted — {note}" for note in notes(answer)])
 
     def _repr_html_(self) -> str:
         from seqcost.report.notebook import diff_html

@@ -15,6 +15,7 @@ from seqcost.errors import BadSize
 from seqcost.formulas.catalogue import Entry, configure, entry
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
+from seqcost.questions.complexity import growth
 
 QUESTIONS = (
     ("params", "parameters"),
@@ -55,6 +56,20 @@ class Section:
         kinds = (Kind.CONTRACTION,) if question.endswith("flops") else ()
         return self.bills[question].leading(letter, *kinds)
 
+    def order(self, question: str, *kinds: Kind) -> str:
+        """How the total grows with T alone: O(T²); of contractions where it counts FLOPs and no kind is given."""
+        kinds = kinds or ((Kind.CONTRACTION,) if question.endswith("flops") else ())
+        return growth(self.bills[question].total(*kinds), "T")
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is not in these totals because of a choice, and which choice shows it."""
+        if getattr(self.config, "implementation", None) != "fused":
+            return ()
+        return (
+            "attention is fused and holds no scores: with --set implementation=materialised T² is in its bytes, too",
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, formulas as strings."""
         return {
@@ -65,6 +80,8 @@ class Section:
             "sizes": {k: plain(v) for k, v in self.config.sizes().items()},
             "bills": {question: bill.to_dict() for question, bill in self.bills.items()},
             "leading": {question: str(self.leading(question)) for question in self.bills},
+            "order": {question: self.order(question) for question in self.bills},
+            "remarks": list(self.remarks),
         }
 
 

@@ -15,6 +15,7 @@ from seqcost.report.families import family_panels, longest_table, many, measured
 from seqcost.report.files import write_bytes, write_text
 from seqcost.report.formulas import document
 from seqcost.report.plots import Panel, Series, draw, to_png
+from seqcost.report.sentences import LEGEND, legend, sentences, sizes_of
 from seqcost.report.table import Table
 
 Row = Mapping[str, Any]
@@ -62,7 +63,7 @@ def _measured_row(point: Row) -> list[str]:
     return [
         point["target"],
         f"{point['T']:,}",
-        "—" if median is None else seconds(median),
+        "—" if median is None else f"{seconds(median)}{'*' * bool(point.get('disturbed'))}",
         "" if interval is None else f"{50 * (interval[1] - interval[0]) / median:.0f} %",
         _amount(point["peak_allocated_bytes"], "B"),
         _amount(point["peak_resident_bytes"], "B"),
@@ -134,7 +135,16 @@ def complexity_table(answer: Row) -> Table:
         "one layer, for long sequences (after Vaswani et al. 2017, table 1)",
         ("<target", "<complexity", "<leading FLOPs", "<sequential operations", "<maximum path"),
         rows,
+        legend([" ".join(row[1:]) for row in rows]),
     )
+
+
+def sizes_table(answer: Row) -> Table:
+    """What is compared with what: parameters and sizes."""
+    params = {point["target"]: point["params"] for point in answer["points"]}
+    rows = [(name, scaled(params[name], ""), sizes_of(answer, name)) for name in answer["targets"]]
+    shown = [letter for letter in LEGEND if any(f"{letter} = " in row[2] for row in rows)]
+    return Table.of("what is compared", ("<target", "parameters", "<sizes"), rows, legend(shown))
 
 
 def tables(answer: Row) -> list[Table]:
@@ -142,9 +152,10 @@ def tables(answer: Row) -> list[Table]:
     if many(answer):
         out = [longest_table(answer), *measured_tables(answer), verdicts_table(answer), complexity_table(answer)]
         return [*out, agreement_table(answer)] if answer["agreement"] else out
-    out = [points_table(answer), crossovers_table(answer), complexity_table(answer)]
+    out = [sizes_table(answer), points_table(answer), crossovers_table(answer), complexity_table(answer)]
     if any("status" in point for point in answer["points"]):
-        out.insert(1, measured_table(answer))
+        out.insert(2, measured_table(answer))
+    out = [table for table in out if table.rows]
     return [*out, agreement_table(answer)] if answer["agreement"] else out
 
 
@@ -210,7 +221,8 @@ def write_report(answer: Row, folder: Path, *, environment: Mapping[str, Any] | 
     body = "".join(f'<div class="scroll">{table.to_html()}</div>' for table in tables(answer))
     title = f"{_headline(answer)} · {answer['phase']}"
     plots = f"<div class='panels'>{images}</div>"
-    page = document(f"seqcost compare: {title}", where + (body + plots if many(answer) else plots + body))
+    answered = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences(answer))
+    page = document(f"seqcost compare: {title}", answered + where + (body + plots if many(answer) else plots + body))
     write_text(folder / "index.html", page)
     return folder / "index.html"
 

@@ -97,7 +97,9 @@ def _run_cell(point: Row | None, key: str, text: Callable[[Any], str]) -> str:
         return ""
     if point["status"] != "ok":
         return str(point["status"])
-    return "—" if point[key] is None else text(point[key])
+    if point[key] is None:
+        return "—"
+    return f"{text(point[key])}{'*' * (key == 'median_s' and bool(point.get('disturbed')))}"
 
 
 def verdicts_table(answer: Row) -> Table:

@@ -27,7 +27,7 @@ def fit(columns: Sequence[Sequence[str]], numbers: Sequence[bool], available: in
     shown = list(range(len(columns)))
     while True:
         room = available - gap * (len(shown) - 1)
-        most = [max((len(cell) for cell in columns[i]), default=0) for i in shown]
+        most = [max(len(line) for cell in columns[i] for line in cell.split("\n")) for i in shown]
         least = [_least(columns[i], numbers=numbers[i]) for i in shown]
         if sum(least) <= room or len(shown) == 1:
             widths = _shared(most, least, room)
@@ -42,7 +42,12 @@ def _least(cells: Sequence[str], *, numbers: bool) -> int:
     longest_word = max(map(len, _words(heading)))
     if numbers:
         return max([longest_word, *map(len, rest)])
-    return max([longest_word, *(min(len(word), LEAST_NAME) for cell in rest for word in _words(cell))])
+    return max(
+        [
+            longest_word,
+            *(min(len(word), LEAST_NAME) for cell in rest for line in cell.split("\n") for word in _words(line)),
+        ]
+    )
 
 
 def _shared(most: Sequence[int], least: Sequence[int], room: int) -> list[int]:
@@ -57,14 +62,23 @@ def _shared(most: Sequence[int], least: Sequence[int], room: int) -> list[int]:
 
 
 def shortened(cell: str, width: int) -> str:
-    """A cell whose words all fit: longer ones lose their middle, which says less than the ends of a path."""
-    indent = cell[: len(cell) - len(cell.lstrip())]
-    return indent + " ".join(_middle(word, max(width - len(indent), 1)) for word in _words(cell.strip()))
+    """A cell whose words all fit: longer ones lose their middle, which says less than the ends of a path.
+
+    A formula loses nothing: its products are broken between their factors.
+    """
+    return "\n".join(_line(line, width) for line in cell.split("\n"))
 
 
-def _words(cell: str) -> list[str]:
-    """Split where a line may break: not before a number of times, `layers.0…11 (×12)`."""
-    return re.split(r" (?!\(×)", cell)
+def _line(line: str, width: int) -> str:
+    indent = line[: len(line) - len(line.lstrip())]
+    room = max(width - len(indent), 1)
+    words = _words(line.strip())
+    return indent + " ".join(_broken(word, room) if "·" in word else _middle(word, room) for word in words)
+
+
+def _words(line: str) -> list[str]:
+    """Split where a line may break: not in `layers.0…11 (×12)` nor in `log₂ T`."""
+    return re.split(r"(?<!log₂) (?!\(×)", line)
 
 
 def _middle(word: str, width: int) -> str:
@@ -73,3 +87,12 @@ def _middle(word: str, width: int) -> str:
     head = (width - 1) // 3
     tail = width - 1 - head
     return f"{word[:head]}…{word[len(word) - tail :]}" if tail > 0 else "…"
+
+
+def _broken(product: str, width: int) -> str:
+    lines = [""]
+    for factor in re.findall(r"[^·]+·?|·", product):
+        if lines[-1] and len(lines[-1]) + len(factor) > width:
+            lines.append("")
+        lines[-1] += factor
+    return "\n".join(lines)

@@ -41,22 +41,25 @@ def totals_table(section: Any, questions: Sequence[tuple[str, str]]) -> Table:
     for question, title in questions:
         bill = section.bills.get(question)
         if bill is None:
-            rows.append((title, "none: it sees the future", ""))
+            rows.append((title, "none: it sees the future", "", ""))
         elif not bill:
-            rows.append((title, "0", ""))
+            rows.append((title, "0", "", ""))
         else:
-            rows += _totals(bill, title)
+            rows += _totals(section, question, title)
     note = "Leading terms in T. FLOPs are those of contractions. Bytes are for float32. A step is at position T."
-    return Table.of("totals", ("<", "<total", "<leading term"), rows, note)
+    told = [note, *(f"{remark[0].upper()}{remark[1:]}." for remark in section.remarks)]
+    return Table.of("totals", ("<", "<total", "<leading term", "<"), rows, " ".join(told))
 
 
-def _totals(bill: Any, title: str) -> list[tuple[str, str, str]]:
+def _totals(section: Any, question: str, title: str) -> list[tuple[str, str, str, str]]:
     """A row a kind: pointwise operations stand apart from contractions, which are what "FLOPs" means."""
-    if bill.unit != Kind.CONTRACTION.unit:
-        return [(title, size_to_text(bill.total()), size_to_text(bill.leading("T")))]
-    titles = {Kind.CONTRACTION: title, Kind.POINTWISE: title.replace("FLOPs", "pointwise operations")}
+    bill = section.bills[question]
+    named: dict[tuple[Kind, ...], str] = {(): title}
+    if bill.unit == Kind.CONTRACTION.unit:
+        named = {(Kind.CONTRACTION,): title, (Kind.POINTWISE,): title.replace("FLOPs", "pointwise operations")}
     return [
-        (name, size_to_text(bill.total(kind)), size_to_text(bill.leading("T", kind))) for kind, name in titles.items()
+        (name, size_to_text(bill.total(*k)), size_to_text(bill.leading("T", *k)), section.order(question, *k))
+        for k, name in named.items()
     ]
 
 

@@ -3,6 +3,7 @@
 import csv
 import html
 import io
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -106,9 +107,10 @@ class Table:
         return f"<table>{caption}{head}<tbody>{body}</tbody></table>{note}"
 
 
-def as_text(tables: Sequence[Table], sentences: Sequence[str] = (), width: int = 100) -> str:
-    """Tables below each other, then remarks, as `print` shows an answer."""
-    return "\n\n".join([*(table.to_text(width).strip("\n") for table in tables), *map(harmless_lines, sentences)])
+def as_text(tables: Sequence[Table], *, before: Sequence[str] = (), after: Sequence[str] = (), width: int = 100) -> str:
+    """Sentences, tables below each other, sentences: as `print` shows an answer."""
+    first, last = ([textwrap.fill(harmless_lines(sentence), width) for sentence in told] for told in (before, after))
+    return "\n\n".join([*["\n".join(first)] * bool(first), *(t.to_text(width).strip("\n") for t in tables), *last])
 
 
 def rows_to_csv(rows: Sequence[dict[str, object]]) -> str:

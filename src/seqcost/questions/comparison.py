@@ -1,0 +1,162 @@
+"""What a comparison answers: points, agreement, crossovers, orders and the complexity table, as frozen rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seqcost.algebra.crossings import FARTHEST
+from seqcost.algebra.rendering import plain
+from seqcost.questions.cost import Count
+from seqcost.records import Run
+
+SOLVED = ("flops", "bytes_moved", "saved_bytes", "state_bytes")
+MEASURED = {"time": "median_s", "peak memory": "peak_allocated_bytes"}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One target at one length."""
+
+    target: str
+    length: int
+    count: Count
+    path_length: int
+    run: Run | None = None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Whether the traced working layer costs what the formula says, at one length."""
+
+    target: str
+    length: int
+    formula_flops: int
+    traced_flops: int
+    rung: str
+    peak_bytes: int | None
+
+    @property
+    def agrees(self) -> bool:
+        """To the FLOP."""
+        return self.formula_flops == self.traced_flops
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """From `length` on, `rising` costs more than `other`; `low` and `high` are the measured lengths around it."""
+
+    quantity: str
+    rising: str
+    other: str
+    length: float
+    how: str  # "solved" or "interpolated"
+    low: int | None = None
+    high: int | None = None
+
+
+@dataclass(frozen=True)
+class Dominance:
+    """`costly` costs more than `cheap` at every length from 1 to `farthest`: there is no crossover."""
+
+    quantity: str
+    costly: str
+    cheap: str
+    farthest: int = FARTHEST
+
+
+@dataclass(frozen=True)
+class Cheapest:
+    """From `start` on, up to the next of its quantity, `target` costs least."""
+
+    quantity: str
+    target: str
+    start: int
+    exact: bool  # for every length; else for those asked for
+
+
+@dataclass(frozen=True)
+class Balance:
+    """From `length` on, the FLOPs of `target` that grow as T² are more than all others."""
+
+    target: str
+    length: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The answer: points, agreement, crossovers and the complexity table, all computed from the same formulas."""
+
+    targets: tuple[str, ...]
+    lengths: tuple[int, ...]
+    phase: str
+    points: tuple[Point, ...]
+    agreement: tuple[Agreement, ...]
+    crossovers: tuple[Crossover, ...]
+    dominances: tuple[Dominance, ...]
+    complexity: tuple[Mapping[str, str], ...]
+    families: Mapping[str, str]  # of each target, for a report that groups them
+    cheapest: tuple[Cheapest, ...] = ()
+    balances: tuple[Balance, ...] = ()
+
+    def of(self, target: str) -> tuple[Point, ...]:
+        """Points of one target by length."""
+        return tuple(point for point in self.points if point.target == target)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "targets": list(self.targets),
+            "lengths": list(self.lengths),
+            "phase": self.phase,
+            "points": [_point_row(point) for point in self.points],
+            "agreement": [vars(a) | {"agrees": a.agrees} for a in self.agreement],
+            "crossovers": [vars(c) for c in self.crossovers],
+            "dominances": [vars(d) for d in self.dominances],
+            "complexity": [dict(row) for row in self.complexity],
+            "families": dict(self.families),
+            "cheapest": [vars(c) for c in self.cheapest],
+            "balances": [vars(b) for b in self.balances],
+            "sizes": {name: _letters(self.of(name)[0].count) for name in self.targets},
+            "runs": [point.run.to_dict() for point in self.points if point.run is not None],
+        }
+
+    def __str__(self) -> str:
+        from seqcost.report.comparisons import tables
+        from seqcost.report.sentences import sentences
+        from seqcost.report.table import as_text
+
+        answer = self.to_dict()
+        return as_text(tables(answer), before=sentences(answer))
+
+    def _repr_html_(self) -> str:
+        from seqcost.report.notebook import comparison_html
+
+        return comparison_html(self.to_dict())
+
+
+def _letters(count: Count) -> dict[str, Any]:
+    """Sizes and choices of a target; B, T and S are of a run."""
+    return {letter: plain(value) for letter, value in count.sizes.items() if letter not in "BTS"}
+
+
+def _point_row(point: Point) -> dict[str, Any]:
+    cost, run = point.count.to_dict(), point.run
+    keys = ("flops", "pointwise", "params", "bytes_moved", "saved_bytes", "state_bytes", "depth")
+    measured = (
+        {}
+        if run is None
+        else {
+            "status": run.status,
+            "median_s": run.median_s,
+            "interval_s": run.interval_s,
+            "peak_allocated_bytes": run.peak_allocated_bytes,
+            "peak_resident_bytes": run.peak_resident_bytes,
+            "reason": run.reason,
+            "other_cores": run.other_cores,
+            "disturbed": run.is_disturbed,
+        }
+    )
+    head = {"target": point.target, "T": point.length, "B": cost["sizes"]["B"]}
+    row = head | {key: cost[key] for key in keys} | {"path_length": point.path_length} | measured
+    note = cost["conventions"].get("positions")
+    return row if note is None else row | {"remark": f"{point.target}: {note}"}

@@ -1,0 +1,157 @@
+"""Which costs more from which length on, and who costs least: read off the points of a comparison.
+
+Read off the exact functions of T where every target has one, so that the answer holds between and beyond the lengths
+asked for; else off the lengths asked for, and then it says so.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from seqcost.algebra import Polynomial
+from seqcost.algebra.crossings import FARTHEST, crossings
+from seqcost.algebra.quasi import QuasiPolynomial
+from seqcost.questions.comparison import MEASURED, SOLVED, Balance, Cheapest, Crossover, Dominance, Point
+
+Cost = Callable[[int], Any]
+
+
+def cheapest(quantity: str, curves: Mapping[str, Any], values: Mapping[str, Mapping[int, Any]]) -> list[Cheapest]:
+    """Who costs least of one quantity, by rising length.
+
+    Parameters
+    ----------
+    quantity
+        Its name, for the answer.
+    curves
+        The function of T of each target, None where it has none.
+    values
+        The amounts of each target at the lengths asked for, None where they are not known.
+
+    """
+    exact = {name: curve for name, curve in curves.items() if isinstance(curve, Polynomial | QuasiPolynomial)}
+    if len(exact) == len(curves):
+        starts = _starts(exact)
+        return _runs(quantity, [(T, {name: curve(T) for name, curve in exact.items()}) for T in starts], exact=True)
+    known = {name: found for name, found in values.items() if all(value is not None for value in found.values())}
+    if len(known) < len(values) or len(known) < 2:
+        return []
+    lengths = sorted(next(iter(known.values())))
+    return _runs(quantity, [(T, {name: found[T] for name, found in known.items()}) for T in lengths], exact=False)
+
+
+def _starts(curves: Mapping[str, Cost]) -> list[int]:
+    """Lengths at which the order of two targets changes, and the first of all at which all functions hold."""
+    first = max([1, *(getattr(curve, "valid_from", 1) for curve in curves.values())])
+    names = list(curves.items())
+    changes = {
+        crossed.length
+        for i, one in enumerate(names)
+        for other in names[i + 1 :]
+        for crossed in crossings(one, other)
+        if first < crossed.length <= FARTHEST
+    }
+    return [first, *sorted(changes)]
+
+
+def _runs(quantity: str, at: Sequence[tuple[int, Mapping[str, Any]]], *, exact: bool) -> list[Cheapest]:
+    out: list[Cheapest] = []
+    for T, costs in at:
+        least = min(costs.values())
+        names = [name for name, cost in costs.items() if cost == least]
+        if out and out[-1].target in names:
+            continue
+        out.append(Cheapest(quantity, names[0], T, exact))
+    return out
+
+
+def balance(target: str, flops: Any) -> Balance | None:
+    """From which length on the part that grows as T² is more than half of all FLOPs; None where no part does."""
+    if not isinstance(flops, Polynomial) or flops.degree != 2:
+        return None
+    constant, linear, square = flops.coefficients
+    if square <= 0 or linear <= 0:
+        return None
+    # square·T² ≥ linear·T + constant; the constant of a sequence model is small beside the rest, but counts
+    T = max(1, int(Fraction(linear) / Fraction(square)))
+    while square * T * T < linear * T + constant:
+        T += 1
+    return Balance(target, T)
+
+
+def solved(points: Sequence[Point]) -> tuple[list[Crossover], list[Dominance]]:
+    """Crossovers of every pair from the formulas, wherever both are polynomials in T; or that there is none."""
+    first_of = {point.target: point.count for point in reversed(points)}
+    found: list[Crossover] = []
+    none: list[Dominance] = []
+    for quantity in SOLVED:
+        curves = {name: c.polynomials.get(quantity) for name, c in first_of.items()}
+        exact = {name: curve for name, curve in curves.items() if isinstance(curve, Polynomial | QuasiPolynomial)}
+        for a, b in itertools.combinations(exact.items(), 2):
+            crossed = crossings(a, b)
+            found += [Crossover(quantity, c.rising, c.other, c.length, "solved") for c in crossed]
+            difference = a[1](FARTHEST) - b[1](FARTHEST)
+            if not crossed and difference:
+                none.append(Dominance(quantity, *((a[0], b[0]) if difference > 0 else (b[0], a[0]))))
+    return found, none
+
+
+def cheapest_of(points: Sequence[Point]) -> Iterator[Cheapest]:
+    """Who costs least of each quantity: by the formulas, then as measured."""
+    names = list(dict.fromkeys(point.target for point in points))
+    for quantity in SOLVED:
+        curves = {p.target: p.count.polynomials.get(quantity) for p in points}
+        values = {name: {p.length: getattr(p.count, quantity) for p in points if p.target == name} for name in names}
+        yield from cheapest(quantity, curves, values)
+    for quantity, attribute in MEASURED.items():
+        if all(p.run is not None for p in points):
+            values = {n: {p.length: getattr(p.run, attribute) for p in points if p.target == n} for n in names}
+            yield from cheapest(quantity, dict.fromkeys(names), values)
+
+
+def balances(points: Sequence[Point]) -> Iterator[Balance]:
+    """Of each target that has one."""
+    for point in {p.target: p for p in points}.values():
+        found = balance(point.target, point.count.polynomials.get("flops"))
+        if found is not None:
+            yield found
+
+
+def interpolated(points: Sequence[Point]) -> list[Crossover]:
+    """Crossovers of every pair in what was measured: straight lines between measured points, both axes logarithmic.
+
+    Of times only those of runs that nobody disturbed, and only where the intervals of the two are apart at both
+    lengths: noise crosses, too.
+    """
+    out = []
+    for quantity, attribute in MEASURED.items():
+        curves: dict[str, dict[int, float]] = {}
+        for point in points:
+            value = None if point.run is None else getattr(point.run, attribute)
+            if value:
+                curves.setdefault(point.target, {})[point.length] = float(value)
+        for (a, curve_a), (b, curve_b) in itertools.combinations(curves.items(), 2):
+            shared = sorted(curve_a.keys() & curve_b.keys())
+            for low, high in itertools.pairwise(shared):
+                before, after = (math.log(curve_a[n] / curve_b[n]) for n in (low, high))
+                if before * after < 0 and (quantity != "time" or _are_apart(points, (a, b), (low, high))):
+                    share = before / (before - after)
+                    length = math.exp(math.log(low) + share * math.log(high / low))
+                    names = (a, b) if after > 0 else (b, a)
+                    out.append(Crossover(quantity, *names, round(length, 1), "interpolated", low, high))
+    return out
+
+
+def _are_apart(points: Sequence[Point], targets: Sequence[str], lengths: Sequence[int]) -> bool:
+    """Whether two targets' intervals of the median do not meet at any of these lengths."""
+    runs = {(point.target, point.length): point.run for point in points}
+    for length in lengths:
+        pair = [runs[target, length] for target in targets]
+        if any(run is None or run.is_disturbed or run.interval_s is None for run in pair):
+            return False
+        (low_a, high_a), (low_b, high_b) = (run.interval_s for run in pair)  # type: ignore[union-attr, misc]
+        if low_a <= high_b and low_b <= high_a:
+            return False
+    return True

@@ -1,0 +1,107 @@
+"""A comparison in a few sentences, before its tables: who costs least, whether alike are compared, what to mind.
+
+Reads the plain rows of an answer.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seqcost.algebra.rendering import scaled
+
+Row = Mapping[str, Any]
+
+TITLES = {
+    "flops": "FLOPs of contractions",
+    "bytes_moved": "bytes moved",
+    "saved_bytes": "bytes kept for backward",
+    "state_bytes": "carried state (cache)",
+    "time": "measured time",
+    "peak memory": "measured peak memory",
+}
+UNLIKE = 1.25  # times as many parameters: not of one size any more
+SIZES = ("L", "D", "H", "F", "N", "W", "U")  # shown where targets have them, in this order
+
+# What the letters of a formula stand for, in the order in which they are told.
+LEGEND = {
+    "B": "sequences", "T": "tokens", "S": "tokens of the source", "D": "width", "H": "heads", "G": "key/value heads",
+    "K": "head width of keys", "V": "head width of values", "F": "feed-forward width", "L": "layers",
+    "N": "state size", "E": "inner width", "R": "rank or rounds", "C": "chunk", "W": "window", "U": "vocabulary",
+}  # fmt: skip
+
+
+def sentences(answer: Row) -> list[str]:
+    """All of them, the answer first."""
+    if len(answer["targets"]) < 2:
+        return [*_balances(answer), *remarks(answer)]
+    return [*_cheapest(answer), *_balances(answer), *_unlike(answer), *remarks(answer)]
+
+
+def _cheapest(answer: Row) -> list[str]:
+    by_quantity: dict[str, list[Row]] = {}
+    for row in answer.get("cheapest", ()):
+        by_quantity.setdefault(row["quantity"], []).append(row)
+    out = []
+    for quantity, rows in by_quantity.items():
+        first, *later = rows
+        scope = "" if first["exact"] else f", of the lengths {_span(answer['lengths'])}"
+        if not later:
+            every = "at every length" if first["exact"] else f"at all of the lengths {_span(answer['lengths'])}"
+            out.append(f"{TITLES[quantity]}: {first['target']} costs least {every}.")
+            continue
+        changes = ", ".join(f"{row['target']} from T = {row['start']:,} on" for row in later)
+        out.append(f"{TITLES[quantity]}: {first['target']} costs least at first, {changes}{scope}.")
+    return out
+
+
+def _span(lengths: Sequence[int]) -> str:
+    return f"{min(lengths):,} to {max(lengths):,}"
+
+
+def _balances(answer: Row) -> list[str]:
+    return [
+        f"{row['target']}: from T = {row['length']:,} on, what grows as T² is more than half of its FLOPs."
+        for row in answer.get("balances", ())
+    ]
+
+
+def _unlike(answer: Row) -> list[str]:
+    params = {point["target"]: point["params"] for point in answer["points"]}
+    least, most = min(params, key=params.__getitem__), max(params, key=params.__getitem__)
+    if params[most] <= UNLIKE * params[least]:
+        return []
+    sizes = answer.get("sizes", {})
+
+    def told(name: str) -> str:
+        layers = sizes.get(name, {}).get("L")
+        within = "" if layers is None else f" in {layers:,} {'layer' if layers == 1 else 'layers'}"
+        return f"{name} has {scaled(params[name], '')} parameters{within}"
+
+    return [f"Not of one size: {told(most)}, {told(least)}; --width, --layers and --set make them alike."]
+
+
+def remarks(answer: Row) -> list[str]:
+    """What must be known beside the numbers: texts that a layer does not take, runs that others disturbed."""
+    out = list(dict.fromkeys(point["remark"] for point in answer["points"] if point.get("remark")))
+    disturbed = [point for point in answer["points"] if point.get("disturbed")]
+    if disturbed:
+        most = max(point["other_cores"] for point in disturbed)
+        runs = "1 run was" if len(disturbed) == 1 else f"{len(disturbed)} runs were"
+        out.append(
+            f"{runs} made while other processes kept up to {most:g} cores busy (marked *): their times are too long; "
+            "measure on a quiet machine with --again."
+        )
+    return out
+
+
+def sizes_of(answer: Row, name: str) -> str:
+    """`L = 6, D = 512, …` of a target."""
+    sizes = answer.get("sizes", {}).get(name, {})
+    return ", ".join(
+        f"{letter} = {sizes[letter]:,}" for letter in SIZES if isinstance(sizes.get(letter), int) and sizes[letter]
+    )
+
+
+def legend(formulas: Sequence[str]) -> str:
+    """What the letters in these formulas stand for."""
+    letters = {sign for formula in formulas for sign in formula.replace("O(", "(")}
+    return ", ".join(f"{letter} {meaning}" for letter, meaning in LEGEND.items() if letter in letters)
