@@ -1,6 +1,5 @@
 """Copies of modules and tensors that have shapes and no memory."""
 
-import copy
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from seqcost.trace.copies import deep_copy
 from seqcost.trace.formats import WORDS
 from seqcost.trace.threads import in_this_thread
 
@@ -37,6 +37,33 @@ UNFAKEABLE = (
 def fake_mode() -> FakeTensorMode:
     """A mode in which no kernel runs: one without a shape rule is an error, not a computation on zeros."""
     return FakeTensorMode(allow_fallback_kernels=False)
+
+
+@contextmanager
+def inside(mode: FakeTensorMode) -> Iterator[None]:
+    """The mode on, and fake tensors that can be copied: constructors copy layers, towers, blocks of an encoder."""
+
+    def copied_as_fake(self: FakeTensor, memo: dict[int, Any]) -> Tensor:
+        if id(self) in memo:
+            return memo[id(self)]
+        made = self.detach().clone()
+        memo[id(self)] = made = (
+            nn.Parameter(made, self.requires_grad)
+            if isinstance(self, nn.Parameter)
+            else made.requires_grad_(self.requires_grad)
+        )
+        return made
+
+    had = FakeTensor.__dict__.get("__deepcopy__")
+    FakeTensor.__deepcopy__ = copied_as_fake  # type: ignore[assignment, method-assign]
+    try:
+        with mode:
+            yield
+    finally:
+        if had is None:
+            del FakeTensor.__deepcopy__
+        else:
+            FakeTensor.__deepcopy__ = had  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -62,7 +89,7 @@ def fake_copy(module: nn.Module) -> Iterator[tuple[FakeTensorMode, Any]]:
 def copied(value: Any, mode: FakeTensorMode) -> Any:
     """A deep copy whose tensors have no memory; the original is only read."""
     with unset_fake_temporarily(), FakeCopyMode(mode):
-        return copy.deepcopy(value)
+        return deep_copy(value)
 
 
 def as_fake(tensor: Tensor, mode: FakeTensorMode, dtype: torch.dtype | None = None) -> Tensor:

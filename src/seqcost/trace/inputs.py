@@ -78,7 +78,8 @@ def _guess(module: nn.Module, B: int, T: int) -> tuple[Tensor, ...]:
                 return inputs * _NUM_ARGUMENTS.get(type(module), 1)
     raise BadTarget(
         f"no inputs could be found for {type(module).__name__}: its first layer is not one that tells what it takes; "
-        "return (module, inputs) from your function, or give the module a method example_inputs(B, T)."
+        "give inputs=(…), a function `def make(batch, length): return module, inputs`, or the module a method "
+        "example_inputs(B, T)."
     )
 
 
@@ -109,6 +110,7 @@ _MAKERS: dict[type[nn.Module], Callable[..., tuple[Tensor, ...]]] = {
     ),
     nn.MultiheadAttention: lambda m, B, T, p: _sequence(p, B, T, m.embed_dim, batch_first=m.batch_first),
     nn.RNNBase: lambda m, B, T, p: _sequence(p, B, T, m.input_size, batch_first=m.batch_first),
+    nn.RNNCellBase: lambda m, B, T, p: _features(p, B, T, m.input_size),
     nn.Linear: lambda m, B, T, p: _features(p, B, T, m.in_features),
     nn.LayerNorm: lambda m, B, T, p: _features(p, B, T, *m.normalized_shape),
     nn.RMSNorm: lambda m, B, T, p: _features(p, B, T, *m.normalized_shape),

@@ -100,7 +100,7 @@ def trace(
                 failures.append(f"{rung.name}: {error}")
             except FOREIGN_ERRORS as error:  # the module's own code runs here
                 failures.append(f"{rung.name}: " + with_type(error, most=300, after=", "))
-    raise TraceFailed(f"{target.name} could not be traced ({'; '.join(failures)}); mend the module or its inputs.")
+    raise TraceFailed(f"{target.name} could not be traced ({'; '.join(failures)}); {rungs[-1].hint}.")
 
 
 def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[str, ...]) -> Trace:

@@ -27,6 +27,7 @@ from seqcost.errors import BadTarget, UnknownName
 from seqcost.trace.caches import call_with_cache, step_arguments
 from seqcost.trace.hugging_face import is_hugging_face
 from seqcost.trace.inputs import Inputs
+from seqcost.trace.refusals import refuse_sparse_gradients
 from seqcost.trace.targets import Target
 from seqcost.trace.training import check_training, ready_optimizer
 from seqcost.trace.trees import map_tensors, tensors_in
@@ -204,6 +205,7 @@ def prepare(
         return _stateful(module, args, phase)
     if phase == "forward":
         return Program(phase, module, _detached(args), _detached(kwargs))
+    refuse_sparse_gradients(module)
     successors = _successors(module, args, kwargs)
     stepping = None if optimizer is None else ready_optimizer(optimizer, module)
     return Program(phase, module, args, kwargs, successors=successors, optimizer=stepping, accumulate=accumulate)

@@ -109,9 +109,10 @@ class Packed(nn.Module):
 def parameter_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
     """Shapes of the parameters by name, a shared one once; of a packed weight [N, K], without what unpacks it."""
     found: dict[str, tuple[int, ...]] = {}
+    parts = dict(module.named_modules())
     for name, parameter in module.named_parameters():
         path, _, last = name.rpartition(".")
-        part = module.get_submodule(path)
+        part = parts.get(path)
         if not isinstance(part, Packed) or last not in part.stored_names:
             found[name] = tuple(parameter.shape)
         elif last == part.stored_names[0]:

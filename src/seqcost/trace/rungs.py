@@ -6,7 +6,6 @@ fake tensors    shapes without memory; no kernel runs, and with CPU fake tensors
 real tensors    the module itself, at small lengths; for code that asks for values (`.item()`, `nonzero`)
 """
 
-import copy
 import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,12 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 from seqcost.errors import BadTarget, TraceFailed
 from seqcost.formulas.parts.component import Component
-from seqcost.trace.fakes import UNFAKEABLE, as_fake, copied, fake_mode, no_larger_than, retype
+from seqcost.trace.copies import deep_copy
+from seqcost.trace.fakes import UNFAKEABLE, as_fake, copied, fake_mode, inside, no_larger_than, retype
 from seqcost.trace.formats import check_dtype, main_format, mixture
 from seqcost.trace.hugging_face_runs import on_plain_torch, without_padding
 from seqcost.trace.inputs import Inputs
@@ -115,6 +115,18 @@ class Rung:
         return self.reading is not None
 
     @property
+    def hint(self) -> str:
+        """What a user can do: give inputs, where they were made up; else mend the module or the inputs."""
+        if self._ran is None or self.reading is not None or self.target.takes_sizes:
+            return "mend the module or its inputs"
+        given = [*self._ran[1].args, *self._ran[1].kwargs.values()]
+        shapes = ", ".join(str(list(t.shape)) for t in given if isinstance(t, Tensor))
+        return (
+            f"its inputs {shapes} were made up: mend the module, or give inputs=(…) or a function "
+            "`def make(batch, length): return module, inputs`"
+        )
+
+    @property
     def dtype(self) -> str:
         """The format that stands for what ran."""
         if self.program is not None:
@@ -127,6 +139,8 @@ class Rung:
         found = {} if self.reading is None else dict(self.reading.conventions)
         if self.program is not None:
             return self.program.axes.conventions
+        if packing_encoders(self.module):
+            found["padding"] = "computed as well, by nn.TransformerEncoder too, which leaves it out where it can"
         if (packed := said_of(self.module)) is not None:
             found["quantised"] = packed
         formats = mixture(self.module)
@@ -145,6 +159,11 @@ class Rung:
         return T if found == ran else found
 
 
+def packing_encoders(module: nn.Module) -> list[nn.TransformerEncoder]:
+    """Encoders that put padded sequences into a nested tensor, whose work depends on the mask's values."""
+    return [part for part in module.modules() if isinstance(part, nn.TransformerEncoder) and part.use_nested_tensor]
+
+
 def fake_rung(target: Target, *, phase: str, B: int = 1, dtype: str | None = None) -> Rung:
     """Shapes without memory; in the formats of the module's own, or all in one data type."""
     mode, wanted = fake_mode(), None if target.shapes_only or dtype is None else check_dtype(dtype)
@@ -158,7 +177,7 @@ def fake_rung(target: Target, *, phase: str, B: int = 1, dtype: str | None = Non
     def own(inputs: Inputs) -> Inputs:
         return inputs.mapped(lambda tensor: as_fake(tensor, mode, wanted))
 
-    rung = Rung("fake tensors", target, phase, B, lambda: mode, build, own)
+    rung = Rung("fake tensors", target, phase, B, lambda: inside(mode), build, own)
     return rung
 
 
@@ -188,7 +207,7 @@ def real_rung(target: Target, *, phase: str, B: int = 1, dtype: str | None = Non
         with no_larger_than(_LARGEST_REAL_BYTES):
             built = target.build(B=rung.B, T=T)
         if target.live:
-            built = replace(built, module=copy.deepcopy(built.module))
+            built = replace(built, module=deep_copy(built.module))
         return built.converted(dtype)
 
     rung = Rung("real tensors", target, phase, B, nullcontext, build, lambda inputs: inputs, longest)
@@ -206,6 +225,8 @@ def _as_it_was(module: nn.Module) -> Iterator[None]:
     parts = [(part, dict(part._modules)) for part in module.modules()]
     holders = {id(holder): holder for part, _ in parts for holder in (part, getattr(part, "config", None))}
     before = [(holder, _settings_of(holder)) for holder in holders.values() if hasattr(holder, "__dict__")]
+    for encoder in packing_encoders(module):
+        encoder.use_nested_tensor = False
     try:
         yield
     finally:

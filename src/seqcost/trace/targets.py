@@ -18,6 +18,8 @@ from seqcost.trace.fakes import retype
 from seqcost.trace.formats import WORDS, check_dtype
 from seqcost.trace.inputs import Inputs, example_inputs
 from seqcost.trace.own_code import imported
+from seqcost.trace.refusals import refuse_layouts
+from seqcost.trace.trees import tensors_in
 
 _BATCH, _LENGTH = ("batch", "B", "batch_size"), ("length", "T", "seq_len")
 
@@ -95,7 +97,11 @@ class Target:
         made = self.make(B, T) if self.takes_sizes else self.make()
         module, given = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
         _check_module(module, self.name)
-        return Built(module, None if given is None else Inputs.of(given), self.source)
+        inputs = None if given is None else Inputs.of(given)
+        refuse_layouts(self.name, (*module.named_parameters(), *module.named_buffers()))
+        if inputs is not None:
+            refuse_layouts(self.name, (("an input", t) for t in tensors_in((inputs.args, inputs.kwargs))))
+        return Built(module, inputs, self.source)
 
 
 def _check_module(value: Any, name: str) -> None:
