@@ -10,6 +10,7 @@ from strategies import KINDS, typical
 from seqcost.formulas.catalogue import configure
 from seqcost.layers import LinearAttention, RgLru
 from seqcost.layers.mixers.linear_attention import favor
+from seqcost.layers.ops.row_norms import rms_norm
 
 every_kind = pytest.mark.parametrize("variant", KINDS, ids=attrgetter("id"))
 
@@ -106,3 +107,33 @@ def test_ttt_at_zero(name, bench):
     assert y.isfinite().all()
     assert all(g.isfinite().all() for g in torch.autograd.grad(y.square().sum(), [x, *layer.parameters()]))
     assert layer.float()(x.float()).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["mamba2-layer", "gla-layer", "deltanet-layer", "gated-deltanet-layer"])
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 1.0, 1e4, 1e6])
+def test_rows_are_normalised_whatever_their_size(name, scale, bench):
+    """Mamba-2's gated outputs are products of five features: their squares are beyond float32 at inputs of 1e4."""
+    variant = next(v for v in KINDS if v.id == name)
+    layer = bench.layer(typical(variant))
+    with torch.no_grad():
+        for weight in layer.parameters():
+            if weight.dim() == 2:
+                weight *= 3
+    (x,) = bench.inputs(layer, 1, 9, 0)
+    x = x.detach() * scale
+    with torch.no_grad():
+        ours = layer(x)
+        exact = layer.double().reference(x.double())
+    assert relative_error(ours.double(), exact) < 1e-4
+
+
+@pytest.mark.parametrize("size", [1e-20, 1e-3, 1.0, 1e10, 1e18, 1e30])
+def test_a_mean_square_and_its_slope(size):
+    x = (torch.randn(3, 8, generator=torch.Generator().manual_seed(0)) * size).requires_grad_()
+    g = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
+    y = rms_norm(x, 1e-5)
+    z = x.detach().double().requires_grad_()
+    exact = z / (z.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+    assert relative_error(y.double(), exact) < 1e-6
+    ours, theirs = torch.autograd.grad(y, x, g)[0], torch.autograd.grad(exact, z, g.double())[0]
+    assert relative_error(ours.double(), theirs) < 1e-5

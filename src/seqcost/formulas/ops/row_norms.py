@@ -1,25 +1,32 @@
 """Rows brought to length 1, to a mean square of 1 or to a deviation of 1, on a tape.
 
-Twins of `seqcost.layers.ops.row_norms`. The first two are five small operators, as a CPU executes them: PyTorch has no
+Twins of `seqcost.layers.ops.row_norms`. The first two are small operators, as a CPU executes them: PyTorch has no
 fused kernel for either there. The third is one kernel, which keeps its input and two numbers a row.
 """
 
 from seqcost.formulas.ops import pointwise
 from seqcost.formulas.ops.operator import Operator
 from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Value, product
+from seqcost.formulas.ops.values import ONE, Value, product
 
 
 def l2_norm(t: Tape, name: str, x: Value) -> Value:
     """Each row over its length: x / √(Σ x² + ε)."""
     total = t.sum(f"{name}_sum", t.unary(f"{name}_square", x, "square", note="x²"), -1, keep=True, note="Σ x² of a row")
-    return _divided(t, name, x, total)
+    return _divided(t, name, x, t.unary(f"{name}_epsilon", total, "shift", note="+ ε"))
 
 
 def rms_norm(t: Tape, name: str, x: Value) -> Value:
-    """Each row over its root mean square: x / √(mean x² + ε)."""
-    squares = t.unary(f"{name}_square", x, "square", note="x²")
-    return _divided(t, name, x, t.mean(f"{name}_mean", squares, -1, keep=True, note="mean of x² of a row"))
+    """Each row over its root mean square: x / √(mean x² + ε), brought to numbers of at most 1 before."""
+    sizes = t.unary(f"{name}_sizes", t.detach(x), "abs")
+    most = t.operator(
+        f"{name}_most", [sizes], (*x.shape[:-1], ONE), pointwise=x.numel, itemsize=x.storage.itemsize, note="max |x|"
+    )
+    share = t.unary(f"{name}_share", t.unary(f"{name}_most_or_1", most, "shift", note="or 1"), "reciprocal")
+    x = t.multiply(f"{name}_scaled", x, share, note="x / max |x|")
+    mean = t.mean(f"{name}_mean", t.unary(f"{name}_square", x, "square", note="x²"), -1, keep=True, note="mean of x²")
+    epsilon = t.unary(f"{name}_epsilon", t.unary(f"{name}_share_square", share, "square"), "scale", note="ε as scaled")
+    return _divided(t, name, x, t.add(f"{name}_shifted", mean, epsilon, note="+ ε"))
 
 
 def group_norm(t: Tape, name: str, x: Value) -> Value:
@@ -37,5 +44,4 @@ def group_norm(t: Tape, name: str, x: Value) -> Value:
 
 
 def _divided(t: Tape, name: str, x: Value, size: Value) -> Value:
-    shifted = t.unary(f"{name}_epsilon", size, "shift", note="+ ε")
-    return t.multiply(name, x, t.unary(f"{name}_rsqrt", shifted, "rsqrt", note="1/√"), note="x / its size")
+    return t.multiply(name, x, t.unary(f"{name}_rsqrt", size, "rsqrt", note="1/√"), note="x / its size")

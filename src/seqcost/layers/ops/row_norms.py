@@ -10,8 +10,14 @@ def l2_norm(x: Tensor, epsilon: float = 1e-6) -> Tensor:
 
 
 def rms_norm(x: Tensor, epsilon: float) -> Tensor:
-    """Each row over its root mean square: x / √(mean x² + ε)."""
-    return x * (x.square().mean(-1, keepdim=True) + epsilon).rsqrt()
+    """Each row over its root mean square: x / √(mean x² + ε).
+
+    Rows are brought to numbers of at most 1 before, since the square of 1e20 is more than float32 holds. That changes
+    neither the result nor its slope, so no gradient flows through the share.
+    """
+    share = x.detach().abs().amax(-1, keepdim=True).clamp_min(1).reciprocal()
+    x = x * share
+    return x * (x.square().mean(-1, keepdim=True) + share.square() * epsilon).rsqrt()
 
 
 def group_norm(x: Tensor, epsilon: float) -> Tensor:
