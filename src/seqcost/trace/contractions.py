@@ -145,6 +145,11 @@ def _triangular_solve(lower: Any, sides: Any, *_: Any, out: Any, **__: Any) -> A
     return out.numel() * lower.shape[-1] * real_operations(out)
 
 
+def _euclidean(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
+    # [−2a, |a|², 1] [P,k+2] @ [b, 1, |b|²]ᵀ [k+2,R]
+    return 2 * out.numel() * (a.shape[-1] + 2)
+
+
 def _pairwise_distance(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
     return 2 * out.numel() * a.shape[-1]
 
@@ -183,4 +188,5 @@ CONTRACTIONS: dict[str, Formula] = {
     "aten::_fft_c2c": _fft_complex,
     "aten::linalg_solve_triangular": _triangular_solve,
     "aten::_cdist_forward": _pairwise_distance,
+    "aten::_euclidean_dist": _euclidean,
 }

@@ -7,6 +7,7 @@
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -46,6 +47,14 @@ def grouped_mm(func: Any, args: Any, kwargs: Any) -> Tensor:
     return torch.empty(sizes, dtype=dtype, device=a.device)
 
 
+def embedding_bag(func: Any, args: Any, kwargs: Any) -> Any:
+    """Bags of embeddings; the bag of each index lies in memory of one index more (EmbeddingBag.cpp)."""
+    y, bags, *others = func(*args, **kwargs)
+    if bags.numel():
+        bags = bags.new_empty(bags.numel() + 1)[:-1]
+    return (y, bags, *others)
+
+
 def changes_in_place(func: Any, args: Any, kwargs: Any) -> None:
     """An operator that changes its arguments, returns nothing, and has no rule for fake tensors."""
 
@@ -53,11 +62,18 @@ def changes_in_place(func: Any, args: Any, kwargs: Any) -> None:
 # Booked as the operator itself.
 SUBSTITUTES: dict[Any, Callable[[Any, Any, Any], Any]] = {
     _ATEN._grouped_mm.default: grouped_mm,
+    _ATEN._embedding_bag.default: embedding_bag,
     _ATEN._fused_sgd_.default: changes_in_place,
     _ATEN._fused_adagrad_.default: changes_in_place,
     _ATEN.mkldnn_rnn_layer.default: lstm_layer,
     _ATEN.mkldnn_rnn_layer_backward.default: lstm_layer_backward,
 }
+
+
+@cache
+def has_cpu_kernel(func: Any) -> bool:
+    """Whether the CPU runs an operator as one kernel, even if PyTorch can spell it out by others."""
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CPU"))
 
 
 def detaches_a_real_one(func: Any, args: Any) -> bool:

@@ -121,6 +121,11 @@ def _multiply(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
     return out.numel() * (pointwise.COMPLEX_PRODUCT if both else pointwise.COMPLEX_SCALE)
 
 
+def _euclidean(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
+    # √max(|a|² − 2 a·b + |b|², 0): squares and their sums, a factor, then two for each distance
+    return 3 * a.numel() + 2 * b.numel() + 2 * out.numel()
+
+
 def _sum(x: Any, *_: Any, **__: Any) -> Any:
     return x.numel() * (pointwise.COMPLEX_ADD if x.is_complex() else 1)
 
@@ -147,7 +152,8 @@ _RESULT_WEIGHTS = {
     "sigmoid": pointwise.SIGMOID, "sigmoid_backward": pointwise.SIGMOID_BACKWARD,
     "silu": pointwise.SILU, "silu_backward": pointwise.SILU_BACKWARD,
     "softplus_backward": 1, "floor_divide": 1,
-    "elu_backward": 1, "log_sigmoid_forward": 1, "log_sigmoid_backward": 1,
+    "elu_backward": 1, "mish_backward": 1, "hardtanh_backward": 1, "leaky_relu_backward": 1, "hardshrink_backward": 1,
+    "softshrink_backward": 1, "hardsigmoid_backward": 1, "log_sigmoid_forward": 1, "log_sigmoid_backward": 1,
     "addcmul": 2, "addcdiv": 2, "lerp": 3,
     "_addmm_activation": 2,  # the bias and the activation
     "addmm": 1, "baddbmm": 1, "addmv": 1, "addbmm": 1, "addr": 1,
@@ -161,6 +167,7 @@ _OPERAND_WEIGHTS = {
     "any": 1, "all": 1, "norm": 1, "linalg_vector_norm": 1, "nansum": 1, "count_nonzero": 1, "bincount": 1,
     "cumsum": 1, "cumprod": 1, "cummax": 1, "cummin": 1, "_cummax_helper": 1, "_cummin_helper": 1,
     "logcumsumexp": 1, "_logcumsumexp": 1,
+    "dist": 2,  # the difference, and its size
     "var": 2, "var_mean": 2, "std": 2, "std_mean": 2, "logsumexp": 3,
     # A selection is one pass over the row
     "topk": 1, "kthvalue": 1, "median": 1, "mode": 1, "searchsorted": 1, "bucketize": 1,
@@ -170,20 +177,23 @@ _OPERAND_WEIGHTS = {
 _NOTHING = (
     # Copies and casts
     "clone", "_to_copy", "copy", "cat", "stack", "repeat", "roll", "flip", "rot90", "repeat_interleave", "block_diag",
-    "constant_pad_nd", "reflection_pad1d", "replication_pad1d", "lift_fresh", "lift_fresh_copy", "complex",
+    "constant_pad_nd", "lift_fresh", "lift_fresh_copy", "complex",
     "as_strided_copy", "view_copy", "expand_copy", "unfold_copy", "_reshape_copy",
     # Fills, counts and random numbers
     "_efficientzerotensor",
-    "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "zeros", "zeros_like", "new_zeros",
+    "empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided",
+    "zeros", "zeros_like", "new_zeros",
     "ones", "ones_like", "new_ones", "full", "full_like", "new_full", "scalar_tensor", "fill", "zero", "arange",
     "linspace", "eye", "tril_indices", "triu_indices", "resize", "set", "normal", "uniform", "bernoulli", "random",
     "randint", "randint_like", "rand", "rand_like", "randn", "randn_like", "randperm", "exponential", "multinomial",
+    "poisson", "geometric", "log_normal", "cauchy",
     # Masks
     "where", "masked_fill", "masked_select", "masked_scatter", "tril", "triu", "nonzero",
     # Look-ups, and pieces put into their place
     "embedding", "index", "_unsafe_index", "index_select", "gather", "take", "scatter", "index_copy", "index_fill",
     "slice_scatter", "select_scatter", "diagonal_scatter", "as_strided_scatter", "select_backward", "slice_backward",
-    "diagonal_backward", "value_selecting_reduction_backward",
+    "diagonal_backward", "diag_embed", "diagonal_copy", "masked_scatter_backward", "lu_unpack",
+    "value_selecting_reduction_backward",
     # Questions
     "_local_scalar_dense", "_assert_async", "_assert_scalar", "_functional_assert_async",
 )  # fmt: skip
@@ -228,6 +238,9 @@ POINTWISE: dict[str, Formula] = (
         "aten::scatter_add": _scatter_add,
         "aten::index_add": _scatter_add,
         "aten::scatter_reduce": _scatter_add,
+        "aten::_euclidean_dist": _euclidean,
+        "aten::trace": lambda x, *_, **__: min(x.shape),
+        "aten::put": _index_put,
         "aten::index_put": _index_put,
         "aten::_index_put_impl": _index_put,
         "aten::_unsafe_index_put": _index_put,

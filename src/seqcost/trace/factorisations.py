@@ -30,6 +30,11 @@ def _linear(x: Any, *_: Any, out: Any, **__: Any) -> Any:
     return 2 * out.numel() * x.shape[-1]
 
 
+def _affine_grid(theta: Any, size: Any, *_: Any, out: Any, **__: Any) -> Any:
+    # Points [N,·,3] of an image, [N,·,4] of a volume, times the matrix of each
+    return 2 * out.numel() * theta.shape[-1]
+
+
 def _conv_tbc(x: Any, weight: Any, *_: Any, out: Any, **__: Any) -> Any:
     # weight [k,C,C_out]
     return 2 * out.numel() * weight.shape[0] * weight.shape[1]
@@ -65,7 +70,7 @@ def _cholesky(a: Any, *_: Any, **__: Any) -> Any:
 def _lu(a: Any, *_: Any, **__: Any) -> Any:
     m, n = a.shape[-2:]
     small = min(m, n)
-    return _batch(a) * round(m * n * small - (m + n) * small**2 / 2 + small**3 / 3) * 2 * real_operations(a)
+    return _batch(a) * round(2 * m * n * small - (m + n) * small**2 + 2 * small**3 / 3) * real_operations(a)
 
 
 def _solve(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
@@ -97,12 +102,14 @@ FACTORISATIONS: dict[str, Callable[..., Any]] = {
     "aten::_weight_int4pack_mm_for_cpu": _linear,
     "aten::mkldnn_linear": _linear,
     "aten::conv_tbc": _conv_tbc,
+    "aten::affine_grid_generator": _affine_grid,
     "aten::_trilinear": _trilinear,
     "aten::_cdist_backward": _distance_backward,
     "aten::linalg_inv_ex": _inverse,
     "aten::cholesky_inverse": lambda a, *_, **__: _thirds(a, 2),
     "aten::linalg_cholesky_ex": _cholesky,
     "aten::cholesky_solve": _from_cholesky,
+    "aten::linalg_lu": _lu,
     "aten::linalg_lu_factor_ex": _lu,
     "aten::_linalg_det": _lu,
     "aten::_linalg_slogdet": _lu,

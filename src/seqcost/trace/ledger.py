@@ -19,7 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqcost.trace.contractions import cell_steps
-from seqcost.trace.cpu_kernels import DECOMPOSITIONS, SUBSTITUTES, detaches_a_real_one
+from seqcost.trace.cpu_kernels import DECOMPOSITIONS, SUBSTITUTES, detaches_a_real_one, has_cpu_kernel
 from seqcost.trace.foreach import is_foreach, one_by_one
 from seqcost.trace.higher_order import follow, is_higher_order, uncompiled
 from seqcost.trace.history import Moment
@@ -145,7 +145,7 @@ class Ledger(TorchDispatchMode):
         if func in SUBSTITUTES and any(isinstance(t, FakeTensor) for t in tensors_among(args)):
             out = SUBSTITUTES[func](func, args, kwargs)
         else:
-            if not costs_of(func).known:
+            if not costs_of(func).known and not has_cpu_kernel(func):
                 with self:
                     out = func.decompose(*args, **kwargs)
                 if out is not NotImplemented:

@@ -1,7 +1,8 @@
 """Which formula belongs to which operator, and how users add their own.
 
 An operator is looked up by its packet (`aten::add` stands for `add.Tensor`, `add_` and `add.out` alike). One that
-is in neither table but carries PyTorch's tag `pointwise` counts 1 an element; every other one is uncounted.
+is in neither table but carries PyTorch's tag `pointwise`, in one of its forms, counts 1 an element; every other one is
+uncounted.
 """
 
 from collections.abc import Callable
@@ -58,10 +59,19 @@ def costs_of(operator: Any) -> Costs:
         return _registered[name]
     contraction, pointwise = _CONTRACTIONS.get(name), _POINTWISE.get(name)
     if contraction is None and pointwise is None:
-        if torch.Tag.pointwise in getattr(operator, "tags", ()):
-            return Costs(None, of_result(1))
-        return _UNKNOWN
+        return Costs(None, of_result(1)) if _is_pointwise(operator) else _UNKNOWN
     return Costs(contraction, pointwise)
+
+
+def _is_pointwise(operator: Any) -> bool:
+    """Whether PyTorch tags an operator, or another form of it (`abs` of `abs_`), as pointwise."""
+    if not isinstance(operator, torch._ops.OpOverload):
+        return False
+    out_of_place = getattr(getattr(torch.ops, operator.namespace), base_name(operator).split("::")[1], None)
+    forms = [operator]
+    if isinstance(out_of_place, torch._ops.OpOverloadPacket):
+        forms += [getattr(out_of_place, name) for name in out_of_place.overloads()]
+    return any(torch.Tag.pointwise in form.tags for form in forms)
 
 
 def register_operator(

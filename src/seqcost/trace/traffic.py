@@ -17,7 +17,16 @@ _OVERWRITTEN = frozenset(
 )
 UNINITIALISED = frozenset(
     f"aten::{name}"
-    for name in ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "resize", "set")
+    for name in (
+        "empty",
+        "empty_like",
+        "empty_strided",
+        "new_empty",
+        "new_empty_strided",
+        "empty_permuted",
+        "resize",
+        "set",
+    )
 )
 # Operators that take rows of their first operand: they read as much of it as they write.
 _LOOKED_UP = frozenset(

@@ -98,12 +98,15 @@ WINDOWS: dict[str, Formula] = (
     | {f"aten::upsample_nearest{d}d_backward": of_operand(1) for d in (1, 2, 3)}
     | {f"aten::_upsample_nearest_exact{d}d": of_result(0) for d in (1, 2, 3)}
     | {f"aten::_upsample_nearest_exact{d}d_backward": of_operand(1) for d in (1, 2, 3)}
+    | {f"aten::{way}_pad{d}d": of_result(0) for way in ("reflection", "replication") for d in (1, 2, 3)}
+    | {f"aten::{way}_pad{d}d_backward": of_operand(1) for way in ("reflection", "replication") for d in (1, 2, 3)}
     | {
         "aten::im2col": of_result(0),
         "aten::col2im": of_operand(1),  # windows that overlap are added
         "aten::pixel_shuffle": of_result(0),
         "aten::pixel_unshuffle": of_result(0),
         "aten::channel_shuffle": of_result(0),
+        "aten::native_channel_shuffle": of_result(0),
         "aten::_embedding_bag": _bag,
         "aten::_embedding_bag_forward_only": _bag,
         "aten::_embedding_bag_backward": _bag_backward,
@@ -131,6 +134,10 @@ WINDOWS: dict[str, Formula] = (
         "aten::binary_cross_entropy": _loss(7),  # two logarithms, 1 − x, 1 − y, two products, sum
         "aten::binary_cross_entropy_backward": of_result(5),
         "aten::binary_cross_entropy_with_logits": _loss(6),  # (1 − y)·x − log σ(x), which is three
+        "aten::soft_margin_loss": _loss(5),  # log(1 + exp(−y·x))
+        "aten::soft_margin_loss_backward": of_result(7),  # z = exp(−y·x), then g·y·z/(1 + z)
+        "aten::multi_margin_loss": of_operand(4),  # margin − x_y + x, at least 0, summed over the classes
+        "aten::multi_margin_loss_backward": of_result(5),  # the first three again, times g, and their sum at the class
         "aten::_ctc_loss": _ctc,
         "aten::_ctc_loss_backward": _ctc_backward,
         "aten::glu": of_result(1 + pointwise.SIGMOID),
