@@ -91,3 +91,31 @@ def test_an_activation_in_place_under_a_sum_loss(peaks):
 def test_an_lstm_of_any_width(width, state, options, peaks):
     traced, real = peaks(nn.LSTM(width, state, batch_first=True, **options), features(width))
     assert traced == real
+
+
+KERNELS = {
+    "sorted": lambda x: x.sort(1).values,
+    "sorted in order": lambda x: x.sort(dim=-1, stable=True).values,
+    "places in order": lambda x: x.argsort(dim=1) * 1.0,
+    "second of all": lambda x: x.kthvalue(2, 1).values,
+    "middle": lambda x: x.median(1).values,
+    "products of strided matrices": lambda x: torch.bmm(x.permute(2, 0, 1), x.permute(2, 1, 0)),
+    "tiny products": lambda x: torch.bmm(x[:, :2, :8].permute(2, 1, 0), x[:, :2, :8].permute(2, 0, 1)),
+    "gelu before a transposition": lambda x: functional.gelu(x).permute(2, 0, 1) * 2,
+    "gelu of a transposed": lambda x: functional.gelu(x.permute(2, 0, 1)) * 2,
+}
+
+
+@pytest.mark.parametrize("phase", ["forward", "train"])
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_kernel_takes_copies(name, phase, peaks):
+    if name == "places in order" and phase == "train":
+        pytest.skip("places have no gradients")
+    traced, real = peaks(Of(KERNELS[name]), torch.randn(20, 16, 24, requires_grad=True), phase)
+    assert traced == real
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_a_bag_of_words(mode, peaks):
+    traced, real = peaks(nn.EmbeddingBag(1000, 64, mode=mode), torch.randint(0, 1000, (4, 16)))
+    assert traced == real

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._prims_common import is_non_overlapping_and_dense_or_false
 
 from seqcost.algebra import ceil_div, where
 from seqcost.formulas.parts.onednn import PAGE, leading_dimension
@@ -26,6 +27,8 @@ _KEY_BLOCK = 512
 _BOOK_KEEPING = 4664  # oneDNN's alignment of the whole scratchpad and the arrays of pointers in it
 _BATCH_ELEMENT = 40  # bytes of a brgemm_batch_element_t
 _FIXED_BATCH = 128
+_INDEX = 8  # bytes
+_TINY_PRODUCT = 400  # multiplications
 _LANES = 16  # float32 numbers of a vector
 _MERGED_GEMM_BELOW = 128  # rows from which oneDNN multiplies the inputs of one step at a time
 
@@ -121,6 +124,45 @@ def _addmm(args: Any, kwargs: Any, out: Any) -> Any:
     return _product(iter(args[1:3]))
 
 
+def _bmm(args: Any, kwargs: Any, out: Any) -> Any:
+    """One product after the other: a copy of one matrix at a time, unless they are tiny (LinearAlgebra.cpp)."""
+    if args[0].shape[1] * args[0].shape[2] * args[1].shape[2] < _TINY_PRODUCT:
+        return 0
+    return sum(_bytes(batch) // batch.shape[0] for batch in args[:2] if batch.shape[0] and not _blas_can_read(batch))
+
+
+def _gelu_backward(args: Any, kwargs: Any, out: Any) -> Any:
+    """By oneDNN, which wants both operands in one layout, and the result then in the other."""
+    gradient, x = args[:2]
+    if kwargs.get("approximate", "none") != "none" or x.dtype == torch.float64:
+        return 0
+    if not is_non_overlapping_and_dense_or_false(gradient):
+        return _bytes(gradient)
+    return 0 if gradient.is_contiguous() or gradient.stride() == x.stride() else 2 * _bytes(gradient)
+
+
+def _sort(args: Any, kwargs: Any, out: Any) -> Any:
+    x, dim = args[0], kwargs.get("dim", args[1] if len(args) > 1 else -1)
+    return _INDEX * (x.shape[dim] if x.dim() else 1)
+
+
+def _kthvalue(args: Any, kwargs: Any, out: Any) -> Any:
+    return _bytes(args[0]) + _INDEX * args[0].numel()
+
+
+def _median(args: Any, kwargs: Any, out: Any) -> Any:
+    return _bytes(args[0])
+
+
+def _embedding_bag_backward(args: Any, kwargs: Any, out: Any) -> Any:
+    """Words in order, their places and bags; where the largest is taken, the rows and columns of what was largest."""
+    gradient, indices, mode = args[0], args[1], args[8]
+    if mode == 2:
+        return _copied(gradient) + _bytes(gradient) + _INDEX * (gradient.numel() + gradient.shape[0] + 1)
+    bags = indices.numel() + 1 if mode == 0 else 1
+    return _copied(gradient) + (3 * indices.numel() + bags) * _INDEX
+
+
 def _pages(size: Any) -> Any:
     return ceil_div(size, PAGE) * PAGE
 
@@ -169,6 +211,12 @@ def _in_vectors(width: Any) -> Any:
 _FORMULAS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "aten::mm": _mm,
     "aten::addmm": _addmm,
+    "aten::bmm": _bmm,
+    "aten::gelu_backward": _gelu_backward,
+    "aten::sort": _sort,
+    "aten::kthvalue": _kthvalue,
+    "aten::median": _median,
+    "aten::_embedding_bag_backward": _embedding_bag_backward,
     "aten::_addmm_activation": _addmm,
     "aten::_softmax": _softmax,
     "aten::_log_softmax": _softmax,
