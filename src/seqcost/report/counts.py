@@ -22,17 +22,21 @@ QUANTITIES = (
 def totals_table(count: Mapping[str, Any]) -> Table:
     """One count: exact, rounded, and as a formula of T."""
     reasons = {item["quantity"]: item["reason"] for item in count["uncounted"] if "quantity" in item}
+    curves = count["polynomials"]
+    starts = {curve["valid_from"] for curve in curves.values() if curve["exact"]}
+    start = starts.pop() if len(starts) == 1 else 1  # one for all is told once
     rows = []
     for key, label, unit in QUANTITIES:
         value = count[key]
         if value is None:
             rows.append((label, "—", "", "see below" if key in reasons else ""))
         else:
-            rows.append((label, f"{value:,}", scaled(Fraction(value), unit), curve_text(count["polynomials"].get(key))))
+            rows.append((label, f"{value:,}", scaled(Fraction(value), unit), curve_text(curves.get(key), told=start)))
     sizes = count["sizes"]
     at = ", ".join(f"{letter} = {sizes[letter]:,}" for letter in ("B", "T", "S") if letter in sizes)
     title = f"{count['target']} · {count['phase']} · {count['dtype']} · {at} · by {count['rung']}{_seen_to(count)}"
-    return Table.of(title, ("<", "exact", "", "<as a function of T"), rows)
+    note = f"functions of T hold from T = {start:,} on" if start > 1 else ""
+    return Table.of(title, ("<", "exact", "", "<as a function of T"), rows, note)
 
 
 def _seen_to(count: Mapping[str, Any]) -> str:
@@ -41,8 +45,8 @@ def _seen_to(count: Mapping[str, Any]) -> str:
     return f" · extrapolated from T ≤ {seen_to:,}" if seen_to is not None and count["sizes"]["T"] > seen_to else ""
 
 
-def curve_text(curve: Mapping[str, Any] | None) -> str:
-    """A function of T as a count gives it; empty where there is none."""
+def curve_text(curve: Mapping[str, Any] | None, *, told: int = 1) -> str:
+    """A function of T as a count gives it, and where it holds from if that is not `told`; empty where there is none."""
     if curve is None:
         return ""
     if not curve["exact"]:
@@ -62,7 +66,7 @@ def curve_text(curve: Mapping[str, Any] | None) -> str:
         letters = "·".join(f"{name}{'²³⁴'[p - 2] if p > 1 else ''}" for name, p in powers if p)
         terms.append(letters if coefficient == "1" and letters else f"{coefficient}{'·' if letters else ''}{letters}")
     text = " + ".join(terms).replace("+ -", "− ")
-    return text if curve["valid_from"] == 1 else f"{text}, T ≥ {curve['valid_from']}"
+    return text if curve["valid_from"] in (1, told) else f"{text}, T ≥ {curve['valid_from']}"
 
 
 def letters_table(found: Mapping[str, Any]) -> Table:
