@@ -33,6 +33,14 @@ def test_every_mixer_of_ours_is_sound(name):
     assert found.sound, [row for row in found.rows if row.verdict in ("fails", "raises")]
 
 
+@pytest.mark.parametrize("name", ["lstm", "gpt2"])
+def test_models_of_ours_are_asked_about_padding(name):
+    sizes = {"gpt2": {"D": 16, "H": 2, "L": 1, "U": 31}}.get(name, {"D": 16, "U": 31, "L": 1})
+    sizes = {letter: size for letter, size in sizes.items() if letter in configure(name).sizes()}
+    rows = {row.what: row.verdict for row in seqcost.check(name, sizes=sizes).rows}
+    assert rows["padding on the right"] == rows["padding on the left"] == "holds"
+
+
 class Broken(Lstm):
     """A layer with one fault at a time."""
 

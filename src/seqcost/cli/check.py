@@ -46,7 +46,7 @@ def check_command(
     def tables() -> list[object]:
         from seqcost.report.checks import check_table
 
-        return [check_table(found.rows, f"{found.target}, {found.custom}; B = {found.batch}, T = {found.length}")]
+        return [check_table(found.rows, found.title)]
 
     options.show(as_json=as_json, as_csv=as_csv, data=found.to_dict, csv=csv, rich=tables)
     if not found.sound:

@@ -43,6 +43,12 @@ class Checked:
         """Whether nothing fails or raises."""
         return all(row.verdict in ("holds", "not asked") for row in self.rows)
 
+    @property
+    def title(self) -> str:
+        """What was tried, and how it is carried on."""
+        weights = "as they are and larger" if self.larger_weights else "as they are"
+        return f"{self.target}, {self.custom}; B = {self.batch}, T = {self.length}, weights {weights}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {
@@ -60,8 +66,7 @@ class Checked:
         from seqcost.report.checks import check_table
         from seqcost.report.notebook import in_notebook
 
-        title = f"{self.target}, {self.custom}; B = {self.batch}, T = {self.length}"
-        return in_notebook([check_table(self.rows, title)])
+        return in_notebook([check_table(self.rows, self.title)])
 
 
 def check(

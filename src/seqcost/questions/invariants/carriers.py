@@ -94,8 +94,10 @@ class OurLayer(Carrier):
 
     @property
     def takes_mask(self) -> bool:
-        named = "keep" in inspect.signature(self.module.forward).parameters  # whoever overrides it may not take it
-        return named and bool(getattr(self.module, "takes_keep", False))
+        if not getattr(self.module, "takes_keep", False):
+            return False
+        taken = inspect.signature(self.module.forward).parameters.values()  # whoever overrides it may not take it
+        return any(p.name == "keep" or p.kind is p.VAR_KEYWORD for p in taken)
 
     def whole(self, x: Tensor, *, keep: Tensor | None = None) -> Tensor:
         return first_output(self.module(x) if keep is None or not self.takes_mask else self.module(x, keep=keep))
