@@ -128,3 +128,24 @@ def test_in_place_operators_read_and_write_what_they_change():
 def test_lines_of_every_phase_total_the_same_as_the_polynomials(phase):
     result = trace(Target.of_module(nn.Sequential(Block(), Block())), phase=phase, B=2, T=33)
     assert result.polynomials["bytes_moved"](33) == result.traffic.total()
+
+
+class WritesParts(nn.Module):
+    """A column a token, each from its own token; `again` reads the column before."""
+
+    def __init__(self, again=False):
+        super().__init__()
+        self.layer, self.again = nn.Linear(8, 8), again
+
+    def forward(self, x):
+        out = torch.empty_like(x)
+        for t in range(x.shape[1]):
+            out[:, t] = self.layer(out[:, t - 1] if self.again and t else x[:, t])
+        return out
+
+
+@pytest.mark.parametrize(("again", "depth"), [(False, 2), (True, 2 * 7)])
+def test_writing_over_a_part_waits_for_no_other_part(again, depth):
+    x = torch.randn(2, 7, 8)
+    found = trace(Target.of_module(WritesParts(again), x), phase="forward", lengths=())
+    assert found.depth == depth  # a product and a copy; one after the other where each reads the one before

@@ -334,3 +334,34 @@ def test_a_triton_operator_is_listed_until_it_is_registered():
 def test_an_operator_stands_in_one_table_alone():
     assert CONTRACTIONS.keys().isdisjoint(FACTORISATIONS)
     assert POINTWISE.keys().isdisjoint(WINDOWS)
+
+
+GRID = torch.rand(2, 5, 5, 2) - 0.5
+
+# name: function, inputs, the operator of the backward pass, operations that its definition takes
+DERIVED = {
+    # σ(b), g·σ, g·a, and three for σ'
+    "glu": (F.glu, (x,), "aten::glu_backward", 6 * N // 2),
+    # two comparisons, x/3, + ½, times g
+    "hardswish": (F.hardswish, (x,), "aten::hardswish_backward", 5 * N),
+    # each element of a window of four takes its share
+    "pool-mean": (lambda a: F.avg_pool2d(a, 2), (x,), "aten::avg_pool2d_backward", N),
+    "pool-maximum": (lambda a: F.max_pool2d(a, 2), (x,), "aten::max_pool2d_with_indices_backward", N // 4),
+    # a product and a sum for each of four points
+    "grid": (
+        lambda a: F.grid_sample(a, a.new_zeros(2, 5, 5, 2), align_corners=False), (real(2, 3, 7, 7),),
+        "aten::grid_sampler_2d_backward", 8 * 2 * 3 * 25,
+    ),
+    # and for both coordinates, at four points: g·v, times the other weight, a sum
+    "grid-coordinates": (
+        lambda a, at: F.grid_sample(a, at, align_corners=False), (real(2, 3, 7, 7), GRID.clone().requires_grad_()),
+        "aten::grid_sampler_2d_backward", (8 + 24) * 2 * 3 * 25,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(DERIVED))
+def test_backward_takes_what_its_definition_takes(name):
+    function, inputs, operator, expected = DERIVED[name]
+    found = traced(function, inputs, "train")
+    assert [row.pointwise for row in found.operators if row.operator == operator] == [expected]

@@ -32,7 +32,7 @@ from seqcost.trace.recall import Recall
 from seqcost.trace.replays import Replays
 from seqcost.trace.temporaries import temporary_bytes
 from seqcost.trace.threads import replaced
-from seqcost.trace.traffic import UNINITIALISED, moved_bytes
+from seqcost.trace.traffic import OVERWRITTEN, UNINITIALISED, moved_bytes
 
 _DEVICE = torch.ops.prim.device.default
 _FUSED_RECURRENCES = ("aten::mkldnn_rnn_layer", "aten::mkldnn_rnn_layer_backward")
@@ -166,7 +166,10 @@ class Ledger(TorchDispatchMode):
             return  # a view (even of a constant, whose memory no operator made), or a question
         kernel_bytes = temporary_bytes(func, args, kwargs, out)
         alive_bytes = self.memory.mark_peak(kernel_bytes)
-        self._follow_depth(func, args, operands, [*results, *changed])
+        # What is only written over is not waited for: `out[:, t] = f(x[:, t])` in a loop is no chain.
+        over = changed if base_name(func) in OVERWRITTEN else []
+        awaited = [t for t in operands if not any(t is other for other in over)]
+        self._follow_depth(func, args, awaited, [*results, *changed])
         path, direction = self.paths.now()
         costs, name = costs_of(func), base_name(func)
         history = self.memory.history

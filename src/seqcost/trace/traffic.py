@@ -12,7 +12,7 @@ import torch
 
 from seqcost.trace.operators import base_name
 
-_OVERWRITTEN = frozenset(
+OVERWRITTEN = frozenset(
     f"aten::{name}" for name in ("copy", "fill", "zero", "normal", "uniform", "bernoulli", "random", "exponential")
 )
 UNINITIALISED = frozenset(
@@ -75,7 +75,7 @@ def moved_bytes(
         given = sum(tensor_bytes(t) for t in operands if t is not changed[0])
         return given + 2 * tensor_bytes(operands[-1])
     written += sum(tensor_bytes(t) for t in changed)
-    overwritten = changed if name in _OVERWRITTEN else ()
+    overwritten = changed if name in OVERWRITTEN else ()
     read: Any = 0
     for position, tensor in enumerate(operands):
         if any(tensor is t for t in overwritten) or any(_same(tensor, t) for t in operands[:position]):

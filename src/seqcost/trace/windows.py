@@ -40,6 +40,15 @@ def _interpolation_backward(points: int) -> Formula:
     return of_operand(2 * points)  # a product and a sum for each point
 
 
+def _grid_backward(points: int, dims: int) -> Formula:
+    def cost(g: Any, x: Any, grid: Any, *rest: Any, output_mask: Any = None, **__: Any) -> Any:
+        dx, dgrid = output_mask if output_mask is not None else rest[-1]
+        # A coordinate's gradient: at each point, g times the value and the weights along the other axes, and a sum.
+        return g.numel() * (2 * points * bool(dx) + dims * points * (dims + 1) * bool(dgrid))
+
+    return cost
+
+
 def _loss(weight: int) -> Formula:
     def cost(x: Any, target: Any, *rest: Any, out: Any, **__: Any) -> Any:
         return x.numel() * (weight + (out.numel() == 1 and x.numel() > 1))
@@ -80,8 +89,9 @@ def _rms(x: Any, shape: Any, weight: Any = None, *_: Any, **__: Any) -> Any:
 # Points around the one that is made; smoothed ones (aa) count as the plain ones do.
 _POINTS = {
     "upsample_linear1d": 2, "upsample_bilinear2d": 4, "upsample_trilinear3d": 8, "upsample_bicubic2d": 16,
-    "_upsample_bilinear2d_aa": 4, "_upsample_bicubic2d_aa": 16, "grid_sampler_2d": 4, "grid_sampler_3d": 8,
+    "_upsample_bilinear2d_aa": 4, "_upsample_bicubic2d_aa": 16,
 }  # fmt: skip
+_GRIDS = {2: 4, 3: 8}
 
 WINDOWS: dict[str, Formula] = (
     {f"aten::avg_pool{d}d": _pool(d) for d in (1, 2, 3)}
@@ -94,6 +104,8 @@ WINDOWS: dict[str, Formula] = (
     | {f"aten::adaptive_max_pool{d}d_backward": of_operand(1) for d in (2, 3)}
     | {f"aten::{name}": _interpolation(n) for name, n in _POINTS.items()}
     | {f"aten::{name}_backward": _interpolation_backward(n) for name, n in _POINTS.items()}
+    | {f"aten::grid_sampler_{d}d": _interpolation(n) for d, n in _GRIDS.items()}
+    | {f"aten::grid_sampler_{d}d_backward": _grid_backward(n, d) for d, n in _GRIDS.items()}
     | {f"aten::upsample_nearest{d}d": of_result(0) for d in (1, 2, 3)}
     | {f"aten::upsample_nearest{d}d_backward": of_operand(1) for d in (1, 2, 3)}
     | {f"aten::_upsample_nearest_exact{d}d": of_result(0) for d in (1, 2, 3)}
@@ -141,7 +153,8 @@ WINDOWS: dict[str, Formula] = (
         "aten::_ctc_loss": _ctc,
         "aten::_ctc_loss_backward": _ctc_backward,
         "aten::glu": of_result(1 + pointwise.SIGMOID),
-        "aten::glu_backward": lambda g, *_, **__: g.numel() * (pointwise.SIGMOID + 1 + pointwise.SIGMOID_BACKWARD),
+        # da = g·σ(b), db = (g·a)·σ'(b)
+        "aten::glu_backward": lambda g, *_, **__: g.numel() * (pointwise.SIGMOID + 2 + pointwise.SIGMOID_BACKWARD),
         "aten::hardswish": of_operand(5),  # x·min(max(x + 3, 0), 6)/6
         "aten::hardswish_backward": of_operand(5),
         "aten::_prelu_kernel": of_operand(2),  # comparison, product
