@@ -255,3 +255,10 @@ def test_half_is_obeyed_or_refused_or_changes_nothing(name):
 def test_half_of_one_decoding_step_is_allowed_everywhere():
     full = seqcost.count("gla", length=70, phase="decode")
     assert seqcost.count("gla", length=70, phase="decode", causal="half").flops == full.flops
+
+
+def test_params_are_those_that_are_trained_and_those_that_are_not():
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Linear(8, 4))
+    module[0].requires_grad_(False)
+    assert seqcost.count(module, inputs=(torch.ones(1, 5, 8),)).params == 8 * 8 + 8 + 8 * 4 + 4

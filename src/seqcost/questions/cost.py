@@ -74,7 +74,7 @@ class Count:
 
     @property
     def params(self) -> int:
-        """Trainable scalars."""
+        """Scalars of all parameters, trained or frozen."""
         return int(self.bills.params.total())
 
     @property

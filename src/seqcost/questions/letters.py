@@ -54,7 +54,7 @@ class Letters:
 
     @property
     def params(self) -> Multinomial | Unfitted:
-        """Trainable scalars."""
+        """Scalars of all parameters, trained or frozen."""
         return self.quantities["params"]
 
     def to_dict(self) -> dict[str, Any]:
