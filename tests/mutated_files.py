@@ -186,7 +186,9 @@ _ODD = (
 
 def _change_json(value, draw):
     """Walk down to somewhere and put something else there; the graph's own part is looked for more often."""
-    value = value["graph_module"]["graph"] if draw.random() < 0.7 and "graph_module" in value else value
+    above = value.get("graph_module")
+    inner = above.get("graph") if isinstance(above, dict) else None
+    value = inner if draw.random() < 0.7 and isinstance(inner, dict) else value
     while True:
         keys = list(value) if isinstance(value, dict) else list(range(len(value)))
         if not keys:

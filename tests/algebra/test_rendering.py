@@ -48,6 +48,11 @@ def test_scaled(value, unit, text):
     assert scaled(value, unit) == text
 
 
+def test_a_number_beyond_all_floats_is_shown():
+    assert scaled(Fraction(2 * 10**400, 3), "FLOP") == "6.67e+399 FLOP"
+    assert scaled(123456 * 10**1000, "B") == "1.23e+1005 B"
+
+
 def test_scaled_to_more_digits():
     assert scaled(291_648_307_200, "FLOP", digits=5) == "291.65 GFLOP"
 

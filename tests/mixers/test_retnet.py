@@ -8,6 +8,7 @@ from fla_loops import naive
 from oracles import relative_error
 from torch.nn import functional as F
 
+import seqcost
 from seqcost.algebra import Kind, symbols
 from seqcost.errors import BadSize
 from seqcost.formulas import Workload
@@ -104,3 +105,8 @@ def test_float32_over_2000_tokens():
 def test_an_odd_head_width_is_refused():
     with pytest.raises(BadSize, match="rotary positions: head width K: 21 does not divide by 2"):
         Formula(D=63, H=3)
+
+
+def test_a_word_is_no_head_width():
+    with pytest.raises(BadSize, match=r"head width K: .1\+3. was given; a whole number of at least 1 is allowed"):
+        seqcost.configure("retnet", K="1+3")

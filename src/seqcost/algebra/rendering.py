@@ -6,6 +6,7 @@ Inside the program bytes are bytes and seconds seconds; GiB, GFLOP and ms are ma
 import html
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -32,7 +33,7 @@ def scaled(value: float | Fraction, unit: str, digits: int = 3) -> str:
         size /= base
         step += 1
     if size >= base * 1000:
-        return f"{float(value):.{digits - 1}e} {shown}".strip()
+        return f"{Decimal(int(value)):.{digits - 1}e} {shown}".strip()  # a float ends at 10^308
     if round(float(size), 0) >= base and step < len(prefixes) - 1:
         size /= base
         step += 1

@@ -143,7 +143,7 @@ def _constant(name: str, proto: Any, target: str, *, weight: bool, kind: str | N
 
 
 def _node(proto: Any, opsets: Mapping[str, int], target: str) -> list[Any]:
-    attributes = {attribute.name: _attribute(attribute, proto, opsets, target) for attribute in proto.attribute}
+    attributes = {_word(attribute.name): _attribute(attribute, proto, opsets, target) for attribute in proto.attribute}
     domain = proto.domain or "ai.onnx"
     return [proto.op_type, domain, proto.name, _path(proto), list(proto.input), list(proto.output), attributes,
             opsets.get(domain, 1)]  # fmt: skip

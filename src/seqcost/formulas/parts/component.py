@@ -212,7 +212,10 @@ def _is_zero(amount: Size) -> bool:
 
 
 def exact_div(whole: Size, part: Size, what: str) -> Size:
-    """Whole / part, refusing whole numbers that do not divide."""
+    """Whole / part, refusing whole numbers that do not divide, and words."""
+    for size in (whole, part):
+        if isinstance(size, str):
+            raise BadSize(f"{what}: {shortened(size)} was given; a whole number of at least 1 is allowed.")
     if isinstance(whole, int) and isinstance(part, int):
         if part < 1 or whole % part:
             raise BadSize(f"{what}: {whole} does not divide by {part}; choose sizes that divide.")
