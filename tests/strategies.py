@@ -438,7 +438,9 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("hybrid", "hybrid", _with(_model(), L=(4, 6)), {"mixers": "mingru attention"}),
     Variant("classifier", "classifier", _classes(), {"M": 128}),
     Variant("classifier-last-causal", "classifier", _classes(), {"pool": "last", "causal": True, "M": 128}),
-    Variant("classifier-recurrent", "classifier", _with(_recurrent(), F=(7, 24), classes=(2, 5)), {"mixers": "gru"}),
+    Variant(
+        "classifier-recurrent", "classifier", _scanned(**_SCANNED_MODEL, F=(7, 24), classes=(2, 5)), {"mixers": "gru"}
+    ),
     Variant("encoder-decoder-pre", "encoder-decoder", _model()),
     Variant("encoder-decoder-materialised", "encoder-decoder", _model(), {"implementation": "materialised"}),
     Variant("deltanet", "deltanet", _delta(model=True)),

@@ -84,7 +84,7 @@ class ChunkedCrossAttention(Layer):
         m, T = self.config, x_BTD.shape[1]
         after = dataclasses.replace(state, tokens=state.tokens + T)
         if T == 0:
-            return torch.empty_like(x_BTD), after
+            return x_BTD, after
         blocks, before = m.blocks(T), (state.tokens + 1) % m.C
         q_BQI = F.pad(self.query(x_BTD), (0, 0, before, blocks * m.C - before - T))
         y_BQI = self._attend(q_BQI, state, blocks)
@@ -114,7 +114,7 @@ class ChunkedCrossAttention(Layer):
             return F.pad(x_BSI[:, begin * m.rows : end * m.rows], (0, 0, *zeros))
 
         def heads(x_BSI: Tensor) -> Tensor:
-            return x_BSI.view(B * blocks, -1, m.H, m.K).transpose(1, 2)
+            return x_BSI.view(B * blocks, x_BSI.shape[1] // blocks, m.H, m.K).transpose(1, 2)
 
         mask = None
         if state.keep_BS is not None:

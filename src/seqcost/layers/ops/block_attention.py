@@ -42,7 +42,7 @@ def band_keys(x_BSGK: Tensor, band: Band, T: int, *, copied: bool = False) -> Te
     """[B,S,G,K] → [B·G, d·n, keys, K]: what each block of the last T tokens sees, overlapping in memory if d = 1."""
     B, S, G, K = x_BSGK.shape
     filled = F.pad(x_BSGK.transpose(1, 2), (0, 0, *_filling(band, T, S)))
-    windows = _windows(filled.view(B * G, -1, K), band).transpose(-1, -2)  # [B·G, d, n, keys, K]
+    windows = _windows(filled.view(B * G, filled.shape[2], K), band).transpose(-1, -2)  # [B·G, d, n, keys, K]
     return (_copied(windows) if copied or band.dilated else windows).flatten(1, 2)
 
 
@@ -68,7 +68,7 @@ def band_tokens(y_ZhCK: Tensor, band: Band, B: int, T: int, G: int) -> Tensor:
     n, d = band.blocks(T), band.dilation
     heads, C, K = y_ZhCK.shape[1:]
     parts = y_ZhCK.view(B, G, d, n, heads // (d * n), C, K)
-    return _copied(_copied(parts.permute(0, 3, 5, 2, 1, 4, 6)).view(B, n * C * d, -1)[:, :T])
+    return _copied(_copied(parts.permute(0, 3, 5, 2, 1, 4, 6)).view(B, n * C * d, G * heads // (d * n) * K)[:, :T])
 
 
 def _filling(band: Band, T: int, S: int) -> tuple[int, int]:
@@ -79,8 +79,8 @@ def _filling(band: Band, T: int, S: int) -> tuple[int, int]:
 
 def _windows(x_ZUK: Tensor, band: Band) -> Tensor:
     """[Z,U,K] → [Z, d, n, K, keys], a view."""
-    Z, _, K = x_ZUK.shape
-    return x_ZUK.view(Z, -1, band.dilation, K).transpose(1, 2).unfold(2, band.keys, band.C)
+    Z, U, K = x_ZUK.shape
+    return x_ZUK.view(Z, U // band.dilation, band.dilation, K).transpose(1, 2).unfold(2, band.keys, band.C)
 
 
 def _copied(x: Tensor) -> Tensor:
@@ -94,12 +94,12 @@ def planned_attention(q_BHnCK: Tensor, k_BHmCK: Tensor, v_BHmCK: Tensor, masked_
     `at` [H·n·slots] holds numbers of blocks, head · m + block; `masked` [B or 1, m, C] is what is added to the scores.
     """
     B, H, n, C, K = q_BHnCK.shape
-    m = k_BHmCK.shape[2]
+    m, slots = k_BHmCK.shape[2], at.shape[0] // (H * n)
 
     def gathered(x_BHmCK: Tensor) -> Tensor:
-        return x_BHmCK.view(B, H * m, C, K).index_select(1, at).view(B, H * n, -1, K)
+        return x_BHmCK.view(B, H * m, C, K).index_select(1, at).view(B, H * n, slots * C, K)
 
-    mask = masked_BmC.index_select(1, at.remainder(m)).view(masked_BmC.shape[0], H * n, 1, -1)
+    mask = masked_BmC.index_select(1, at.remainder(m)).view(masked_BmC.shape[0], H * n, 1, slots * C)
     return F.scaled_dot_product_attention(
         _copied(q_BHnCK).view(B, H * n, C, K), gathered(k_BHmCK), gathered(v_BHmCK), attn_mask=mask
     )

@@ -23,10 +23,10 @@ def heads_first(x_BTHK: Tensor) -> Tensor:
     return x_BTHK.transpose(1, 2).clone(memory_format=torch.contiguous_format)
 
 
-def joined(y_ZnCV: Tensor, B: int, T: int) -> Tensor:
+def joined(y_ZnCV: Tensor, B: int, T: int, H: int) -> Tensor:
     """[B·H, n, C, V] → [B,T,H,V] without what was filled up: a copy."""
-    Z, n, C, V = y_ZnCV.shape
-    return y_ZnCV.view(B, Z // B, n * C, V).transpose(1, 2)[:, :T].clone(memory_format=torch.contiguous_format)
+    _, n, C, V = y_ZnCV.shape
+    return y_ZnCV.view(B, H, n * C, V).transpose(1, 2)[:, :T].clone(memory_format=torch.contiguous_format)
 
 
 def pair_decays(log_ZnC1: Tensor) -> Tensor:

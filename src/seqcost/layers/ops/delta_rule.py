@@ -73,7 +73,7 @@ def delta_rule(
         new_ZCV = torch.baddbmm(values_ZCV, reads_ZCK, S_ZKV)
         out.append(torch.baddbmm(torch.bmm(q_ZCK, S_ZKV), scores_ZCC.transpose(1, 2), new_ZCV))
         S_ZKV = torch.baddbmm(S_ZKV if end_Z11 is None else S_ZKV * end_Z11, k_ZCK.transpose(1, 2), new_ZCV)
-    return joined(torch.stack(out, dim=1), B, T), S_ZKV.view(B, H, K, V)
+    return joined(torch.stack(out, dim=1), B, T, H), S_ZKV.view(B, H, K, V)
 
 
 @full_precision

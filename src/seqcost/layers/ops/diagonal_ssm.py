@@ -58,10 +58,10 @@ def ssm_extend(u_BTD: Tensor, system: Diagonal, s_BDN: Tensor, C: int) -> tuple[
     y_DBT = _convolved(u_BTD, left_DnN, right_DNC) + added_DZC.view(D, B, n * C)[..., :T]
 
     # Each chunk's sum Σ e^{λ(C−1−c)} u_c, the last token at the end of the last chunk; then from all chunks to the end.
-    u_DZC = F.pad(at_least_float32(u_BTD).permute(2, 0, 1), (n * C - T, 0)).view(D, B * n, C)
+    u_DZC = F.pad(at_least_float32(u_BTD).permute(2, 0, 1), (n * C - T, 0)).reshape(D, B * n, C)
     sums_DZN = torch.bmm(u_DZC, right_DNC.flip(2).transpose(1, 2))
     to_end = _beside((powers_DnM[0].flip(1), powers_DnM[1].flip(1)))
-    re, im = product(to_end, _halves(sums_DZN.view(D, B, n, -1)))
+    re, im = product(to_end, _halves(sums_DZN.view(D, B, n, s_BDN.shape[-1])))
     kept_re, kept_im = product(_beside(exponential(system.rate_DM * T, system.angle_DM * T)), s_DBM)
     after_DBN = torch.cat([re.sum(2) + kept_re, im.sum(2) + kept_im], dim=-1)
     return y_DBT, after_DBN.transpose(0, 1).clone(memory_format=torch.contiguous_format)

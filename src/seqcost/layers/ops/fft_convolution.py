@@ -18,11 +18,15 @@ def fft_convolution(u_DBT: Tensor, kernel_DT: Tensor) -> Tensor:
 
     The kernel is float32 or float64, and so is the result; u may be narrower and is kept as it is.
     """
+    if u_DBT.shape[1] == 0:  # no kernel transforms an empty batch
+        return at_least_float32(u_DBT) * kernel_DT.unsqueeze(1)
     y: Tensor = _Convolution.apply(u_DBT, kernel_DT)
     return y
 
 
 class _Convolution(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(u_DBT: Tensor, kernel_DT: Tensor) -> Tensor:
         return _cut(_spectrum(u_DBT) * _spectrum(kernel_DT).unsqueeze(1), u_DBT.shape[-1])

@@ -32,6 +32,7 @@ class _Chunks:
     k_ZnCK: Tensor
     v_ZnCV: Tensor
     B: int
+    H: int
     T: int
 
 
@@ -66,7 +67,7 @@ def gated_linear_attention(
     if (kernel := kernel_for(engine, v_BTHV, k_BTHK, state_BHKV)) is not None:
         return kernel(q_BTHK, k_BTHK, v_BTHV, state_BHKV, gate)
     q, k, v = at_least_float32(q_BTHK), at_least_float32(k_BTHK), at_least_float32(v_BTHV)
-    cut = _Chunks(chunked(q, C), chunked(k, C), chunked(v, C), B, T)
+    cut = _Chunks(chunked(q, C), chunked(k, C), chunked(v, C), B, H, T)
     n = cut.q_ZnCK.shape[1]
     mixed = _mixed(cut, gate, J)
     write = torch.bmm(mixed.k_ZnCK.view(B * H * n, C, K).transpose(1, 2), cut.v_ZnCV.view(B * H * n, C, V))
@@ -76,7 +77,7 @@ def gated_linear_attention(
         state = new + (state if mixed.keep is None else state * mixed.keep[i])
     carried = torch.stack(before, dim=2).view(B * H * n, K, V)
     y = torch.baddbmm(mixed.y_XCV, mixed.q_ZnCK.view(B * H * n, C, K), carried)
-    return joined(y.view(B * H, n, C, V), B, T), state
+    return joined(y.view(B * H, n, C, V), B, T, H), state
 
 
 @full_precision
@@ -109,10 +110,10 @@ def masked_attention(
     y = torch.bmm(torch.bmm(q_ZTK, k_ZTK.transpose(1, 2)).tril(), v_ZTV)
     state = None
     if state_BHKV is not None:
-        before = state_BHKV.view(B * H, K, -1)
+        before = state_BHKV.view(B * H, K, v.shape[-1])
         y = torch.baddbmm(y, q_ZTK, before)
         state = torch.baddbmm(before, k_ZTK.transpose(1, 2), v_ZTV).view(state_BHKV.shape)
-    return tokens_first(y, B), state
+    return tokens_first(y, B, H), state
 
 
 @full_precision
@@ -121,13 +122,13 @@ def summed_attention(q_BTHK: Tensor, k_BTHK: Tensor, v_BTHV: Tensor) -> Tensor:
     q, k, v = (heads_first(at_least_float32(x)) for x in (q_BTHK, k_BTHK, v_BTHV))
     B, H, T, K = q.shape
     all_ZKV = torch.bmm(k.view(B * H, T, K).transpose(1, 2), v.view(B * H, T, v.shape[-1]))
-    return tokens_first(torch.bmm(q.view(B * H, T, K), all_ZKV), B)
+    return tokens_first(torch.bmm(q.view(B * H, T, K), all_ZKV), B, H)
 
 
-def tokens_first(y_ZTV: Tensor, B: int) -> Tensor:
+def tokens_first(y_ZTV: Tensor, B: int, H: int) -> Tensor:
     """[B·H,T,V] → [B,T,H,V]: always a copy."""
-    Z, T, V = y_ZTV.shape
-    return y_ZTV.view(B, Z // B, T, V).transpose(1, 2).clone(memory_format=torch.contiguous_format)
+    _, T, V = y_ZTV.shape
+    return y_ZTV.view(B, H, T, V).transpose(1, 2).clone(memory_format=torch.contiguous_format)
 
 
 def start_state(batch: int, *shape: int, like: Tensor) -> Tensor:
@@ -191,7 +192,7 @@ def _by_token(cut: _Chunks, gate_BTH: Tensor) -> _Mixed:
         _read(cut, _scores(cut).view(Z, n, C, C) * decay_ZnCC.transpose(2, 3)),
         cut.q_ZnCK * start_ZnC1,
         cut.k_ZnCK * decay_ZnCC[..., -1:],
-        start_ZnC1[:, :, -1:].view(cut.B, Z // cut.B, n, 1, 1).unbind(2),
+        start_ZnC1[:, :, -1:].view(cut.B, cut.H, n, 1, 1).unbind(2),
     )
 
 
@@ -223,7 +224,7 @@ def _by_feature(cut: _Chunks, gate_BTHK: Tensor, J: int) -> _Mixed:
         y.view(Z * n, C, V),
         cut.q_ZnCK * faded_ZnCK.exp(),
         cut.k_ZnCK * to_end_ZnmJK.exp().view(Z, n, C, K),
-        faded_ZnCK[:, :, -1:].exp().view(cut.B, Z // cut.B, n, K, 1).unbind(2),
+        faded_ZnCK[:, :, -1:].exp().view(cut.B, cut.H, n, K, 1).unbind(2),
     )
 
 

@@ -23,9 +23,9 @@ def label_scores(q_ZQK: Tensor, vectors_LHK: Tensor, biases_LH: Tensor) -> Tenso
     B = q_ZQK.shape[0] // H
     a_BHKL = vectors_LHK.permute(1, 2, 0).expand(B, H, K, L).clone(memory_format=torch.contiguous_format)
     u_H1L = (biases_LH * K**-0.5).t().unsqueeze(1)
-    return (torch.bmm(q_ZQK, a_BHKL.view(B * H, K, L)).view(B, H, -1, L) + u_H1L).flatten(0, 1)
+    return (torch.bmm(q_ZQK, a_BHKL.view(B * H, K, L)).view(B, H, q_ZQK.shape[1], L) + u_H1L).flatten(0, 1)
 
 
 def labelled(scores_ZQL: Tensor, labels: Tensor, *shape: int) -> Tensor:
     """The score of each pair's label: `labels` is broadcast to `shape`, whose last axis is that of the keys."""
-    return scores_ZQL.view(*shape[:-1], -1).gather(-1, labels.expand(shape))
+    return scores_ZQL.view(*shape[:-1], scores_ZQL.shape[-1]).gather(-1, labels.expand(shape))

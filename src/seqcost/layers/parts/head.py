@@ -10,8 +10,17 @@ from seqcost.layers.parts.layer import Layer, Pointwise
 from seqcost.layers.parts.state import State
 
 
+def first_scale(D: int) -> float:
+    """What logits are scaled by when training starts, so that the loss is near ln U: 4/√D, at most 1.
+
+    Features have the length √D behind a norm, rows of the table the length 1. A tied head scores a token against
+    itself: without the scale that logit is √D times a cosine that is near 1 before anything is learned.
+    """
+    return float(min(1.0, 4.0 * D**-0.5))
+
+
 class Head(Pointwise):
-    """[B,T,D] → logits [B,T,U]. A tied head is given its weight by `tie`."""
+    """[B,T,D] → logits [B,T,U]. A tied head is given its weight by `tie`, its first scale by the model."""
 
     Config = head.Head
 
@@ -21,7 +30,7 @@ class Head(Pointwise):
         self.weight: nn.Parameter | None = None
         if not m.tied:
             self.weight = nn.Parameter(torch.empty(m.U, m.D))
-            nn.init.normal_(self.weight, std=m.D**-0.5)
+            nn.init.normal_(self.weight, std=first_scale(m.D) * m.D**-0.5)
         self.bias = nn.Parameter(torch.zeros(m.U)) if m.bias else None
 
     def tie(self, table_UD: nn.Parameter) -> None:
@@ -44,6 +53,8 @@ class Pooler(Layer):
         self.dense = nn.Linear(self.config.D, self.config.D)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
+        if x_BTD.shape[1] == 0:
+            raise BadSize("a text of no token was given to Pooler, which reads the first; give at least one token.")
         return self.dense(x_BTD[:, 0]).tanh()
 
     def init_state(self, batch: int) -> State:

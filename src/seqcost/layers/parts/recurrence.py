@@ -12,6 +12,7 @@ from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.parts.causal import CausalLayer
 from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.state import State, empty
+from seqcost.layers.parts.transforms import mapped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Hidden(State):
 class RecurrentLayer(CausalLayer):
     """A torch.nn cell over a sequence. The kernel is called in [T,B,D], which it wants anyway, after one copy.
 
-    Under autocast it works in the dtype of its weights, and so does its state.
+    Under autocast it works in the dtype of its weights, and so does its state. The kernels have no rule for
+    torch.func.vmap: under it the equations run token by token.
     """
 
     Kernel: ClassVar[Callable[[int, int], nn.RNNBase]]
@@ -36,6 +38,8 @@ class RecurrentLayer(CausalLayer):
     def whole(self, x_BTD: Tensor) -> Tensor:
         if x_BTD.shape[1] == 0:  # torch.nn refuses an empty sequence
             return self._none(x_BTD)
+        if mapped():
+            return self._by_token(x_BTD, self.init_state(x_BTD.shape[0]))[0]
         y_TBN, _ = self._run(x_BTD)
         return _other_first(y_TBN)
 
@@ -46,15 +50,25 @@ class RecurrentLayer(CausalLayer):
         check_features(self, x_BTD)
         if x_BTD.shape[1] == 0:
             return self._none(x_BTD), state
+        if mapped():
+            return self._by_token(x_BTD, state)
         y_TBN, after = self._run(x_BTD, self.to_kernel(state))
         return _other_first(y_TBN), self.from_kernel(after)
 
     def _none(self, x_B0D: Tensor) -> Tensor:
-        return x_B0D.new_empty(x_B0D.shape[0], 0, self.config.N)
+        return x_B0D[..., :1].expand(-1, -1, self.config.N)
 
     @full_precision
     def _run(self, x_BTD: Tensor, *before: Any) -> Any:
         return self.cell(_other_first(x_BTD.to(self.cell.weight_hh_l0.dtype)), *before)
+
+    @full_precision
+    def _by_token(self, x_BTD: Tensor, state: Any) -> tuple[Tensor, Any]:
+        outputs = []
+        for x_BD in x_BTD.to(self.cell.weight_hh_l0.dtype).unbind(1):
+            state = self.cell_step(x_BD, state)
+            outputs.append(state.h_BN)
+        return torch.stack(outputs, dim=1), state
 
     def to_kernel(self, state: Any) -> Any:
         """The state as torch.nn takes it, [1,B,N]."""
@@ -70,11 +84,8 @@ class RecurrentLayer(CausalLayer):
 
     def reference(self, x_BTD: Tensor) -> Tensor:
         """The equations, a token at a time."""
-        state, outputs = self.init_state(x_BTD.shape[0]), []
-        for x_BD in x_BTD.unbind(1):
-            state = self.cell_step(x_BD, state)
-            outputs.append(state.h_BN)
-        return torch.stack(outputs, dim=1)
+        y_BTN: Tensor = self._by_token(x_BTD, self.init_state(x_BTD.shape[0]))[0]
+        return y_BTN
 
     def projections(self, x_BD: Tensor, state: Any, gates: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """W x + b and U h + b', split by gate."""

@@ -1,8 +1,9 @@
 """What a layer carries from one token to the next: immutable, made of tensors, batch first.
 
 A state is a frozen dataclass whose fields are tensors, whole numbers or further states. It is never changed in
-place: `extend` and `step` return a new one. It is registered as a pytree, so torch.func and torch.compile see
-through it.
+place: `extend` and `step` return a new one. It is registered as a pytree with the names of its fields as keys, so
+torch.func, torch.compile and torch.export see through it, and as safe to load, so `torch.load` reads what `torch.save`
+wrote (weights_only=True, its default).
 """
 
 import dataclasses
@@ -20,12 +21,7 @@ class State:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        _pytree.register_pytree_node(
-            cls,
-            lambda state: ([getattr(state, f.name) for f in dataclasses.fields(state)], None),
-            lambda values, _: cls(*values),
-            serialized_type_name=f"{cls.__module__}.{cls.__qualname__}",
-        )
+        _register(cls)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         """The same state with `function` applied to each tensor."""
@@ -52,6 +48,23 @@ class State:
     def select(self, rows: Tensor) -> Self:
         """Rows of the batch, repeated or reordered: beam search."""
         return self.map(lambda t: t.index_select(0, rows.to(t.device)))
+
+
+def _register(cls: type[State]) -> None:
+    _pytree.register_pytree_node(
+        cls,
+        lambda state: ([getattr(state, f.name) for f in dataclasses.fields(state)], None),
+        lambda values, _: cls(*values),
+        flatten_with_keys_fn=lambda state: (
+            [(_pytree.GetAttrKey(f.name), getattr(state, f.name)) for f in dataclasses.fields(state)],
+            None,
+        ),
+        serialized_type_name=f"{cls.__module__}.{cls.__qualname__}",
+    )
+    torch.serialization.add_safe_globals([cls])
+
+
+_register(State)
 
 
 def _map(value: Any, function: Callable[[Tensor], Tensor]) -> Any:

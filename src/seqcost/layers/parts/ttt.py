@@ -167,7 +167,7 @@ class TttLayer(CausalLayer):
         q, k = rope_turn(q, cos, sin), rope_turn(k, cos, sin)
         rate_BTH = at_least_float32(self.rate(x_BTD)).sigmoid() * (m.base_rate / m.K)
         gain_HK, shift_HK = at_least_float32(self.gain), at_least_float32(self.shift)
-        error = (k - v).view(B, m.H, -1, C, m.K) + shift_HK[:, None, None]
+        error = (k - v).view(B, m.H, *k.shape[1:]) + shift_HK[:, None, None]
         scale = gain_HK.square()[:, None].expand(B, m.H, 1, m.K).clone(memory_format=torch.contiguous_format)
         tokens = Tokens(q, k, (error * gain_HK[:, None, None]).view_as(q), chunked(rate_BTH.unsqueeze(-1), C))
         return tokens, Rule(scale.view(B * m.H, 1, m.K), self._falls(q.dtype)[place : place + C], m.epsilon)
@@ -185,7 +185,7 @@ class TttLayer(CausalLayer):
         normal = F.layer_norm(z_ZnCK, (m.K,), eps=m.epsilon).view(shape)
         gain, shift = (at_least_float32(p)[:, None, None] for p in (self.gain, self.shift))
         y = normal * gain + shift + tokens.q_ZnCK.view(shape)
-        return joined(y.view(z_ZnCK.shape).to(x_BTD.dtype), B, T)
+        return joined(y.view(z_ZnCK.shape).to(x_BTD.dtype), B, T, m.H)
 
     def _output(self, x_BTD: Tensor, y_BTHK: Tensor) -> Tensor:
         y = self.post_norm(y_BTHK.flatten(2))
@@ -195,7 +195,7 @@ class TttLayer(CausalLayer):
         """The inner model that every sequence begins with: learned."""
 
         def copies(name: str) -> Tensor:
-            weight = at_least_float32(self.get_parameter(name))
+            weight = at_least_float32(getattr(self, name))
             one_each = weight.expand(batch, *weight.shape).clone(memory_format=torch.contiguous_format)
             return one_each.flatten(0, 1)
 

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.stacks import chain
-from seqcost.layers.parts.head import Head
+from seqcost.layers.parts.head import Head, first_scale
 from seqcost.layers.parts.layer import Layer
+from seqcost.layers.parts.norm import Norm
+from seqcost.layers.parts.positions import SinusoidalPositions
 from seqcost.layers.parts.state import State, States
 
 
@@ -25,8 +28,21 @@ class Chain(Layer):
         for name, layer in layers:
             self.add_module(name, layer)
         self.make_constants()
+        self._begin_quietly()
         self.takes_source = any(layer.takes_source for _, layer in layers)
         self.takes_keep = any(layer.takes_keep for _, layer in layers)
+
+    def _begin_quietly(self) -> None:
+        """Small logits of a tied head: by the last norm, or by the table where √D x stands between it and the layers.
+
+        Recurrent stacks have no norm, but small features.
+        """
+        norms = [module for module in self.modules() if isinstance(module, Norm)]
+        for layer in self.links:
+            if isinstance(layer, Head) and layer.config.tied and norms:
+                sinusoidal = any(isinstance(link, SinusoidalPositions) for link in self.links)
+                with torch.no_grad():
+                    (self.table if sinusoidal else norms[-1].norm.weight).mul_(first_scale(layer.config.D))
 
     @property
     def links(self) -> list[Layer]:

@@ -22,6 +22,7 @@ from seqcost.errors import BadSize
 from seqcost.formulas.stacks import reversible
 from seqcost.layers.parts.layer import Layer, check_features
 from seqcost.layers.parts.state import States
+from seqcost.layers.parts.transforms import transformed
 from seqcost.layers.stacks.chain import passed_on
 
 
@@ -42,7 +43,8 @@ class Reversible(Layer):
     """[B,T,D] → [B,T,2·D]: see formulas. `extend` and `step` pass each sublayer's state through.
 
     Activations are rebuilt behind `forward` only; through `extend` autograd keeps them all. In bfloat16 the rounding of
-    the sums is not undone by the differences: what is rebuilt is right to a few roundings a layer.
+    the sums is not undone by the differences: what is rebuilt is right to a few roundings a layer. Under the transforms
+    of torch.func autograd keeps everything.
     """
 
     Config = reversible.Reversible
@@ -62,7 +64,7 @@ class Reversible(Layer):
         check_features(self, x_BTD)
         run = _Run([_Sublayer(layer, passed_on(layer, keep=keep)) for layer in self.sublayers])
         weights = [weight for sublayer in run.sublayers for weight in sublayer.weights.values()]
-        if torch.is_grad_enabled() and any(t.requires_grad for t in (x_BTD, *weights)):
+        if not transformed() and torch.is_grad_enabled() and any(t.requires_grad for t in (x_BTD, *weights)):
             return _rebuilding(run, x_BTD, weights)
         return run.forward(x_BTD, remember=False)
 
