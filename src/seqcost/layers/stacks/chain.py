@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from seqcost.errors import BadSize
@@ -41,8 +40,8 @@ class Chain(Layer):
         for layer in self.links:
             if isinstance(layer, Head) and layer.config.tied and norms:
                 sinusoidal = any(isinstance(link, SinusoidalPositions) for link in self.links)
-                with torch.no_grad():
-                    (self.table if sinusoidal else norms[-1].norm.weight).mul_(first_scale(layer.config.D))
+                scaled = self.table if sinusoidal else norms[-1].get_parameter("norm.weight")
+                scaled.data.mul_(first_scale(layer.config.D))
 
     @property
     def links(self) -> list[Layer]:
