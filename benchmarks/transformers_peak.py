@@ -73,7 +73,7 @@ def measured(kind: str, phase: str, T: int) -> int | None:
     with on_plain_torch():
         program.run()
         gc.collect()
-        return peak_allocated_bytes(program.run, program.resident_tensors(), torch.device("cpu"))
+        return peak_allocated_bytes(program.run_once, program.lasting_tensors(), torch.device("cpu"))
 
 
 def serve(kind: str, phase: str, T: int, pipe: Connection) -> None:

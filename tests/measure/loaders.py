@@ -17,7 +17,10 @@ class Program:
         self.run = run
         self._resident = list(resident)
 
-    def resident_tensors(self):
+    def run_once(self):
+        return self.run()
+
+    def lasting_tensors(self):
         return iter(self._resident)
 
 

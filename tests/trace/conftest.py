@@ -14,7 +14,7 @@ def measured_peak():
 
     def measure(program):
         program.run()  # what is made only once is made here
-        return peak_allocated_bytes(program.run, program.resident_tensors(), torch.device("cpu"))
+        return peak_allocated_bytes(program.run_once, program.lasting_tensors(), torch.device("cpu"))
 
     return measure
 

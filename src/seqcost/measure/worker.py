@@ -71,7 +71,7 @@ def main() -> None:
             report.send(**times(program.run, device, BUDGET_SHARE * order["time_limit_s"]))
             stage = "recording its allocations"
             gc.collect()
-            report.send(peak_allocated_bytes=peak_allocated_bytes(program.run, program.resident_tensors(), device))
+            report.send(peak_allocated_bytes=peak_allocated_bytes(program.run_once, program.lasting_tensors(), device))
         except BaseException as error:  # noqa: BLE001 - whatever the module raises, SystemExit included, is a result
             report.send(**failure(error, stage))
         sys.stdout.flush()

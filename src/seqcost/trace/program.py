@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqcost.errors import BadTarget, UnknownName
-from seqcost.trace.caches import call_with_cache, step_arguments
+from seqcost.trace.caches import Carried, call_with_cache, step_arguments
 from seqcost.trace.hugging_face import is_hugging_face
 from seqcost.trace.inputs import Inputs
 from seqcost.trace.refusals import refuse_sparse_gradients
@@ -71,10 +71,35 @@ class Program:
         if self.optimizer is not None:
             yield Stage("optimizer", 1, self.optimizer.step)
 
+    def run_once(self) -> None:
+        """Execute the phase with a cache of its own memory, made first, which the module may release as it goes.
+
+        That is what a step of a decoding loop does. `run` leaves the cache for the next run; what else is carried is
+        an immutable value and is there during a step in any case.
+        """
+        if not isinstance(self.state, Carried):
+            self.run()
+            return
+        with torch.no_grad():
+            call_with_cache(self.module, self.kwargs, self.state.own())
+
+    def lasting_tensors(self) -> list[Tensor]:
+        """The resident tensors of `run_once`: all but the cache that it makes for itself."""
+        kinds = self.resident_by_category()
+        makes = ("state",) if isinstance(self.state, Carried) else ()
+        return [tensor for kind, tensors in kinds.items() for tensor in tensors if kind not in makes]
+
+    def last_result(self) -> Any:
+        """The result of a program that is run no more: its cache is given away, and released as the module goes on."""
+        return self.result() if not isinstance(self.state, Carried) else self._result(self.state.given())
+
     def result(self) -> Any:
         """What the module returns: its output, or output and state."""
+        return self._result(self.state.argument() if isinstance(self.state, Carried) else None)
+
+    def _result(self, cache: dict[str, Any] | None) -> Any:
         if self.phase in _STATEFUL and is_hugging_face(self.module):
-            return call_with_cache(self.module, self.kwargs, self.state)
+            return call_with_cache(self.module, self.kwargs, cache)
         if self.phase == "prefill":
             x, *others = self.args
             state = self.state if not others else self.module.init_state(x.shape[0], *others)  # type: ignore[operator]
@@ -102,7 +127,7 @@ class Program:
             "parameters": list(self.module.parameters()),
             "buffers": list(self.module.buffers()),
             "inputs": inputs if self.successors is None else [*inputs, self.successors],
-            "state": list(tensors_in(self.state)),
+            "state": [*tensors_in(self.state), *(self.state.counters() if isinstance(self.state, Carried) else ())],
             "optimizer_state": [] if self.optimizer is None else list(tensors_in(self.optimizer.state)),
         }
 

@@ -68,16 +68,14 @@ def see(program: Program, paths: Paths, *, remember: bool = True, keeping: bool 
     """
     history = History() if remember else None
     memory = Memory(history=history)
-    for category, tensors in program.resident_by_category().items():
-        for tensor in tensors:
-            memory.hold(tensor, category)
+    _hold_resident(memory, program)
     ledger = Ledger(paths, memory, program.inputs())
     shapes = ledger.shapes = set()
     state_bytes = None
     with ledger.booking([*program.module.parameters(), *program.module.buffers()]):
         if program.phase in ("prefill", "decode"):
             with torch.no_grad():
-                state = program.result()[1]
+                state = program.last_result()[1]
             state_bytes = sum(t.numel() * t.element_size() for t in tensors_in(state))
             del state
         elif program.phase == "train":
@@ -102,6 +100,13 @@ def see(program: Program, paths: Paths, *, remember: bool = True, keeping: bool 
         history=history,
         sizes=frozenset(size for shape in shapes for size in shape),
     )
+
+
+def _hold_resident(memory: Memory, program: Program) -> None:
+    """Count what is there before a run; by the end of the call, nothing here refers to it any more."""
+    for category, tensors in program.resident_by_category().items():
+        for tensor in tensors:
+            memory.hold(tensor, category)
 
 
 def _train(program: Program, ledger: Ledger, paths: Paths) -> None:
