@@ -2,8 +2,9 @@
 
 JSON contract of `Count.to_dict()`, stable: keys target, sizes, phase, dtype, conventions, rung, flops, pointwise,
 params, bytes_moved, saved_bytes, state_bytes, peak_bytes, depth, lines, uncounted, polynomials, seen_to, memory,
-optimizer, accumulate; timeline where it is asked for; weights of a file of weights. The command adds letters, view and
-explanation where they are. What a source cannot give is None and listed under `uncounted` with the reason, never 0.
+optimizer, accumulate; timeline where it is asked for; weights of a file of weights; unused of a trace. The command adds
+letters, view and explanation where they are. What a source cannot give is None and listed under `uncounted` with the
+reason, never 0.
 """
 
 from collections.abc import Mapping
@@ -60,6 +61,7 @@ class Count:
     accumulate: int = 1
     seen_to: int | None = None  # the longest length that a trace ran; None of formulas, which hold at every length
     weights: Mapping[str, Any] | None = None  # of a file of weights: its tensors and bytes, by data type
+    unused: tuple[Mapping[str, Any], ...] | None = None  # parameters that no operator met: path, params, share
     origin: Origin | None = field(default=None, repr=False, compare=False)  # what it can tell of its making
 
     @property
@@ -144,6 +146,8 @@ class Count:
         }
         if self.weights is not None:
             plain_data["weights"] = self.weights
+        if self.unused is not None:
+            plain_data["unused"] = [dict(row) for row in self.unused]
         return plain_data | {"timeline": self.timeline} if timeline else plain_data
 
     def __str__(self) -> str:

@@ -10,6 +10,7 @@ from seqcost.errors import BadTarget
 from seqcost.questions.cost import CONVENTIONS, Bills, Count
 from seqcost.questions.followed import Followed
 from seqcost.questions.targets import formula_of, spec_of
+from seqcost.questions.unused import unused_rows
 from seqcost.questions.weights import disagreement
 from seqcost.trace import Target, Trace, trace
 
@@ -122,6 +123,7 @@ def _answer(target: Target, letters: Mapping[str, Any], seen: Trace, dtype: str 
         optimizer=seen.optimizer,
         accumulate=seen.accumulate,
         seen_to=seen.seen_to,
+        unused=unused_rows(seen.unused, seen.weights, seen.params),
         origin=Followed(seen),
     )
 

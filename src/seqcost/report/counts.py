@@ -177,8 +177,23 @@ def uncounted_notes(count: Mapping[str, Any]) -> list[str]:
 
 def remarks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What must be known beside the numbers: what weights alone tell, and a table of positions that is too short."""
-    said = [row["conventions"].get(key) for row in rows for key in ("weights", "positions")]
+    said = [row["conventions"].get(key) for row in rows for key in ("weights", "positions", "untested")]
+    said += [_unused(row) for row in rows]
     return list(dict.fromkeys(note for note in said if note is not None))
+
+
+def _unused(count: Mapping[str, Any], *, most: int = 4) -> str | None:
+    """Which parameters took part in no operator of the phase, the largest parts by name."""
+    rows = sorted(count.get("unused") or [], key=lambda row: -row["params"])
+    if not rows:
+        return None
+    num = sum(row["params"] for row in rows)
+    named = [f"{row['path'] or 'the module itself'} ({row['params']:,})" for row in rows[:most]]
+    rest = [f"{len(rows) - most} more"] if len(rows) > most else []
+    return (
+        f"{num:,} of {count['params']:,} parameters ({100 * num / count['params']:.2g} %) took part in no operator of "
+        f"this phase: {', '.join(named + rest)}"
+    )
 
 
 def flat_row(count: Mapping[str, Any]) -> dict[str, object]:

@@ -14,7 +14,7 @@ letters      costs at other sizes than the target's own
 axes         which axis of a program is T               replayed    programs from files, as modules
 exported     programs of torch.export                   onnx_file, onnx_graph, onnx_operators, onnx_layers: ONNX
 blocks       what a length is rounded up to             higher_order operators that take functions
-factorisations, windows: more formulas of operators
+factorisations, windows: more formulas of operators     versions    of the packages that a trace rests on
 """
 
 from seqcost.trace.ladder import trace as trace

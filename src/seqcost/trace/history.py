@@ -29,6 +29,7 @@ class Storage:
     category: str = TEMPORARY
     path: str = ""  # of the module that made it
     alive: bool = True
+    used: bool = False  # an operator has read or written it
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ from seqcost.trace.rungs import Rung, fake_rung, real_rung, untouched_random_sta
 from seqcost.trace.sighting import TOO_MANY, TOTALS, Sighting, extrapolate
 from seqcost.trace.targets import Target
 from seqcost.trace.training import check_training
+from seqcost.trace.versions import said_of_versions
 
 # Odd and even, a power of two and one beyond: what depends on divisibility or on rounding up shows itself. With the
 # length asked for they determine a quadratic and leave two spare; the further ones are run only where those disagree.
@@ -312,12 +313,13 @@ def _answer(
         lengths=tuple(sorted(seen)),
         range=(max(starts, default=min(seen)), max(seen)),
         failed_rungs=failures,
-        conventions=rung.conventions(T),
+        conventions=rung.conventions(T) | said_of_versions(rung.module),
         S=rung.source_at(T),
         dtype=rung.dtype,
         fixed_dtype=program is not None,
         operators=tuple(_booked(key, entry) for key, entry in at_T.entries.items()),
         weights=at_T.weights or {},
+        unused=at_T.unused,
         no_saved=at_T.unseen or ("" if at_T.saved is not None else TOO_MANY),
     )
 

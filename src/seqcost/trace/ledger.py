@@ -164,6 +164,7 @@ class Ledger(TorchDispatchMode):
         changed = list(tensors_among([args[i] if isinstance(i, int) else kwargs.get(i) for i in _written(func)]))
         if (not results and not changed) or torch.Tag.inplace_view in func.tags or _is_view(func):
             return  # a view (even of a constant, whose memory no operator made), or a question
+        self.memory.use(operands)
         kernel_bytes = temporary_bytes(func, args, kwargs, out)
         alive_bytes = self.memory.mark_peak(kernel_bytes)
         # What is only written over is not waited for: `out[:, t] = f(x[:, t])` in a loop is no chain.

@@ -6,6 +6,7 @@ gives back inside one call never becomes a tensor: `temporaries` has its size.
 """
 
 import weakref
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +52,13 @@ class Memory:
         """A tensor has become the gradient of a parameter or an input."""
         if gradient is not None and (block := self.block(gradient)).category == TEMPORARY:
             block.category = GRADIENTS
+
+    def use(self, tensors: Iterable[torch.Tensor]) -> None:
+        """An operator reads or writes these."""
+        for tensor in tensors:
+            block = self.blocks.get(tensor.untyped_storage()._cdata)
+            if block is not None:
+                block.used = True
 
     def block(self, tensor: torch.Tensor) -> Storage:
         """What is known about a tensor's memory; nothing about a constant that was never an operator's result."""

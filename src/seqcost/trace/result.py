@@ -78,6 +78,7 @@ class Trace:
 
     `B`, `T`, `S` (None: no source) and `dtype`, the format of most weights, are of what ran. `conventions` says where
     they were read, and what else the module holds; a program from a file has a `fixed_dtype`.
+    `unused` are the parameters that took part in no operator, and their elements.
     `operators` are the rows behind `flops` and `traffic`, with calls and shapes; `weights` has the parameters' shapes.
     """
 
@@ -111,6 +112,7 @@ class Trace:
     fixed_dtype: bool = False
     operators: tuple[Booked, ...] = ()
     weights: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    unused: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def seen_to(self) -> int:
@@ -146,6 +148,7 @@ class Trace:
             "range": list(self.range),
             "seen_to": self.seen_to,
             "extrapolated": self.extrapolated,
+            "unused": dict(self.unused),
             "failed_rungs": list(self.failed_rungs),
             "memory": self.memory and self.memory.to_dict(),
             "optimizer": self.optimizer,

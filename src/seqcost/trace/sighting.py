@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -42,6 +42,7 @@ class Sighting:
     state_bytes: int | None
     params: int
     weights: Mapping[str, tuple[int, ...]] | None = None  # shapes of the parameters by name, a shared one once
+    unused: Mapping[str, int] = field(default_factory=dict)  # parameters that no operator met, and their elements
     unseen: str = ""  # why it is not known what is saved
     history: History | None = None  # None where it was not asked for, or the run was derived from others
     sizes: frozenset[int] = frozenset()  # of the dimensions of everything that operators made
@@ -97,6 +98,7 @@ def see(program: Program, paths: Paths, *, remember: bool = True, keeping: bool 
         state_bytes=state_bytes,
         params=sum(math.prod(shape) for shape in weights.values()),
         weights=weights,
+        unused={name: p.numel() for name, p in program.module.named_parameters() if not memory.block(p).used},
         history=history,
         sizes=frozenset(size for shape in shapes for size in shape),
     )
@@ -164,6 +166,7 @@ def extrapolate(seen: Mapping[int, Sighting], T: int, blocks: Sequence[int] = ()
             peak_bytes=_worst_moment(at, seen),
             state_bytes=None if longest.state_bytes is None else at({n: s.state_bytes for n, s in seen.items()}),
             params=longest.params,
+            unused={name: n for name, n in longest.unused.items() if all(name in s.unused for s in seen.values())},
             weights=longest.weights,
         )
     except _NoFormulaError:
