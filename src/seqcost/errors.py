@@ -33,6 +33,7 @@ def with_type(error: BaseException, *, most: int | None = None, after: str = ": 
 
 MOST_DIGITS = 1000  # of a size: its square and more can be printed, which Python does up to 4300 digits
 _MOST_SHOWN = 60
+_MOST_NAMED = 100  # of a registry, in a sentence
 
 
 def shortened(given: object) -> str:
@@ -62,6 +63,9 @@ class UnknownName(SeqcostError):
         """Sentence for a failed look-up: names the near misses, else all that is allowed."""
         allowed = sorted(allowed)
         near = difflib.get_close_matches(given, allowed, n=3, cutoff=0.6) if isinstance(given, str) else []
+        if not near and len(allowed) > _MOST_NAMED and isinstance(given, str):
+            closest = difflib.get_close_matches(given, allowed, n=6, cutoff=0.0)
+            return cls(f"unknown {what} {shortened(given)}: nearest of the {len(allowed):,}: {', '.join(closest)}.")
         hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(allowed)}."
         return cls(f"unknown {what} {shortened(given)}: {hint}")
 

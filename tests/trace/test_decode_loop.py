@@ -68,6 +68,6 @@ class Deaf(torch.nn.Module):
 
 
 def test_a_step_that_does_not_go_on_is_refused():
-    output, carried = call_with_cache(Deaf(), {"input_ids": torch.zeros(1, 3)}, None)
+    _, carried = call_with_cache(Deaf(), {"input_ids": torch.zeros(1, 3)}, None)
     with pytest.raises(BadTarget, match="went on from another"):
         call_with_cache(Deaf(), {"input_ids": torch.zeros(1, 1)}, carried.argument())

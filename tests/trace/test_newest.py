@@ -1,4 +1,4 @@
-"""Releases of the packages behind a trace: the decode tests on the newest one, and what an answer says of one beyond."""
+"""Releases of the packages behind a trace: the decode tests on the newest, and what an answer says beyond it."""
 
 import os
 import re
@@ -16,7 +16,14 @@ from seqcost.trace import versions
 HERE = Path(__file__).parents[1]
 NEWEST = Path(sys.prefix) / "newest"
 DECODING = ("trace/test_decode_loop.py", "trace/test_caches.py", "trace/test_newest.py")
-TINY = {"num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 64, "vocab_size": 64, "num_attention_heads": 2}
+TINY = {
+    "num_hidden_layers": 1,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "vocab_size": 64,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+}
 
 
 def pinned(file, package):
@@ -47,10 +54,10 @@ def test_it_is_the_newest_release_that_runs():
 
 
 def test_what_is_said_to_be_tested_is_what_is_installed_for_the_tests():
-    assert versions.TESTED == {
+    assert {
         "torch": pinned("constraints.txt", "torch"),
         "transformers": pinned("tests/newest.txt", "transformers"),
-    }
+    } == versions.TESTED
 
 
 def test_an_answer_says_which_release_it_rests_on(monkeypatch):

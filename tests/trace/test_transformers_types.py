@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from seqcost.trace import Target, trace
-from seqcost.trace.hugging_face import inputs_of, model_of
+from seqcost.trace.hugging_face import model_of
+from seqcost.trace.hugging_face_inputs import inputs_of
 from seqcost.trace.inputs import Inputs
 from seqcost.trace.program import prepare
 from seqcost.trace.rungs import fake_rung, real_rung

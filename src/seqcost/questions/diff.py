@@ -12,9 +12,10 @@ from typing import Any
 from seqcost.algebra import Polynomial
 from seqcost.algebra.rendering import plain
 from seqcost.errors import BadSize, BadTarget
+from seqcost.formulas.parts.foreign_names import FRIENDLY
 from seqcost.questions.cost import Count
 from seqcost.questions.count import count
-from seqcost.questions.targets import FRIENDLY, formula_of, kind_of
+from seqcost.questions.targets import formula_of, kind_of
 
 QUANTITIES = ("flops", "pointwise", "params", "bytes_moved", "saved_bytes", "state_bytes", "peak_bytes", "depth")
 # The bill behind the lines of a kind; lines of a bill that one side cannot give are not compared.

@@ -9,15 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from seqcost.algebra.multilift import sizes_wanted
 from seqcost.errors import BadSize, SeqcostError
+from seqcost.formulas.parts.foreign_names import SETTINGS
 
-# By letter: the settings that mean it, of which a configuration has one.
-KNOWN = {
-    "L": ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "encoder_layers"),
-    "D": ("hidden_size", "n_embd", "d_model", "dim"),
-    "F": ("intermediate_size", "n_inner", "d_ff", "ffn_dim", "hidden_dim", "ffn_hidden_size", "encoder_ffn_dim"),
-    "H": ("num_attention_heads", "n_head", "num_heads", "n_heads", "encoder_attention_heads"),
-    "U": ("vocab_size",),
-}
 AUTOMATIC = ("L", "D", "F", "U")
 LENGTH = "T"
 
@@ -38,7 +31,7 @@ def kind_of(setting: str) -> str:
         return "layers"
     if setting in ("H", "G") or ("head" in setting and "dim" not in setting):
         return "heads"
-    if setting in KNOWN["D"] or setting == "D":
+    if setting in SETTINGS["D"] or setting == "D":
         return "width"
     return "words" if setting in ("U", "vocab_size") else "other"
 

@@ -14,11 +14,12 @@ from seqcost.algebra.multinomial import Multinomial, Unfitted
 from seqcost.errors import BadSize, BadTarget, UnknownName
 from seqcost.formulas.catalogue import configure
 from seqcost.formulas.ops.workload import Workload
+from seqcost.formulas.parts.foreign_names import FRIENDLY, SETTINGS
 from seqcost.questions.cost import Count
 from seqcost.questions.count import count
-from seqcost.questions.letter_sizes import AUTOMATIC, KNOWN, LENGTH, choose, degree_of, kind_of
+from seqcost.questions.letter_sizes import AUTOMATIC, LENGTH, choose, degree_of, kind_of
 from seqcost.questions.phases import by_formula
-from seqcost.questions.targets import FRIENDLY, HUGGING_FACE, formula_of, resolve_sizes, spec_of
+from seqcost.questions.targets import HUGGING_FACE, formula_of, resolve_sizes, spec_of
 
 AUTO = "auto"
 QUANTITIES = ("flops", "pointwise", "params")
@@ -302,7 +303,7 @@ def _pairs(letters: str | Mapping[str, str], model: _Model, target: str) -> list
 
 def _known(letter: str, model: _Model) -> str | None:
     """The setting that a letter stands for where nothing is said; None where there is none with a size."""
-    names = (letter, *KNOWN.get(letter, ()))
+    names = (letter, *SETTINGS.get(letter, ()))
     return next((name for name in map(model.proper, names) if type(model.settings.get(name)) is int), None)
 
 

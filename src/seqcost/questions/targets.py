@@ -15,6 +15,7 @@ from seqcost.errors import MOST_DIGITS, BadSize, BadTarget, shortened
 from seqcost.files.child import read
 from seqcost.formulas.catalogue import CATALOGUE, configure, entry
 from seqcost.formulas.parts.component import Component
+from seqcost.formulas.parts.foreign_names import FRIENDLY
 
 HUGGING_FACE = "hf:"
 _WHOLE = re.compile(r"[+-]?\d(_?\d)*")
@@ -31,9 +32,6 @@ FILES = {
     ".onnx": "onnx",
 }
 FOLDERS = {"config.json": "hugging-face", INDEX_OF_WEIGHTS: "weights", WEIGHTS: "weights"}
-
-# The words of the command line, and the letter that each stands for.
-FRIENDLY = {"width": "D", "layers": "L", "heads": "H", "vocab": "U"}
 
 
 def parse_assignment(text: str, option: str = "--set") -> tuple[str, Any]:

@@ -5,7 +5,6 @@ decoding), or that no token was sent to (an expert) is missing from every other 
 """
 
 from collections.abc import Mapping
-from math import prod
 from typing import Any
 
 
@@ -16,7 +15,9 @@ def unused_rows(
 
     A path is that of a module whose parameters are all unused, the outermost one, else that of the parameter.
     """
-    used = {path for name, shape in weights.items() if name not in unused and prod(shape) for path in _paths_to(name)}
+    used = {
+        path for name, shape in weights.items() if name not in unused and 0 not in shape for path in _paths_to(name)
+    }
     found: dict[str, int] = {}
     for name, num in unused.items():
         if num:

@@ -1,27 +1,25 @@
 """Models of the transformers package from a configuration: built from its numbers; nothing is downloaded.
 
-A configuration is data: a dict with a `model_type` that the installed release knows. Code that it names (`auto_map`)
-is not run. Of the classes that fit, the one under `architectures` is taken if the package has it, else the one that a
-user of this type means: a causal language model, a masked one, sequence to sequence, or the bare encoder.
+Of the classes that fit a configuration, the one under `architectures` is taken if the package has it, else the one that
+a user of this type means: one that says words, whatever it reads (a causal language model, one with images or sound,
+sequence to sequence), a masked one, else the bare encoder, else one for the only task that there is.
 """
 
-import importlib.util
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-from seqcost.errors import BadSize, BadTarget, MissingExtra, SeqcostError, TraceFailed, UnknownName, with_type
+from seqcost.errors import BadSize, BadTarget, SeqcostError, TraceFailed, with_type
+from seqcost.trace.hugging_face_config import configuration_of, the_package
 from seqcost.trace.hugging_face_runs import no_values_on_fake_tensors
+from seqcost.trace.offline import offline
 from seqcost.trace.quantised import pack, scheme_of
-from seqcost.trace.settings import MOST_MODULES, check_settings
+from seqcost.trace.settings import MOST_MODULES
 from seqcost.trace.threads import in_this_thread
-
-_BINS = ("num_mel_bins", "feature_size", "input_dim", "feature_projection_input_dim")
-MOST_VALUES = 2**31  # of an image; on the rung of real tensors it is made
 
 
 def model_of(given: Mapping[str, Any], **changes: Any) -> nn.Module:
@@ -37,10 +35,10 @@ def model_of(given: Mapping[str, Any], **changes: Any) -> nn.Module:
     scheme = scheme_of(next(filter(None, packings), None))
     config, wanted = configuration_of(given, **changes)
     kind = config.model_type
-    maker = _class_of(_transformers(), config, wanted)
+    maker = _class_of(the_package(), config, wanted)
     config = _part_for(maker, config)
     try:
-        with no_more_modules_than(MOST_MODULES, kind), no_values_on_fake_tensors():
+        with offline(), no_more_modules_than(MOST_MODULES, kind), no_values_on_fake_tensors():
             model: nn.Module = (
                 maker._from_config(config) if hasattr(maker, "_from_config") else maker.from_config(config)
             )
@@ -53,35 +51,6 @@ def model_of(given: Mapping[str, Any], **changes: Any) -> nn.Module:
     if scheme is not None:
         pack(model, scheme)
     return model
-
-
-def configuration_of(given: Mapping[str, Any], **changes: Any) -> tuple[Any, Any]:
-    """The package's own configuration, its defaults filled in, and the names of the classes that were asked for.
-
-    `changes` are set afterwards: what the package derives from other settings is derived from `given` alone.
-    """
-    transformers = _transformers()
-    settings = {name: value for name, value in given.items() if name not in ("auto_map", "transformers_version")}
-    kind = settings.pop("model_type", None)
-    if not isinstance(kind, str):
-        raise BadTarget(f"model_type = {kind!r} was given; a configuration names one, such as 'gpt2'.")
-    if kind not in transformers.CONFIG_MAPPING:
-        raise UnknownName.among("model type of transformers", kind, transformers.CONFIG_MAPPING.keys())
-    wanted = settings.pop("architectures", None) or []
-    check_settings(settings, kind)
-    check_settings(changes, kind)
-    try:
-        config = transformers.AutoConfig.for_model(kind, **settings)
-    except Exception as error:  # noqa: BLE001 - the package checks a configuration in many ways
-        raise BadTarget(f"the configuration of {kind!r} was refused: {with_type(error, most=300)}") from None
-    for name, value in changes.items():
-        if not hasattr(config, name):
-            raise UnknownName.among(f"setting of {kind}", name, config.to_dict())
-        try:
-            setattr(config, name, value)
-        except Exception as error:  # noqa: BLE001
-            raise BadTarget(f"{name} = {value!r} was refused by {kind}: {with_type(error, most=300)}") from None
-    return config, wanted
 
 
 @contextmanager
@@ -122,23 +91,24 @@ def _part_for(maker: Any, config: Any) -> Any:
     return next((part for part in vars(config).values() if isinstance(part, wanted)), config)
 
 
-def _mappings(autos: Any, config: Any) -> list[Any]:
-    causal, masked, pairs, bare = (
-        autos.MODEL_FOR_CAUSAL_LM_MAPPING,
-        autos.MODEL_FOR_MASKED_LM_MAPPING,
-        autos.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
-        autos.MODEL_MAPPING,
-    )
-    # Some types have a model for one task alone.
-    others = [autos.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING, autos.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING]
-    if getattr(config, "is_encoder_decoder", False):
-        return [pairs, bare, *others]
+# Tasks whose models say words; the first that has a type wins. A model that reads images as well as words stands
+# before the language model inside it, which is what some types have under CAUSAL_LM.
+_PAIRS = ("SEQ_TO_SEQ_CAUSAL_LM", "SPEECH_SEQ_2_SEQ", "MULTIMODAL_LM", "IMAGE_TEXT_TO_TEXT")
+_WORDS = ("MULTIMODAL_LM", "IMAGE_TEXT_TO_TEXT", "CAUSAL_LM", "SPEECH_SEQ_2_SEQ", "TEXT_TO_WAVEFORM")
+_TASK = re.compile(r"MODEL_FOR_(\w+)_MAPPING")
+
+
+def _mappings(autos: Any, config: Any) -> Iterator[Any]:
+    """From configurations to classes, the ones to ask first."""
+    known = {found[1]: getattr(autos, name) for name in dir(autos) if (found := _TASK.fullmatch(name))}
+    tasks = list(_PAIRS if getattr(config, "is_encoder_decoder", False) else _WORDS)
     # An encoder has a causal head too, for those who turn it into a decoder.
-    return (
-        [masked, causal, bare, *others]
-        if type(config) in masked and not getattr(config, "is_decoder", False)
-        else [causal, bare, *others]
-    )
+    if type(config) in known["MASKED_LM"] and not getattr(config, "is_decoder", False):
+        tasks.insert(0, "MASKED_LM")
+    yield from (known[task] for task in tasks if task in known)
+    yield autos.MODEL_MAPPING
+    # Some types have a model for one task alone; a backbone, which is a part of models, for want of anything else.
+    yield from (known[task] for task in sorted(known, key=lambda task: (task == "BACKBONE", task)))
 
 
 def is_hugging_face(module: nn.Module) -> bool:
@@ -146,95 +116,3 @@ def is_hugging_face(module: nn.Module) -> bool:
     return any(
         c.__name__ == "PreTrainedModel" and c.__module__.startswith("transformers") for c in type(module).__mro__
     )
-
-
-def inputs_of(module: Any, B: int, T: int, *, S: int | None = None) -> dict[str, Tensor]:
-    """What a model of the package takes: B sequences of T tokens, of T frames, or B images (which have no T).
-
-    S are the words that an encoder reads beside a decoder's T (None: T as well); BadTarget where no words are read.
-    """
-    config, name = module.config, str(getattr(module, "main_input_name", "input_ids"))
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    device = next(module.parameters()).device
-    words = int(getattr(text, "vocab_size", 0) or 2)
-
-    # MusicGen's words come in several books, whose rows lie under each other.
-    rows = B * int(config.num_codebooks) if config.model_type.startswith("musicgen") else B
-
-    def ids(length: int = T) -> Tensor:
-        return torch.randint(0, words, (rows, length), device=device)
-
-    def features(*shape: int) -> Tensor:
-        return torch.randn(*shape, dtype=next(module.parameters()).dtype, device=device)
-
-    # Models of text; of speech, whose encoder hears frames while the decoder writes words; not of audio alone.
-    pair = {"decoder_input_ids": ids()} if getattr(config, "is_encoder_decoder", False) else {}
-    if S is not None and (name != "input_ids" or not pair):
-        raise BadTarget(
-            f"S = {S:,} was asked of {type(module).__name__}, which reads no words of a source; leave --source out."
-        )
-    if name == "input_ids" and hasattr(config, "vision_config") and type(module).__name__.endswith("Model"):
-        return {"input_ids": ids(), "pixel_values": features(*_image(config.vision_config, B))}
-    if name == "input_ids":
-        return {"input_ids": ids(T if S is None else S)} | pair
-    if name == "inputs":  # Perceiver's, whatever they are
-        return {"inputs": ids()}
-    if name == "pixel_values":
-        return {"pixel_values": features(*_image(config, B))}
-    if name == "pixel_values_videos":
-        return {"pixel_values_videos": features(*_image(config, B))}
-    if name == "input_features":
-        return {"input_features": features(B, *_frames(config, _bins(config), T))} | pair
-    if name == "input_values":
-        return {"input_values": features(B, *_samples(config, T))}
-    raise BadTarget(
-        f"{type(module).__name__} takes {name}, for which no inputs can be made up; give inputs of your own."
-    )
-
-
-def _image(config: Any, B: int) -> tuple[int, ...]:
-    """An image, or as many as a film has: B sequences of [frames,] channels, height and width."""
-    side = getattr(config, "image_size", None) or 224
-    height, width = (side, side) if isinstance(side, int) else (int(side[0]), int(side[1]))
-    channels = int(getattr(config, "num_channels", 3))
-    frames = getattr(config, "num_frames", None)
-    films = (frames,) if isinstance(frames, int) else ()
-    if max(B * channels * height * width * (films or (1,))[0], height, width) > MOST_VALUES:
-        raise BadSize(
-            f"image_size = {height:,} × {width:,} with {channels:,} channels was given; at most {MOST_VALUES:,} "
-            "values of an image are allowed."
-        )
-    return (B, *films, channels, height, width)
-
-
-def _bins(config: Any) -> int:
-    parts = [config, *(getattr(config, name, None) for name in ("encoder_config", "audio_config"))]
-    found = (getattr(part, name, None) for part in parts for name in _BINS)
-    return next((bins for bins in found if isinstance(bins, int)), 80)
-
-
-def _samples(config: Any, T: int) -> tuple[int, ...]:
-    """Samples of a wave that its convolutions make T frames of; a spectrogram of fixed length where there are none."""
-    kernels, strides = (getattr(config, name, None) for name in ("conv_kernel", "conv_stride"))
-    if isinstance(kernels, list | tuple) and isinstance(strides, list | tuple):
-        for kernel, stride in zip(reversed(kernels), reversed(strides), strict=False):
-            T = (T - 1) * int(stride) + int(kernel)
-        return (T,)
-    length, bins = getattr(config, "max_length", None), getattr(config, "num_mel_bins", None)
-    return (length, bins) if isinstance(length, int) and isinstance(bins, int) else (T,)
-
-
-def _frames(config: Any, bins: int, T: int) -> tuple[int, int]:
-    """T frames of `bins`; Whisper and its kin take the bins first, and as many frames as fill their positions."""
-    if hasattr(config, "max_source_positions") and hasattr(config, "num_mel_bins"):
-        return bins, 2 * int(config.max_source_positions)  # its second convolution takes every other one
-    return T, bins
-
-
-def _transformers() -> Any:
-    if importlib.util.find_spec("transformers") is None:
-        raise MissingExtra("Hugging Face configurations need the transformers package; pip install transformers.")
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    return transformers

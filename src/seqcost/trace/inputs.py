@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from seqcost.errors import BadTarget
-from seqcost.trace.hugging_face import inputs_of, is_hugging_face
+from seqcost.trace.hugging_face import is_hugging_face
+from seqcost.trace.hugging_face_inputs import inputs_of
 from seqcost.trace.trees import map_tensors
 
 

@@ -21,15 +21,20 @@ MOST: tuple[tuple[str, re.Pattern[str], int], ...] = (
 )
 MOST_MODULES = 200_000  # that a constructor may make
 LARGEST_WHOLE = 2**63 - 1
+# Settings that name a model elsewhere, and those that ask for its weights.
+_MODEL = re.compile(r"(^|_)(backbone|pretrained_model(_name_or_path)?|base_model_name_or_path)$")
+_WEIGHTS = re.compile(r"(^|_)pretrained(_|$)")
 _KERNELS = ("attn_implementation", "_attn_implementation", "attn_implementation_internal", "experts_implementation")
 
 
 def check_settings(settings: Mapping[str, Any], kind: str) -> None:
-    """Raise BadSize for a count or a whole number beyond bounds, BadTarget for code that would be fetched."""
+    """Raise BadSize for a count or a whole number beyond bounds, BadTarget for what would be fetched."""
+    _refuse_another_model(settings, kind)
     waiting: list[tuple[str, Any]] = [(str(name), value) for name, value in settings.items()]
     while waiting:
         name, value = waiting.pop()
         if isinstance(value, Mapping):
+            _refuse_another_model(value, kind)
             waiting += [(str(inner), item) for inner, item in value.items()]
         elif isinstance(value, list | tuple):
             waiting += [(name, item) for item in value]
@@ -39,6 +44,18 @@ def check_settings(settings: Mapping[str, Any], kind: str) -> None:
             )
         elif isinstance(value, int | float) and not isinstance(value, bool):
             _check_number(name, value, kind)
+
+
+def _refuse_another_model(settings: Mapping[str, Any], kind: str) -> None:
+    # The part of a configuration that is a timm model by its name is built from that package, without weights.
+    by_name = settings.get("model_type") != "timm_backbone"
+    for name, value in settings.items():
+        names = isinstance(value, str) and value and by_name and _MODEL.search(str(name))
+        if names or (value is True and _WEIGHTS.search(str(name))):
+            raise BadTarget(
+                f"{name} = {str(value)[:80]} of {kind} names another model, and nothing is downloaded; leave it out, "
+                "and give that model's own configuration as backbone_config."
+            )
 
 
 def _check_number(name: str, value: float, kind: str) -> None:
