@@ -16,6 +16,7 @@ from seqcost.files.child import read
 from seqcost.formulas.catalogue import CATALOGUE, configure, entry
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.parts.foreign_names import FRIENDLY
+from seqcost.questions.hub_cache import cache_folder, cached_configuration, names_a_model
 
 HUGGING_FACE = "hf:"
 _WHOLE = re.compile(r"[+-]?\d(_?\d)*")
@@ -152,18 +153,34 @@ _SPECS: dict[str, Callable[[str, Mapping[str, Any]], dict[str, Any]]] = {
 
 
 def configuration_at(path: Path) -> dict[str, Any]:
-    """The Hugging Face configuration in a file, or in the `config.json` of a folder.
+    """The Hugging Face configuration in a file, or in the `config.json` of a folder or of a model in the hub's cache.
 
     Raises BadTarget where there is none, or where it is no JSON object that names a model type.
     """
     file = path / "config.json" if path.is_dir() else path
     if not file.is_file():
-        raise BadTarget(
-            f"{path} is not there; name a file or a folder with a Hugging Face configuration (config.json)."
-        )
+        file = _elsewhere(path)
     if file.stat().st_size > LARGEST_CONFIG_BYTES:
         raise BadTarget(f"{file} has {file.stat().st_size:,} bytes; a configuration has a few thousand.")
     found = read("json", file)
     if not isinstance(found, dict) or not isinstance(found.get("model_type"), str):
         raise BadTarget(f"{file} names no model_type; a Hugging Face configuration is an object that does.")
+    return found
+
+
+def _elsewhere(path: Path) -> Path:
+    """The configuration of a model by its name on the hub, as it was fetched; BadTarget where it is nowhere."""
+    name = path.as_posix()
+    if path.is_dir():
+        raise BadTarget(f"{name} is a folder with none of {', '.join(FOLDERS)}; name one of a model.")
+    if not names_a_model(name):
+        raise BadTarget(
+            f"{name} is not there; name a file or a folder with a Hugging Face configuration (config.json)."
+        )
+    found = cached_configuration(name)
+    if found is None:
+        raise BadTarget(
+            f"{name} is no folder here and not in the hub's cache ({cache_folder()}), and nothing is downloaded: get "
+            f"its configuration with `hf download {name} config.json`, or name a config.json."
+        )
     return found

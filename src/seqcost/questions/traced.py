@@ -9,6 +9,7 @@ from seqcost.algebra import Bill, Kind
 from seqcost.errors import BadTarget
 from seqcost.questions.cost import CONVENTIONS, Bills, Count
 from seqcost.questions.followed import Followed
+from seqcost.questions.hub_cache import cached_configuration, names_a_model
 from seqcost.questions.targets import formula_of, spec_of
 from seqcost.questions.unused import unused_rows
 from seqcost.questions.weights import disagreement
@@ -54,11 +55,18 @@ def count_traced(
         return trace(wanted, phase=phase, B=batch, T=T, dtype=dtype, optimizer=optimizer, accumulate=accumulate)
 
     answers = [_answer(wanted, letters, seen(T), dtype) for T in lengths]
-    return (
-        [_beside_weights(answer) for answer in answers]
-        if isinstance(target, str) and Path(target).is_dir()
-        else answers
-    )
+    if not isinstance(target, str):
+        return answers
+    if Path(target).is_dir():
+        return [_beside_weights(answer) for answer in answers]
+    return [_of_the_cache(answer) for answer in answers] if names_a_model(target) else answers
+
+
+def _of_the_cache(answer: Count) -> Count:
+    """The answer of a model by its name on the hub, with the revision that it is of."""
+    found = cached_configuration(answer.target)
+    said = {} if found is None else {"configuration": f"of the hub's cache, revision {found.parent.name}"}
+    return replace(answer, conventions={**answer.conventions, **said})
 
 
 def _beside_weights(answer: Count) -> Count:
