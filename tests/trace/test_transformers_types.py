@@ -22,7 +22,7 @@ WAVES = SOUND | {"vocab_size": 32, "conv_dim": [8, 8, 8], "conv_kernel": [10, 3,
                  "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2,
                  "num_feat_extract_layers": 3}  # fmt: skip
 FEW = {
-    "emu3": {"text_config": DENSE},  # one part of a configuration of several models
+    "emu3": {"text_config": DENSE, "architectures": ["Emu3ForCausalLM"]},  # a part of a configuration of several
     "siglip_vision_model": IMAGES,  # draws initial values that fake tensors do not have
     "qwen3_next": DENSE | {"layer_types": ["linear_attention", "full_attention"], "num_experts": 4,
                            "num_experts_per_tok": 2, "moe_intermediate_size": 16, "linear_num_key_heads": 2,

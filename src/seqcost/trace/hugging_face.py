@@ -35,7 +35,7 @@ def model_of(given: Mapping[str, Any], **changes: Any) -> nn.Module:
     scheme = scheme_of(next(filter(None, packings), None))
     config, wanted = configuration_of(given, **changes)
     kind = config.model_type
-    maker = _class_of(the_package(), config, wanted)
+    maker = class_of(config, wanted)
     config = _part_for(maker, config)
     try:
         with offline(), no_more_modules_than(MOST_MODULES, kind), no_values_on_fake_tensors():
@@ -47,7 +47,8 @@ def model_of(given: Mapping[str, Any], **changes: Any) -> nn.Module:
     except Exception as error:  # noqa: BLE001 - constructors meet values that nobody thought of
         if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
             raise TraceFailed(f"{kind} cannot be built with real tensors for want of memory") from None
-        raise BadTarget(f"no {kind} model can be built from this configuration: {with_type(error, most=300)}") from None
+        said = f"no {maker.__name__} can be built from this configuration of {kind}: {with_type(error, most=300)}"
+        raise BadTarget(said if wanted else f"{said}; other classes can be named under architectures") from None
     if scheme is not None:
         pack(model, scheme)
     return model
@@ -71,7 +72,9 @@ def no_more_modules_than(most: int, kind: str) -> Iterator[None]:
         hook.remove()
 
 
-def _class_of(transformers: Any, config: Any, wanted: Any) -> Any:
+def class_of(config: Any, wanted: Any) -> Any:
+    """The class of a configuration: the one of the names `wanted` that the package has, else what its type is for."""
+    transformers = the_package()
     for name in wanted if isinstance(wanted, list) else [wanted]:
         found = getattr(transformers, name, None) if isinstance(name, str) else None
         if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel):

@@ -5,7 +5,7 @@ Each context changes one thing in the package and puts it back. Releases that la
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -47,6 +47,25 @@ def without_padding() -> Iterator[None]:
         _with(masks, "_ignore_bidirectional_mask_sdpa", _told(lambda mask: mask.all())),
     ):
         yield
+
+
+@contextmanager
+def counted_as_they_should(module: Any) -> Iterator[None]:
+    """Take images to stand for as many features as the words have places for: on fake tensors nobody can count them."""
+    with ExitStack() as stack:
+        for name in sorted({type(part).__module__ for part in module.modules()}):
+            stack.enter_context(_with(sys.modules.get(name), "torch_compilable_check", _asked_of_values))
+        yield
+
+
+def _asked_of_values(plain: Callable[..., Any]) -> Callable[..., Any]:
+    def check(condition: Any, *args: Any, **kwargs: Any) -> None:
+        if isinstance(condition, FakeTensor):
+            condition.all()  # a CPU puts the question, too
+        else:
+            plain(condition, *args, **kwargs)
+
+    return check
 
 
 def _told(question: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -110,14 +110,19 @@ def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[st
         seen[T] = rung.look(T)
         return _answer(rung, T, seen, seen[T], failures)
     within = rung.longest is None or rung.longest >= T
-    _look(rung, _FIRST_LENGTHS if lengths is None else lengths[:1], seen)
+
+    def beside(lengths: Sequence[int]) -> list[int]:
+        """The usual lengths are of words, beside an image where there is one."""
+        return [n + rung.image_tokens for n in lengths]
+
+    _look(rung, beside(_FIRST_LENGTHS) if lengths is None else lengths[:1], seen)
     if within and (not seen or (_LONGEST_LOOP if _is_loop(seen) else _LONGEST_AT_ONCE) >= T):
         seen[T] = rung.look(T)
     elif not within:
         _look(rung, lengths or _FIRST_LENGTHS, seen)
     loop = _is_loop(seen)
     usual = _FEWER_LENGTHS if max(s.num_calls for s in seen.values()) > _MANY_OPERATORS else _LENGTHS
-    _look(rung, lengths if lengths is not None else (_LOOP_LENGTHS if loop else usual), seen)
+    _look(rung, lengths if lengths is not None else beside(_LOOP_LENGTHS if loop else usual), seen)
     named = named_blocks(rung.module) if lengths is None else set()
     hidden: set[int] = set()
     if lengths is None:
@@ -130,12 +135,12 @@ def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[st
     blocks: tuple[int, ...] = ()
     if lengths is None and not _agree(seen):
         if not named:
-            _look(rung, _FURTHER_LOOP_LENGTHS if loop else _FURTHER_LENGTHS, seen)
+            _look(rung, beside(_FURTHER_LOOP_LENGTHS if loop else _FURTHER_LENGTHS), seen)
             if len(seen) < len(_FIRST_LENGTHS) + len(usual) + 1:
-                _look(rung, _SHORT_LENGTHS, seen)
+                _look(rung, beside(_SHORT_LENGTHS), seen)
         blocks = () if _agree(seen) else _in_blocks(rung, named, seen)
         if named and not _agree(seen, blocks):
-            _look(rung, _FURTHER_LOOP_LENGTHS if loop else _FURTHER_LENGTHS, seen)
+            _look(rung, beside(_FURTHER_LOOP_LENGTHS if loop else _FURTHER_LENGTHS), seen)
     at_T = seen.get(T) or (None if hidden and not within else extrapolate(seen, T, blocks))
     if at_T is None:
         if not within and not _affordable(rung, T, seen):
@@ -148,7 +153,7 @@ def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[st
 def _look(rung: Rung, lengths: Sequence[int], seen: dict[int, Sighting]) -> None:
     refused: BaseException | None = None
     for length in lengths:
-        if length in seen:
+        if length in seen or length <= rung.image_tokens:  # a text without the image is another model
             continue
         try:
             seen[length] = rung.look(length)

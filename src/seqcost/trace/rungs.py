@@ -22,7 +22,9 @@ from seqcost.formulas.parts.component import Component
 from seqcost.trace.copies import deep_copy
 from seqcost.trace.fakes import UNFAKEABLE, as_fake, copied, fake_mode, inside, no_larger_than, retype
 from seqcost.trace.formats import check_dtype, main_format, mixture
-from seqcost.trace.hugging_face_runs import on_plain_torch, without_padding
+from seqcost.trace.hugging_face import is_hugging_face
+from seqcost.trace.hugging_face_images import image_of, said_of_images
+from seqcost.trace.hugging_face_runs import counted_as_they_should, on_plain_torch, without_padding
 from seqcost.trace.inputs import Inputs
 from seqcost.trace.own_sizes import Reading, read, source_in
 from seqcost.trace.paths import Paths
@@ -84,7 +86,8 @@ class Rung:
             inputs = self.own_inputs(built.inputs_at(self.B, T))
             self._ran = T, inputs
             padding = nullcontext() if built.given is not None else without_padding()
-            with on_plain_torch(), padding:
+            checks = counted_as_they_should(built.module) if is_hugging_face(built.module) else nullcontext()
+            with on_plain_torch(), padding, checks:
                 program = prepare(
                     built.module,
                     inputs,
@@ -143,8 +146,23 @@ class Rung:
             found["padding"] = "computed as well, by nn.TransformerEncoder too, which leaves it out where it can"
         if (packed := said_of(self.module)) is not None:
             found["quantised"] = packed
+        if self.reading is None and is_hugging_face(self.module):
+            with self.inside():
+                images = said_of_images(self.module, T)
+            found |= {"image": images} if images else {}
         formats = mixture(self.module)
         return found if formats is None else found | {"formats": f"the module holds {formats}"}
+
+    @property
+    def image_tokens(self) -> int:
+        """Tokens of a sequence that stand for an image, where the model is given one at the length asked for."""
+        if self._built is None or self.reading is not None or self.asked is None or self.target.takes_sizes:
+            return 0
+        if not is_hugging_face(self.module):
+            return 0
+        with self.inside():
+            image = image_of(self.module)
+        return image.tokens if image is not None and image.fits(self.asked) else 0
 
     def source_at(self, T: int) -> int | None:
         """Tokens of the source that stands beside T tokens; None where there is none."""
