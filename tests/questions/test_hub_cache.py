@@ -22,7 +22,9 @@ def cache(tmp_path, monkeypatch):
         (model / "snapshots" / revision).mkdir(parents=True)
     (model / "refs").mkdir()
     (model / "refs" / "main").write_text(REVISION)
-    (model / "snapshots" / REVISION / "config.json").write_text(json.dumps(CONFIG))
+    (model / "blobs").mkdir()
+    (model / "blobs" / "0a1b").write_text(json.dumps(CONFIG))
+    (model / "snapshots" / REVISION / "config.json").symlink_to(Path("../../blobs/0a1b"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return tmp_path
