@@ -170,7 +170,7 @@ def test_an_unknown_type_names_near_ones_and_no_others():
         count("hf:foo")
     assert len(str(raised.value)) < 250
     with pytest.raises(UnknownName, match="did you mean llama"):
-        count("hf:lama")
+        count("hf:llam")
 
 
 def test_a_configuration_of_endless_depth_is_refused():
