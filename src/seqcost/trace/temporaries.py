@@ -158,8 +158,8 @@ def _embedding_bag_backward(args: Any, kwargs: Any, out: Any) -> Any:
     """Words in order, their places and bags; where the largest is taken, the rows and columns of what was largest."""
     gradient, indices, mode = args[0], args[1], args[8]
     if mode == 2:
-        return _copied(gradient) + _bytes(gradient) + _INDEX * (gradient.numel() + gradient.shape[0] + 1)
-    bags = indices.numel() + 1 if mode == 0 else 1
+        return _copied(gradient) + _bytes(gradient) + _INDEX * (gradient.numel() + gradient.shape[0])
+    bags = indices.numel() + 1 if mode == 0 else 0
     return _copied(gradient) + (3 * indices.numel() + bags) * _INDEX
 
 
