@@ -1,4 +1,4 @@
-"""How the base derives the eight answers from one list of operators."""
+"""How the base derives the nine answers from one list of operators."""
 
 from dataclasses import dataclass
 

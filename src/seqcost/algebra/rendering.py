@@ -78,7 +78,22 @@ def formula_to_text(amount: Any) -> str:
     for power, sign in (("**2", "²"), ("**3", "³"), ("**4", "⁴")):
         text = text.replace(power, sign)
     text = re.sub(r"log\((\w+)\)/log\(2\)", r"log₂ \1", text)
-    return text.replace("**", "^").replace("*", "·")
+    return _PRODUCT.sub(_ordered, text.replace("**", "^").replace("*", "·"))
+
+
+# Sequences and layers first, then the sizes of a layer, the vocabulary, tokens last: L·D², D·U·T, D·T².
+_LETTERS = "BLHGDFEKVNMAJRCWUPST"
+_PRODUCT = re.compile(r"(?:(?<![\w·)⌉^])|(?<=\())(?:[A-Za-z0-9]\w*[²³⁴]?)(?:·[A-Za-z]\w*[²³⁴]?(?![\w(^]))+")
+
+
+def _ordered(product: re.Match[str]) -> str:
+    """The factors of a product in the one order of letters; words and numbers before them, as they were."""
+
+    def place(factor: str) -> int:
+        letter = factor.rstrip("²³⁴")
+        return _LETTERS.index(letter) if len(letter) == 1 and letter in _LETTERS else -1
+
+    return "·".join(sorted(product[0].split("·"), key=place))
 
 
 _BRACKETS = {"ceiling": ("⌈", "⌉"), "floor": ("⌊", "⌋")}

@@ -7,8 +7,8 @@ D width            H heads            G key/value heads   K head width of keys  
 F feed-forward     L layers           N state size        C chunk                 W window
 U vocabulary       M positions of a learned table         A token types
 
-parts/      norms, feed-forward, embedding, head, positions, and the Component that answers the eight questions
-mixers/     one file an architecture: attention, rnn, lstm, gru
+parts/      norms, feed-forward, embedding, head, positions, and the Component that answers the nine questions
+mixers/     one file an architecture
 stacks/     series, repetition, residual; blocks, whole models, presets
 catalogue   every architecture and preset by name
 

@@ -1,6 +1,6 @@
 """What every architecture answers, and how small ones make large ones.
 
-A `Component` is a frozen config (the sizes) with eight questions, each answered by a Bill:
+A `Component` is a frozen config (the sizes) with nine questions, each answered by a Bill:
 
   params · flops · backward_flops · bytes_moved · saved_bytes · state_bytes · step_flops · depth · path_length
 

@@ -1,4 +1,4 @@
-"""A component that is its program: written once on a tape, from which its eight answers are read."""
+"""A component that is its program: written once on a tape, from which its nine answers are read."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ def _recalled(program: "Program", run: Workload) -> Reading:
 
 
 class Program(Component):
-    """A component that writes its program on a tape; its eight answers are readings of it."""
+    """A component that writes its program on a tape; its nine answers are readings of it."""
 
     @abstractmethod
     def program(self, t: Tape, x: Value, source: Value | None) -> Value:
@@ -28,7 +28,7 @@ class Program(Component):
     def reading(self, run: Workload) -> Reading:
         """The rows for a run, its loops drawn out to their true number of turns."""
         try:
-            return _recalled(self, run)  # the eight questions about one run read the same tape
+            return _recalled(self, run)  # the nine questions about one run read the same tape
         except TypeError:  # a sweep cannot be a key
             return self._drawn_out(run)
 
