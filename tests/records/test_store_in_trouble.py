@@ -148,6 +148,7 @@ with Store(sys.argv[1]) as kept:
 """
 
 
+@pytest.mark.slow
 def test_forty_kills_in_the_middle_of_a_write_lose_nothing_that_was_said_to_be_kept(path, make_run):
     """Each at another moment of a write, into the same store, which stays whole."""
     expected = 0

@@ -254,7 +254,8 @@ def test_a_graph_that_unpacks_to_much_is_refused(file):
     with pytest.raises(BadTarget, match="a graph of over 67,108,864 bytes"):
         seqcost.count(str(longer), length=16)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # kB
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1_600_000
+    # A process begins with the most that its parent ever held on its account, which may be more than it takes itself.
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < max(1_600_000, before + 400_000)
 
 
 class Tied(nn.Module):

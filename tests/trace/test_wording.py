@@ -28,6 +28,9 @@ LETTERS = {
     "linalg_solve_triangular": (
         lambda x: torch.linalg.solve_triangular(x[0, :4], x[0, :4], upper=False), "n·elements of the result", "4·16"
     ),
+    "_euclidean_dist": (
+        lambda x: torch.cdist(x, x, compute_mode="use_mm_for_euclid_dist"), "2·pairs·(k + 2)", "2·72·(4 + 2)",
+    ),
     "_cdist_forward": (lambda x: torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist"), "2·pairs·k", "2·72·4"),
     "_scaled_dot_product_flash_attention_for_cpu": (
         lambda x: functional.scaled_dot_product_attention(x[:, None], x[:, None], x[:, None]),

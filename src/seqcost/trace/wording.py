@@ -189,6 +189,12 @@ def _distances(inputs: list[Shape], outputs: list[Shape]) -> Iterator[Words]:
     yield _times(_2=2, pairs=math.prod(outputs[0]), k=inputs[0][-1])
 
 
+def _distances_by_product(inputs: list[Shape], outputs: list[Shape]) -> Iterator[Words]:
+    """The points have two columns more: their squares, and ones."""
+    pairs, k = math.prod(outputs[0]), inputs[0][-1]
+    yield Words("2·pairs·(k + 2)", f"2·{pairs}·({k} + 2)", 2 * pairs * (k + 2))
+
+
 def _pointwise(operator: str, amount: int, inputs: list[Shape], outputs: list[Shape]) -> Iterator[Words]:
     """So many operations for each score of attention, or for each element of the largest tensor that fits."""
     if "scaled_dot_product" in operator:
@@ -240,6 +246,7 @@ _CONTRACTIONS: Mapping[str, Callable[[list[Shape], list[Shape]], Iterator[Words]
     | {"aten::mkldnn_rnn_layer": _lstm, "aten::mkldnn_rnn_layer_backward": _lstm_backward}
     | dict.fromkeys(("aten::_fft_r2c", "aten::_fft_c2r", "aten::_fft_c2c"), _transform)
     | {"aten::linalg_solve_triangular": _triangular, "aten::_cdist_forward": _distances}
+    | {"aten::_euclidean_dist": _distances_by_product}
     | {
         f"aten::_scaled_dot_product_{kind}{way}": words
         for kind in (
