@@ -176,9 +176,10 @@ def _unit(lines: Sequence[Line]) -> str:
 
 def totals_by_kind(lines: Sequence[Line]) -> dict[Kind, Size]:
     """Contractions and pointwise operations, which have one unit, are never added to each other."""
-    totals: dict[Kind, Size] = {}
+    kinds = {line.kind for line in lines}
+    totals: dict[Kind, Size] = {kind: 0 for kind in Kind if kind in kinds}  # contractions first
     for line in lines:
-        totals[line.kind] = totals.get(line.kind, 0) + line.amount
+        totals[line.kind] += line.amount
     return totals
 
 
