@@ -10,7 +10,7 @@ from seqcost.algebra.expr import is_symbolic
 from seqcost.errors import BadSize
 from seqcost.formulas import Workload
 
-SIZES = (2, 4, 8)
+SIZES = (2, 4, 8, 16)
 QUESTIONS = ("backward_flops", "bytes_moved", "saved_bytes", "depth")
 I = symbol("I")
 

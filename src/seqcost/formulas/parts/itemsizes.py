@@ -1,8 +1,9 @@
 """Answers where the bytes of an element are a sweep or a symbol.
 
-What a layer executes depends on them: below float32 it casts to float32 and back, with float32 angles it casts none of
-them. So each width is asked by itself, and the answers are joined line by line. Within a range of widths bytes are
-linear in the width, and FLOPs and steps constant; the scratchpad of the fused LSTM is not, and refuses a symbol.
+What a layer executes depends on them: below float32 it casts to float32 and back, and tables of float64 angles are cast
+to every width but their own. So each width is asked by itself, and the answers are joined line by line. Below float32,
+and above it, bytes are linear in the width, and FLOPs and steps constant; float32 and float64 may each be an exception.
+The scratchpad of the fused LSTM is not linear, and refuses a symbol.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,8 +15,10 @@ from seqcost.algebra.line import Kind, Line
 from seqcost.errors import BadSize
 
 FLOAT32 = 4
+# The widths of arithmetic itself: where numbers have one of them, casts to it fall away.
+_ALONE = (FLOAT32, 8)
 # Two widths on either side of float32 determine a line, the third must lie on it.
-_NARROW, _WIDE = (1, 2, 3), (8, 16, 32)
+_NARROW, _WIDE = (1, 2, 3), (6, 16, 32)
 
 Answer = Callable[[int], Bill]
 
@@ -38,28 +41,29 @@ def _swept(answer: Answer, itemsize: Size) -> Bill:
 
 
 def _in_symbol(answer: Answer, itemsize: Size) -> Bill:
-    found = {size: answer(size) for size in (*_NARROW, FLOAT32, *_WIDE)}
+    found = {size: answer(size) for size in sorted({*_NARROW, *_ALONE, *_WIDE})}
 
     def joined(name: str, kind: Kind) -> Size:
         import sympy
 
-        def on_line(sizes: tuple[int, int, int]) -> Size:
-            first, second, third = (sympy.sympify(_amount(found[size], name, kind)) for size in sizes)
-            slope = (second - first) / (sizes[1] - sizes[0])
-            line = sympy.expand(first + slope * (itemsize - sizes[0]))
-            if sympy.expand(first + slope * (sizes[2] - sizes[0]) - third) != 0:
+        amounts = {size: sympy.sympify(_amount(bill, name, kind)) for size, bill in found.items()}
+
+        def on_line(sizes: tuple[int, int, int], width: Size) -> Size:
+            first, second, third = sizes
+            slope = (amounts[second] - amounts[first]) / (second - first)
+            if sympy.expand(amounts[first] + slope * (third - first) - amounts[third]) != 0:
                 raise BadSize(
                     f"itemsize = {itemsize} was given, but {name} is no formula in the bytes of an element (it is "
                     "rounded up to whole pages); give a number, such as 4, or a sweep of them."
                 )
-            return line
+            return sympy.expand(amounts[first] + slope * (width - first))
 
-        narrow, wide, at = on_line(_NARROW), on_line(_WIDE), _amount(found[FLOAT32], name, kind)
-        one = sympy.expand(wide.subs(itemsize, FLOAT32) - at) == 0
-        if one and narrow == wide:
-            return wide
-        pieces = [(narrow, itemsize < FLOAT32)] + ([] if one else [(at, sympy.Eq(itemsize, FLOAT32))])
-        return sympy.Piecewise(*pieces, (wide, True))
+        narrow, wide = on_line(_NARROW, itemsize), on_line(_WIDE, itemsize)
+        pieces = [] if narrow == wide else [(narrow, itemsize < FLOAT32)]
+        for size in _ALONE:
+            if sympy.expand(on_line(_WIDE, size) - amounts[size]) != 0:
+                pieces.append((amounts[size], sympy.Eq(itemsize, size)))
+        return sympy.Piecewise(*pieces, (wide, True)) if pieces else wide
 
     return _joined(found.values(), joined)
 
