@@ -101,6 +101,63 @@ def test_sizes_that_the_inputs_may_mean_choose_the_axes():
     assert "T is axis 0" in count.conventions["inputs"]
 
 
+class Patches(nn.Module):
+    """Tokens of images beside words that are read as well: the convolution stands behind a linear layer."""
+
+    def __init__(self, kernel=4, **options):
+        super().__init__()
+        self.words, self.cut = nn.Linear(8, 6), nn.Conv2d(3, 6, kernel, **options)
+
+    def forward(self, x, words=None):
+        tokens = self.cut(x).flatten(2).mT
+        return tokens if words is None else tokens @ self.words(words).mT
+
+
+IMAGES = torch.randn(2, 3, 9, 12)  # 4 × 4 patches leave a row over
+
+
+@pytest.mark.parametrize("words", [(), (torch.randn(2, 7, 8),)])
+def test_the_tokens_of_an_image_are_its_patches(words):
+    module = Patches(stride=4, padding="valid")
+    T = module(IMAGES).shape[1]
+    count = seqcost.count(module, inputs=(IMAGES, *words))
+    assert sizes(count) == (2, T) == (2, 6)
+    assert count.conventions["inputs"].endswith("B is axis 0, T counts patches of 4 × 4")
+    assert sizes(seqcost.count(module, inputs=(IMAGES, *words), batch=2, length=6)) == (2, 6)
+    if words:  # the user may mean the words
+        assert sizes(seqcost.count(module, inputs=(IMAGES, *words), length=7)) == (2, 7)
+
+
+@pytest.mark.parametrize("asked", [{"length": 9}, {"length": 12}, {"length": 3}, {"batch": 3}])
+def test_the_sides_of_an_image_that_is_cut_up_are_no_sizes(asked):
+    with pytest.raises(BadSize, match=r"float32 \[2, 3, 9, 12\]: B = 2, T = 6"):
+        seqcost.count(Patches(stride=4), inputs=(IMAGES,), **asked)
+
+
+@pytest.mark.parametrize("options", [{}, {"stride": 2}, {"stride": 4, "padding": 1}, {"kernel": 2, "dilation": 2}])
+def test_a_convolution_that_overlaps_makes_no_tokens(options):
+    assert sizes(seqcost.count(Patches(**options), inputs=(IMAGES,))) == (2, 1)
+
+
+def test_a_film_is_cut_up_in_time_too():
+    film = torch.randn(2, 3, 4, 8, 8)
+    count = seqcost.count(nn.Conv3d(3, 5, (2, 4, 4), stride=(2, 4, 4)), inputs=(film,))
+    assert sizes(count) == (2, 2 * 2 * 2)
+    assert count.flops == 2 * 16 * 5 * 3 * 2 * 4 * 4
+
+
+def test_a_vision_transformer_of_transformers():
+    from transformers import ViTConfig, ViTModel
+
+    config = ViTConfig(
+        hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=8
+    )
+    module, images = ViTModel(config).eval(), torch.randn(3, 3, 32, 32)
+    count = seqcost.count(module, inputs={"pixel_values": images}, batch=3, length=16)
+    assert sizes(count) == (3, 16)
+    assert module(images).last_hidden_state.shape[1] == 16 + 1, "a class token is not one of the image's"
+
+
 def test_a_callable_that_returns_inputs_is_labelled_with_them():
     assert sizes(seqcost.count(f"{HERE}:module_and_inputs")) == (3, 5)
     assert sizes(seqcost.count(f"{HERE}:words_by_name")) == (2, 7)

@@ -17,7 +17,7 @@ sizes = st.integers(min_value=1, max_value=9)
 
 
 def contractions(module, inputs, phase="forward"):
-    return trace(Target.of_module(module, inputs), phase=phase, B=B, T=T).flops.total(Kind.CONTRACTION)
+    return trace(Target.of_module(module, inputs), phase=phase).flops.total(Kind.CONTRACTION)
 
 
 class Heads(nn.Module):

@@ -3,10 +3,12 @@
 The first tensor with two or three axes tells, a decoder's words before others. Token ids are [B, T], features
 [B, T, D]; where the module's first layer is a recurrent or attention layer of torch.nn, features lie as it takes them
 (time first, or one sequence without a batch), where it is a Conv1d they are [B, D, T]. Rows of features [B, D] in front
-of any other layer are B sequences of one token. Sizes that were asked for choose between these and the other axes, and
-are refused where no axis has them.
+of any other layer are B sequences of one token. Images or films that the module's first convolution cuts into patches
+are sequences of as many tokens. Sizes that were asked for choose between these and the other axes, and are refused where
+no axis has them.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +37,7 @@ def read(
     args: tuple[Any, ...], kwargs: Mapping[str, Any], module: nn.Module, *, B: int | None, T: int | None
 ) -> Reading:
     """B and T of these inputs; those asked for (None: not asked) must be among their axes, else BadSize."""
-    lead = _lead(args, kwargs)
+    lead = _lead(args, kwargs, module)
     shown = _shown(args, kwargs)
     if lead is None:
         return Reading(B or 1, T or 1, {"inputs": "came with the module, no tensor among them: B and T are as asked"})
@@ -58,10 +60,22 @@ def source_in(kwargs: Mapping[str, Any]) -> int | None:
     return source.shape[1] if "decoder_input_ids" in kwargs and isinstance(source, Tensor) else None
 
 
-def _lead(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
+def _lead(args: tuple[Any, ...], kwargs: Mapping[str, Any], module: nn.Module) -> Tensor | None:
     named = [kwargs[name] for name in _WORDS if isinstance(kwargs.get(name), Tensor)]
     tensors = [*named, *tensors_in((args, kwargs))]
-    return next((t for t in tensors if t.dim() in (2, 3) and t.dtype != torch.bool), next(iter(tensors), None))
+    telling = (t for t in tensors if (t.dim() in (2, 3) and t.dtype != torch.bool) or _cutter(t, module) is not None)
+    return next(telling, next(iter(tensors), None))
+
+
+def _cutter(tensor: Tensor, module: nn.Module) -> nn.Conv2d | nn.Conv3d | None:
+    """The module's first convolution, if it cuts this batch of images [B, C, H, W] or films [B, C, F, H, W] up."""
+    first = next((m for m in module.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)), None)
+    if first is None or tensor.is_nested or tensor.dim() != len(first.kernel_size) + 2:
+        return None
+    unpadded = first.padding == "valid" or not any(first.padding)
+    cuts = first.stride == first.kernel_size and unpadded and set(first.dilation) == {1}
+    fits = tensor.is_floating_point() and tensor.shape[1] == first.in_channels
+    return first if cuts and fits else None
 
 
 def _sizes(lead: Tensor) -> list[int]:
@@ -74,6 +88,12 @@ def _sizes(lead: Tensor) -> list[int]:
 def _readings(tensor: Tensor, module: nn.Module) -> Iterator[tuple[int, int, str]]:
     """B and T as a tensor may have them, and where; the likeliest first."""
     sizes = _sizes(tensor)
+    if (cutter := _cutter(tensor, module)) is not None:
+        # No other axis is one of tokens: T would be claimed of a model that has another number of them.
+        patch = cutter.kernel_size
+        T = math.prod(size // side for size, side in zip(sizes[2:], patch, strict=True))
+        yield sizes[0], T, f"{_place('B', 0)}, T counts patches of {' × '.join(map(str, patch))}"
+        return
     for at_B, at_T in _places(tensor, len(sizes), module):
         B, T = (1 if axis is None else sizes[axis] for axis in (at_B, at_T))
         yield B, T, f"{_place('B', at_B)}, {_place('T', at_T)}"
