@@ -4,8 +4,8 @@ The first tensor with two or three axes tells, a decoder's words before others. 
 [B, T, D]; where the module's first layer is a recurrent or attention layer of torch.nn, features lie as it takes them
 (time first, or one sequence without a batch), where it is a Conv1d they are [B, D, T]. Rows of features [B, D] in front
 of any other layer are B sequences of one token. Images or films that the module's first convolution cuts into patches
-are sequences of as many tokens. Sizes that were asked for choose between these and the other axes, and are refused where
-no axis has them.
+are sequences of as many tokens. Sizes that were asked for choose between these and the other axes, and are refused
+where no axis has them.
 """
 
 import math

@@ -60,9 +60,8 @@ def _in_symbol(answer: Answer, itemsize: Size) -> Bill:
 
         narrow, wide = on_line(_NARROW, itemsize), on_line(_WIDE, itemsize)
         pieces = [] if narrow == wide else [(narrow, itemsize < FLOAT32)]
-        for size in _ALONE:
-            if sympy.expand(on_line(_WIDE, size) - amounts[size]) != 0:
-                pieces.append((amounts[size], sympy.Eq(itemsize, size)))
+        off = [size for size in _ALONE if sympy.expand(on_line(_WIDE, size) - amounts[size]) != 0]
+        pieces += [(amounts[size], sympy.Eq(itemsize, size)) for size in off]
         return sympy.Piecewise(*pieces, (wide, True)) if pieces else wide
 
     return _joined(found.values(), joined)
