@@ -9,6 +9,7 @@ from torch import nn
 
 import seqcost
 from seqcost.errors import UnknownName
+from seqcost.layers import Lstm
 
 SIZES = {
     "vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
@@ -151,7 +152,7 @@ def test_the_size_of_a_cache_is_what_it_holds():
 
 
 def test_a_state_that_says_the_wrong_size():
-    layer = seqcost.layers.Lstm(D=16, N=16)
+    layer = Lstm(D=16, N=16)
 
     class Wrong(type(layer)):
         def init_state(self, *args, **options):
