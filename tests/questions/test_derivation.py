@@ -74,7 +74,7 @@ def test_a_line_in_letters_and_with_the_sizes_put_in():
     found = seqcost.count("gpt2", length=1024).explain("flops", "blocks.attention.attend")
     (step,) = found.steps
     assert step.expression == "4·B·L·H·K·T²"
-    assert step.numbers == "4·1·12·64·12·1024²"
+    assert step.numbers == "4·1·12·12·64·1024²"
     assert step.amount == 4 * 12 * 64 * 12 * 1024**2 == found.total
     assert found.whole == 291_648_307_200
 

@@ -1,5 +1,7 @@
 """What models of the transformers package carry from token to token, against sizes written by hand."""
 
+import inspect
+
 import pytest
 import torch
 import transformers
@@ -84,7 +86,8 @@ def test_a_static_cache_holds_its_whole_length():
     model = transformers.LlamaForCausalLM._from_config(config).eval()
     cache = transformers.StaticCache(config=config, max_cache_len=100)
     with torch.no_grad():
-        model(torch.randint(0, 64, (1, 5)), past_key_values=cache, use_cache=True)
+        name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+        model(torch.randint(0, 64, (1, 5)), use_cache=True, **{name: cache})
     assert cache_bytes(cache) == 2 * 100 * KEYS_AND_VALUES
     assert all(tensor.dim() for tensor in cache_tensors(cache))
 
