@@ -4,6 +4,7 @@ Read off the exact functions of T where every target has one, so that the answer
 asked for; else off the lengths asked for, and then it says so.
 """
 
+import bisect
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -74,10 +75,16 @@ def balance(target: str, flops: Any) -> Balance | None:
     constant, linear, square = flops.coefficients
     if square <= 0 or linear <= 0:
         return None
-    # square·T² ≥ linear·T + constant; the constant of a sequence model is small beside the rest, but counts
-    T = max(1, int(Fraction(linear) / Fraction(square)))
-    while square * T * T < linear * T + constant:
-        T += 1
+    # square·T² ≥ linear·T + constant: from the length on at which the first two are equal, the left side gains.
+    first = max(1, int(Fraction(linear) / Fraction(square)))
+
+    def reached(T: int) -> bool:
+        return bool(square * T * T >= linear * T + constant)
+
+    last = first
+    while not reached(last):
+        last *= 2
+    T = first + bisect.bisect_left(range(first, last), True, key=reached)
     return Balance(target, T)
 
 
