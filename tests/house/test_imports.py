@@ -40,6 +40,12 @@ def test_a_number_needs_neither_torch_nor_sympy():
     assert loads("from seqcost.algebra import symbol\nsymbol('T')", "sympy")
 
 
+@pytest.mark.parametrize("module", ["seqcost.layers", "seqcost.trace"])
+def test_the_compiler_waits_for_something_to_compile(module):
+    assert not loads(f"import {module}", "torch._dynamo")
+    assert loads("import torch, seqcost.layers\ntorch.compile(lambda x: x)(torch.ones(1))", "torch._dynamo")
+
+
 def test_importing_prints_nothing():
     program = "import seqcost, seqcost.layers, seqcost.trace, seqcost.records"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

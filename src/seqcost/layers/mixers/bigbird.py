@@ -16,6 +16,7 @@ from seqcost.layers.ops.block_attention import key_mask, planned_attention
 from seqcost.layers.ops.masks import hidden
 from seqcost.layers.parts.layer import Layer, check_features, check_keep
 from seqcost.layers.parts.state import State
+from seqcost.layers.parts.transforms import uncompiled
 
 Plan = tuple[tuple[tuple[int, ...], ...], ...]  # head, block of queries (the second to the last but one), key blocks
 
@@ -35,7 +36,7 @@ def random_blocks(blocks: int, heads: int, R: int, seed: int) -> Plan:
     return tuple(tuple(of(i) for i in range(1, blocks - 1)) for _ in range(heads))
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@uncompiled
 def looked_up(blocks: int, heads: int, R: int, seed: int) -> list[int]:
     """The plan as numbers, head · (blocks + 1) + block: for each head and each block i between the global ones.
 

@@ -1,6 +1,26 @@
-"""Whether a transform of torch.func is at work, for what has a form of its own under it."""
+"""Whether a transform of torch.func or a compiler is at work, for what has a form of its own under it."""
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import torch
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def uncompiled(function: Callable[P, R]) -> Callable[P, R]:
+    """`torch.compiler.disable` that loads the compiler, a second and 110 MiB, only where something is compiled."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not torch.compiler.is_compiling():
+            return function(*args, **kwargs)
+        apart: Callable[P, R] = torch.compiler.disable(function)
+        return apart(*args, **kwargs)
+
+    return call
 
 
 def transformed() -> bool:

@@ -22,7 +22,7 @@ from seqcost.errors import BadSize
 from seqcost.formulas.stacks import reversible
 from seqcost.layers.parts.layer import Layer, check_features
 from seqcost.layers.parts.state import States
-from seqcost.layers.parts.transforms import transformed
+from seqcost.layers.parts.transforms import transformed, uncompiled
 from seqcost.layers.stacks.chain import passed_on
 
 
@@ -163,7 +163,7 @@ class _Run:
         return d_read + d_added, gradients
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@uncompiled
 def _rebuilding(run: _Run, x: Tensor, weights: list[Tensor]) -> Tensor:
     result: Tensor = _Rebuilding.apply(run, x, *weights)
     return result
