@@ -17,7 +17,7 @@ _CAST_NOTHING = ("aten::where", "aten::masked_fill", "aten::copy", "aten::bernou
 _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 _WRAPPING = frozenset(
     f"aten::{name}"
-    for name in (*_COMPARISONS, "rsub", "remainder", "fmod", "xlogy", "floor_divide",
+    for name in (*_COMPARISONS, "add", "sub", "mul", "div", "rsub", "remainder", "fmod", "xlogy", "floor_divide",
                  "bitwise_and", "bitwise_or", "bitwise_xor", "pow")
 )  # fmt: skip
 _NUMBERS = {bool: torch.bool, int: torch.int64, float: torch.float64, complex: torch.complex128}
@@ -47,7 +47,12 @@ def _wrapped(operator: Any) -> tuple[int, ...]:
     schema = operator._schema
     wrapping = schema.name.rstrip("_") in _WRAPPING and schema.overload_name.startswith("Scalar")
     kinds = [str(argument.type) for argument in schema.arguments]
-    return tuple(i for i, kind in enumerate(kinds) if kind == "Tensor" or (wrapping and kind == "number"))
+    names = [argument.name for argument in schema.arguments]
+    return tuple(
+        i
+        for i, (kind, name) in enumerate(zip(kinds, names, strict=True))
+        if kind == "Tensor" or (wrapping and kind == "number" and name != "alpha")
+    )
 
 
 def _common(tensors: list[Tensor], numbers: list[torch.dtype]) -> torch.dtype:

@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqcost.formulas.parts.onednn import lstm_workspace_bytes
+from seqcost.trace.fourier import transform
 from seqcost.trace.higher_order import follow, is_higher_order
 from seqcost.trace.trees import tensors_in
 
@@ -63,6 +64,9 @@ def changes_in_place(func: Any, args: Any, kwargs: Any) -> None:
 SUBSTITUTES: dict[Any, Callable[[Any, Any, Any], Any]] = {
     _ATEN._grouped_mm.default: grouped_mm,
     _ATEN._embedding_bag.default: embedding_bag,
+    _ATEN._fft_c2c.default: transform,
+    _ATEN._fft_r2c.default: transform,
+    _ATEN._fft_c2r.default: transform,
     _ATEN._fused_sgd_.default: changes_in_place,
     _ATEN._fused_adagrad_.default: changes_in_place,
     _ATEN.mkldnn_rnn_layer.default: lstm_layer,

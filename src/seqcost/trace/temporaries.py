@@ -20,6 +20,7 @@ from seqcost.algebra import ceil_div, where
 from seqcost.formulas.parts.onednn import PAGE, leading_dimension
 from seqcost.trace.casts import cast_bytes
 from seqcost.trace.convolutions import backward_bytes, forward_bytes
+from seqcost.trace.fourier import to_real_bytes, transform_bytes
 from seqcost.trace.operators import base_name
 
 _FLOAT = 4
@@ -223,6 +224,9 @@ _FORMULAS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "aten::_safe_softmax": _safe_softmax,
     "aten::convolution": forward_bytes,
     "aten::convolution_backward": backward_bytes,
+    "aten::_fft_r2c": transform_bytes,
+    "aten::_fft_c2c": transform_bytes,
+    "aten::_fft_c2r": to_real_bytes,
     "aten::_softmax_backward_data": _softmax_backward,
     "aten::_log_softmax_backward_data": _softmax_backward,
     "aten::native_layer_norm": _layer_norm,
