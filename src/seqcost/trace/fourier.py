@@ -9,6 +9,7 @@ Source (PyTorch 2.13): aten/src/ATen/native/mkl/SpectralOps.cpp `_exec_fft`, `_s
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -52,7 +53,7 @@ def to_real_bytes(args: Any, kwargs: Any, y: Tensor) -> Any:
 def _copied(shape: Sequence[Any], strides: Sequence[Any], dims: Sequence[int]) -> Any:
     """Elements of a copy in which the dimensions that are not transformed are one; 0 where they are so already."""
     wide = [d for d in _batch(strides, dims) if shape[d] != 1]
-    through = all(strides[a] == strides[b] * shape[b] for a, b in zip(wide, wide[1:], strict=False))
+    through = all(strides[a] == strides[b] * shape[b] for a, b in pairwise(wide))
     repeated = any(strides[d] == 0 for d in (*wide, *dims))
     return prod(shape) if repeated or not through else 0
 
@@ -71,7 +72,7 @@ def _batch(strides: Sequence[Any], dims: Sequence[int]) -> list[int]:
 
 
 def _order(strides: Sequence[Any], dims: Sequence[int], to_sort: Sequence[int]) -> list[int]:
-    """Dimensions of a result, outermost first: those transformed are innermost, in the order of the operand's strides."""
+    """Dimensions of a result, outermost first: those transformed are innermost, by the operand's strides."""
     sorted_dims = sorted(to_sort, key=lambda d: -strides[d])
     return [*_batch(strides, dims), *sorted_dims, *dims[len(to_sort) :]]
 
