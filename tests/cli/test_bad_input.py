@@ -190,6 +190,9 @@ def test_an_encoding_that_lacks_our_signs_gets_their_spelling(monkeypatch, encod
 def test_a_table_of_positions_that_is_too_short_is_told_beside_the_table(seqcost):
     assert "exceeds the 1,024 learned positions" in seqcost("count", "gpt2", "--length", "2k").out
     assert "learned positions" not in seqcost("count", "gpt2", "--length", "1k").out
+    pytest.importorskip("transformers")
+    traced = seqcost("count", "hf:gpt2", "--layers", "1", "--length", "2k").out
+    assert "asks for row 2,047 of transformer.wpe, a table of rows 0 to 1,023" in " ".join(traced.split())
 
 
 def test_a_length_beyond_all_runs_is_exact_for_a_formula(seqcost):

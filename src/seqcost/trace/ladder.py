@@ -18,6 +18,7 @@ from seqcost.trace.blocks import curve, far_lengths_of, lengths_of, named_blocks
 from seqcost.trace.composition import compose
 from seqcost.trace.fakes import unlogged
 from seqcost.trace.ledger import Entry, Key, Shown
+from seqcost.trace.lookups import too_short
 from seqcost.trace.program import check_phase
 from seqcost.trace.result import Alike, Booked, Coverage, Trace, Uncounted
 from seqcost.trace.rungs import Rung, fake_rung, real_rung, untouched_random_state
@@ -281,6 +282,7 @@ def _answer(
     else:
         reason = "the inputs came with the module" if rung.one_length else "only one length was asked for"
     starts = [f.valid_from for name, f in found.items() if not isinstance(f, Samples) and name != "peak_bytes"]
+    short = too_short({length: sighting.lookups for length, sighting in seen.items()}, T)
     calls, moved = at_T.num_calls, at_T.total("bytes_moved") or 0
     unknown = [(key, entry) for key, entry in at_T.entries.items() if not entry.known]
     memory, timeline = compose(at_T.history, rung.phase) if at_T.history is not None else (None, None)
@@ -318,7 +320,7 @@ def _answer(
         lengths=tuple(sorted(seen)),
         range=(max(starts, default=min(seen)), max(seen)),
         failed_rungs=failures,
-        conventions=rung.conventions(T) | said_of_versions(rung.module),
+        conventions=rung.conventions(T) | said_of_versions(rung.module) | ({"positions": short} if short else {}),
         S=rung.source_at(T),
         dtype=rung.dtype,
         fixed_dtype=program is not None,

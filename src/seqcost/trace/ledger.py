@@ -25,6 +25,7 @@ from seqcost.trace.higher_order import follow, is_higher_order, uncompiled
 from seqcost.trace.history import Moment
 from seqcost.trace.in_place import InPlace
 from seqcost.trace.keeper import Keeper
+from seqcost.trace.lookups import Lookups
 from seqcost.trace.memory import Memory
 from seqcost.trace.operators import base_name, costs_of
 from seqcost.trace.paths import Paths
@@ -86,6 +87,8 @@ class Ledger(TorchDispatchMode):
         self.memory = memory
         self.paths = paths
         self._in_place, self._replays = InPlace(), Replays()
+        inputs = list(inputs)
+        self.lookups = Lookups(paths, inputs)
         for tensor in inputs:
             memory.block(tensor).depth = 0
         memory.mark_peak()
@@ -153,6 +156,7 @@ class Ledger(TorchDispatchMode):
             out = self._recall(func, args, kwargs)
         self._book(func, args, kwargs, out)
         self._in_place.note(func, out)
+        self.lookups.note(func, args, kwargs, out)
         return out
 
     def _book(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:

@@ -17,6 +17,7 @@ from seqcost.trace.higher_order import uncompiled
 from seqcost.trace.history import History, Repeat
 from seqcost.trace.keeper import Keeper
 from seqcost.trace.ledger import Entry, Key, Ledger
+from seqcost.trace.lookups import Table
 from seqcost.trace.memory import Memory
 from seqcost.trace.paths import OPTIMIZER, Paths
 from seqcost.trace.program import Program
@@ -45,6 +46,7 @@ class Sighting:
     unused: Mapping[str, int] = field(default_factory=dict)  # parameters that no operator met, and their elements
     unseen: str = ""  # why it is not known what is saved
     history: History | None = None  # None where it was not asked for, or the run was derived from others
+    lookups: Mapping[Table, int | None] = field(default_factory=dict)  # the largest row that was asked of each table
     sizes: frozenset[int] = frozenset()  # of the dimensions of everything that operators made
 
     @property
@@ -100,6 +102,7 @@ def see(program: Program, paths: Paths, *, remember: bool = True, keeping: bool 
         weights=weights,
         unused={name: p.numel() for name, p in program.module.named_parameters() if not memory.block(p).used},
         history=history,
+        lookups=ledger.lookups.largest,
         sizes=frozenset(size for shape in shapes for size in shape),
     )
 
