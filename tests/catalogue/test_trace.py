@@ -38,7 +38,7 @@ def test_forward(variant, data, B, T, S):
     assert traced.traffic.total() == bills.moved.total()
     assert traced.saved.total() == bills.saved.total()
     assert traced.depth == bills.depth.total()
-    assert traced.params == bills.params.total()
+    assert traced.params == traced.trainable_params == bills.params.total()
 
 
 @every_kind

@@ -9,9 +9,9 @@ from seqcost.formulas.catalogue import CATALOGUE, MIXERS, configure
 from seqcost.questions.cost import TOTALS
 
 KEYS = [
-    "target", "sizes", "phase", "dtype", "conventions", "rung", "flops", "pointwise", "params", "bytes_moved",
-    "saved_bytes", "state_bytes", "peak_bytes", "depth", "lines", "uncounted", "polynomials",
-    "seen_to", "memory", "optimizer", "accumulate",
+    "target", "sizes", "phase", "dtype", "conventions", "rung", "flops", "pointwise", "params",
+    "trainable_params", "bytes_moved", "saved_bytes", "state_bytes", "peak_bytes", "depth", "lines", "uncounted",
+    "polynomials", "seen_to", "memory", "optimizer", "accumulate",
 ]  # fmt: skip
 
 
@@ -132,7 +132,7 @@ def test_the_trace_agrees(name, phase):
     formula = seqcost.count(name, length=33, batch=2, phase=phase, sizes=small)
     traced = seqcost.count(name, length=33, batch=2, phase=phase, sizes=small, trace=True)
     assert traced.flops == formula.flops
-    assert traced.params == formula.params
+    assert (traced.params, traced.trainable_params) == (formula.params, formula.trainable_params)
     assert traced.to_dict()["saved_bytes"] == formula.to_dict()["saved_bytes"]
     assert traced.polynomials["flops"].coefficients == formula.polynomials["flops"].coefficients
     assert traced.peak_bytes is not None

@@ -6,7 +6,7 @@ known how many operators that makes.
 
 A graph is {"nodes", "constants", "outputs", "inputs"}; a node [kind, domain, name, path, inputs, outputs, attributes,
 opset]; an attribute ["plain", value], ["tensor", constant] or ["graph", graph]; a constant {"shape", "type": number in
-TensorProto.DataType, "trainable", "values": [dtype of NumPy, base64] or null, "why": what is wrong with them}.
+TensorProto.DataType, "parameter", "values": [dtype of NumPy, base64] or null, "why": what is wrong with them}.
 """
 
 import ast
@@ -129,8 +129,8 @@ def _constant(name: str, proto: Any, target: str, *, weight: bool, kind: str | N
     if len(shape) > 64 or any(size < 0 for size in shape) or math.prod(shape) >= 2**60:
         raise BadTarget(f"the constant {name} of {target} has the shape {str(shape)[:80]}; export the graph anew.")
     numbers = number in _FLOATING or number in _NUMBERS
-    trainable = weight and numbers and math.prod(shape) > 1 and kind in (None, "PARAMETER")
-    found: dict[str, Any] = {"shape": shape, "type": number, "trainable": trainable, "values": None, "why": ""}
+    parameter = weight and numbers and math.prod(shape) > 1 and kind in (None, "PARAMETER")
+    found: dict[str, Any] = {"shape": shape, "type": number, "parameter": parameter, "values": None, "why": ""}
     if proto.external_data or proto.data_location == onnx.TensorProto.EXTERNAL or math.prod(shape) > MOST_VALUES:
         return found
     try:

@@ -7,8 +7,9 @@ is not known is refused. (Format: torch/export/pt2_archive; torch/_export/serde/
 
 The answer of `read_program`:
 
-inputs    in the order of the graph: ["weight", name, dtype, shape, trainable, same], where `same` is the name of an
-          earlier weight that is the same tensor; ["input", name, dtype, shape]; ["value", plain value]
+inputs    in the order of the graph: ["weight", name, dtype, shape, whether it is a parameter, whether it is trained,
+          same], where `same` is the name of an earlier weight in the same memory; ["input", name, dtype, shape];
+          ["value", plain value]
 graph     {"takes": names, "gives": [values], "nodes": [[target, values, {keyword: value}, results, path]], "single"}
           results are a name, null, or a list of results; a value is one of the pairs that `_Values` makes
 wanted    for each result of the graph whether it is one of the user's
@@ -79,7 +80,7 @@ class _Program:
         self._graph = model["graph_module"]["graph"]
         self._signature = model["graph_module"]["signature"]
         self._limits = model.get("range_constraints") or {}
-        self._places = {key: _place(entry) for key, entry in (weights.get("config") or {}).items()}
+        self._weights = weights.get("config") or {}
 
     def plain(self) -> dict[str, Any]:
         ranges = {
@@ -101,12 +102,14 @@ class _Program:
             ((kind, told),) = spec.items()
             if kind in ("parameter", "buffer", "tensor_constant"):
                 name = str(told[f"{kind}_name"])
-                place = self._places.get(name)
-                same = None if place is None else places.setdefault(place, name)
+                same = places.setdefault(_place(self._weights[name]), name) if name in self._weights else name
                 dtype, shape = self._tensor(told["arg"]["name"])
                 if not all(isinstance(size, int) for size in shape):
                     raise BadTarget(f"{self._name} has the weight {name} of no fixed shape; export it anew.")
-                found.append(["weight", name, dtype, shape, kind == "parameter", None if same == name else same])
+                trained = kind == "parameter" and self._is_trained(name, told["arg"]["name"])
+                found.append(
+                    ["weight", name, dtype, shape, kind == "parameter", trained, None if same == name else same]
+                )
             elif kind == "user_input" and "as_tensor" in told["arg"]:
                 name = told["arg"]["as_tensor"]["name"]
                 found.append(["input", name, *self._tensor(name)])
@@ -130,6 +133,12 @@ class _Program:
     def _tensor(self, name: str) -> tuple[int, list[int | str]]:
         told = self._graph["tensor_values"][name]
         return int(told["dtype"]), [self._size(size) for size in told["sizes"]]
+
+    def _is_trained(self, name: str, called: str) -> bool:
+        """As the weights beside the graph say, which is what PyTorch goes by; without them, as the graph says."""
+        told = (self._weights.get(name) or {}).get("tensor_meta") or self._graph["tensor_values"][called]
+        found: bool = _typed(told["requires_grad"], bool)
+        return found
 
     def _size(self, told: Mapping[str, Any]) -> int | str:
         if "as_int" in told:
@@ -238,7 +247,9 @@ def _path(node: Mapping[str, Any]) -> str:
 def _place(entry: Mapping[str, Any]) -> str:
     """Where a weight lies in the archive: what lies in one place, in one shape, is one tensor."""
     told = entry.get("tensor_meta") or {}
-    return json.dumps([entry.get("path_name"), *(told.get(key) for key in ("storage_offset", "sizes", "strides"))])
+    return json.dumps(
+        [entry.get("path_name"), *(told.get(key) for key in ("dtype", "storage_offset", "sizes", "strides"))]
+    )
 
 
 def _typed(value: Any, kind: Any) -> Any:

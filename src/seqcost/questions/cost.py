@@ -1,10 +1,10 @@
 """The answer to "what does it cost?": Bills of one target at one length, in one phase.
 
 JSON contract of `Count.to_dict()`, stable: keys target, sizes, phase, dtype, conventions, rung, flops, pointwise,
-params, bytes_moved, saved_bytes, state_bytes, peak_bytes, depth, lines, uncounted, polynomials, seen_to, memory,
-optimizer, accumulate; timeline where it is asked for; weights of a file of weights; unused of a trace. The command adds
-letters, view and explanation where they are. What a source cannot give is None and listed under `uncounted` with the
-reason, never 0.
+params, trainable_params, bytes_moved, saved_bytes, state_bytes, peak_bytes, depth, lines, uncounted, polynomials,
+seen_to, memory, optimizer, accumulate; timeline where it is asked for; weights of a file of weights; unused of a trace.
+The command adds letters, view and explanation where they are. What a source cannot give is None and listed under
+`uncounted` with the reason, never 0.
 """
 
 from collections.abc import Mapping
@@ -51,6 +51,7 @@ class Count:
     dtype: str
     rung: str
     bills: Bills
+    trainable_params: int | None  # scalars of the parameters that a training step trains
     peak_bytes: int | None
     uncounted: tuple[Mapping[str, Any], ...]
     polynomials: Mapping[str, Curve]
@@ -131,6 +132,7 @@ class Count:
             "flops": self.flops,
             "pointwise": self.pointwise,
             "params": self.params,
+            "trainable_params": self.trainable_params,
             "bytes_moved": self.bytes_moved,
             "saved_bytes": self.saved_bytes,
             "state_bytes": self.state_bytes,

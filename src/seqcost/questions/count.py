@@ -224,6 +224,7 @@ def _at_length(
         dtype=dtype,
         rung="formula",
         bills=bills,
+        trainable_params=int(bills.params.total()),  # nothing in our layers is frozen
         peak_bytes=None,
         uncounted=uncounted,
         polynomials=polynomials,

@@ -14,7 +14,10 @@ from seqcost.algebra import Size
 from seqcost.algebra.rendering import plain
 from seqcost.errors import BadTarget, UnknownName
 
-QUANTITIES = ("flops", "pointwise", "params", "bytes_moved", "saved_bytes", "state_bytes", "peak_bytes", "depth")
+QUANTITIES = (
+    "flops", "pointwise", "params", "trainable_params", "bytes_moved", "saved_bytes", "state_bytes", "peak_bytes",
+    "depth",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

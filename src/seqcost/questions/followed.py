@@ -25,6 +25,9 @@ class Followed:
         """A step for the calls of one operator by one module whose shapes are the same."""
         if quantity == "params":
             return [self._weight(name, shape) for name, shape in self.seen.weights.items()]
+        if quantity == "trainable_params":
+            trained = {name: shape for name, shape in self.seen.weights.items() if name in self.seen.trained}
+            return [self._weight(name, shape) for name, shape in trained.items()]
         if quantity == "saved_bytes":
             note = "tensors that autograd keeps for backward"
             return [Step(path=_plain(line.name), amount=line.amount, note=note) for line in self.seen.saved or ()]

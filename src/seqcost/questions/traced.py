@@ -80,6 +80,8 @@ def _answer(target: Target, letters: Mapping[str, Any], seen: Trace, dtype: str 
         {"operator": entry.operator, "path": entry.path, "calls": entry.calls, "bytes": entry.moved_bytes}
         for entry in seen.uncounted
     ]
+    if seen.trainable_params is None:
+        uncounted.append({"quantity": "trainable_params", "reason": seen.no_trainable})
     if seen.state_bytes is None:
         uncounted.append({"quantity": "state_bytes", "reason": "the module carries no state that a trace can see"})
     if seen.saved is None:
@@ -100,6 +102,8 @@ def _answer(target: Target, letters: Mapping[str, Any], seen: Trace, dtype: str 
     conventions["coverage"] = f"{operators:.4g} % of operators, {moved:.4g} % of bytes"
     if seen.phase == "train":
         conventions["step"] = _step(seen)
+        if seen.no_trainable:
+            conventions["trained"] = f"every floating-point parameter: {seen.no_trainable}"
     if any("_grouped_mm" in line.name for line in seen.flops):
         conventions["experts"] = EXPERTS
     if seen.extrapolated:
@@ -122,6 +126,7 @@ def _answer(target: Target, letters: Mapping[str, Any], seen: Trace, dtype: str 
         dtype=seen.dtype,
         rung=seen.rung,
         bills=bills,
+        trainable_params=seen.trainable_params,
         peak_bytes=seen.peak_bytes,
         uncounted=tuple(uncounted),
         polynomials=seen.polynomials,

@@ -20,9 +20,11 @@ from seqcost.questions.cost import Bills, Count
 from seqcost.questions.targets import INDEX_OF_WEIGHTS, WEIGHTS
 
 REASON = "a safetensors header has no operators; give the config.json"
-MISSING = (
-    "flops", "pointwise", "bytes_moved", "saved_bytes", "state_bytes", "peak_bytes", "depth", "memory", "polynomials",
-)  # fmt: skip
+NOT_TOLD = "a safetensors header does not say which tensors are trained; give the config.json or the module"
+MISSING = dict.fromkeys(
+    ("flops", "pointwise", "bytes_moved", "saved_bytes", "state_bytes", "peak_bytes", "depth", "memory", "polynomials"),
+    REASON,
+) | {"trainable_params": NOT_TOLD}
 # A header's word for a data type, and the word that every Count uses.
 DTYPES = {"F32": "float32", "F64": "float64", "F16": "float16", "BF16": "bfloat16"}
 CONVENTIONS = {
@@ -114,7 +116,7 @@ def count_weights(target: str, *, lengths: Sequence[int], batch: int, phase: str
     """The same Count for each length: of weights nothing depends on it."""
     weights = weights_at(Path(target))
     dtype = next(iter(weights.by_dtype), "F32")
-    uncounted = tuple({"quantity": quantity, "reason": REASON} for quantity in MISSING)
+    uncounted = tuple({"quantity": quantity, "reason": reason} for quantity, reason in MISSING.items())
     bill = weights.bill()
     return [
         Count(
@@ -124,6 +126,7 @@ def count_weights(target: str, *, lengths: Sequence[int], batch: int, phase: str
             dtype=DTYPES.get(dtype, dtype.lower()),
             rung="safetensors header",
             bills=Bills(flops=None, params=bill, moved=None, saved=None, state=None, depth=None),
+            trainable_params=None,
             peak_bytes=None,
             uncounted=uncounted,
             polynomials={},

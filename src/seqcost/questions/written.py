@@ -102,6 +102,7 @@ def _lines_of(bills: Bills, quantity: str) -> Iterator[Line]:
         "flops": "flops",
         "pointwise": "flops",
         "params": "params",
+        "trainable_params": "params",
         "bytes_moved": "moved",
         "saved_bytes": "saved",
         "state_bytes": "state",

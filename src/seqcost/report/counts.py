@@ -7,10 +7,12 @@ from typing import Any
 from seqcost.algebra.rendering import scaled
 from seqcost.report.table import Table
 
+TRAINABLE = "trainable_params"  # told in tables only where it is not the number of all parameters
 QUANTITIES = (
     ("flops", "FLOPs (contractions)", "FLOP"),
     ("pointwise", "pointwise operations", "FLOP"),
     ("params", "parameters", ""),
+    (TRAINABLE, "trainable parameters", ""),
     ("bytes_moved", "bytes moved", "B"),
     ("saved_bytes", "kept for backward", "B"),
     ("state_bytes", "carried state", "B"),
@@ -26,7 +28,7 @@ def totals_table(count: Mapping[str, Any]) -> Table:
     starts = {curve["valid_from"] for curve in curves.values() if curve["exact"]}
     start = starts.pop() if len(starts) == 1 else 1  # one for all is told once
     rows = []
-    for key, label, unit in QUANTITIES:
+    for key, label, unit in told_of(count):
         value = count[key]
         if value is None:
             rows.append((label, "—", "", "see below" if key in reasons else ""))
@@ -37,6 +39,11 @@ def totals_table(count: Mapping[str, Any]) -> Table:
     title = f"{count['target']} · {count['phase']} · {count['dtype']} · {at} · by {count['rung']}{_seen_to(count)}"
     note = f"functions of T hold from T = {start:,} on" if start > 1 else ""
     return Table.of(title, ("<", "exact", "", "<as a function of T"), rows, note)
+
+
+def told_of(*counts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The rows of QUANTITIES that a table of these counts has."""
+    return [q for q in QUANTITIES if q[0] != TRAINABLE or any(count[TRAINABLE] != count["params"] for count in counts)]
 
 
 def _seen_to(count: Mapping[str, Any]) -> str:
@@ -145,7 +152,7 @@ def _blank(value: int, unit: str) -> str:
 
 def lengths_table(counts: Sequence[Mapping[str, Any]]) -> Table:
     """Several lengths of one target, a row each."""
-    keys = [q for q in QUANTITIES if any(count[q[0]] is not None for count in counts)]
+    keys = [q for q in told_of(*counts) if any(count[q[0]] is not None for count in counts)]
     rows = [[f"{count['sizes']['T']:,}", *(_value(count[key], unit) for key, _, unit in keys)] for count in counts]
     first = counts[0]
     last = max(counts, key=lambda count: count["sizes"]["T"])

@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 from seqcost.algebra.rendering import scaled
-from seqcost.report.counts import QUANTITIES, curve_text, uncounted_notes
+from seqcost.report.counts import QUANTITIES, curve_text, told_of, uncounted_notes
 from seqcost.report.table import Table
 
 Row = Mapping[str, Any]
@@ -25,7 +25,8 @@ def quantities_table(diff: Row) -> Table:
     """Both sides, what B has more, and B over A."""
     found = {row["quantity"]: row for row in diff["quantities"]}
     rows = []
-    for key, label, unit in QUANTITIES:
+    sides = [{name: row[side] for name, row in found.items()} for side in ("a", "b")]
+    for key, label, unit in told_of(*sides):
         row = found[key]
         rows.append(
             (

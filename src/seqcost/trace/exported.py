@@ -18,18 +18,20 @@ from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 from seqcost.errors import BadTarget
 from seqcost.files.child import read
 from seqcost.trace.axes import Axes, Size
+from seqcost.trace.places import place_of
 from seqcost.trace.program_graph import DTYPES, ProgramGraph
 from seqcost.trace.replayed import Replayed
 
 
 @dataclass(frozen=True)
 class Held:
-    """A weight: shape and type; `same` is the name of an earlier one that is the same tensor (tied, or used twice)."""
+    """A weight; `same` is the name of an earlier one in the same memory: tied, used twice, or frozen beside it."""
 
     name: str
     shape: tuple[int, ...]
     dtype: torch.dtype
-    trainable: bool
+    parameter: bool
+    trained: bool
     same: str | None = None
 
 
@@ -52,12 +54,21 @@ class Exported(Replayed):
     def __init__(self, name: str, program: Program) -> None:
         super().__init__(Axes(name, program.shapes, program.ranges), dict(program.dtypes))
         self._program = program
+        leaves: dict[tuple[str, bool], str] = {}  # one memory may be trained under one name and frozen under another
         for held in program.order:
             if isinstance(held, Held):
-                if held.same is not None:
-                    self.tie(held.name, held.same)
+                first = leaves.setdefault((held.same or held.name, held.trained), held.name)
+                if first != held.name:
+                    self.tie(held.name, first)
                 else:
-                    self.hold(held.name, held.shape, held.dtype, trainable=held.trainable)
+                    self.hold(
+                        held.name,
+                        held.shape,
+                        held.dtype,
+                        parameter=held.parameter,
+                        trained=held.trained,
+                        beside=held.same,
+                    )
         for path in program.paths:
             self.scope(path)
 
@@ -91,7 +102,8 @@ def program_at(path: Path) -> Program:
             raise BadTarget(f"{told[0]} of {path} has the type {told[1]}, which cannot be followed; export it anew.")
         dtype = DTYPES[told[1]]
         if kind == "weight":
-            order.append(Held(told[0], tuple(told[2]), dtype, told[3] and dtype.is_floating_point, told[4]))
+            parameter, trained = told[3], told[4] and (dtype.is_floating_point or dtype.is_complex)
+            order.append(Held(told[0], tuple(told[2]), dtype, parameter, trained, told[5]))
         else:
             order.append(("input", told[0]))
             shapes[told[0]], dtypes[told[0]] = tuple(told[2]), dtype
@@ -112,10 +124,11 @@ def program_of(name: str, live: ExportedProgram) -> Program:
     for spec in live.graph_signature.input_specs:
         if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
             held = state[spec.target]
-            first = places.setdefault(_place(held), spec.target)
-            trainable = spec.kind == InputKind.PARAMETER
+            first = places.setdefault(place_of(held), spec.target)
             same = None if first == spec.target else first
-            order.append(Held(spec.target, tuple(held.shape), held.dtype, trainable, same))
+            parameter = spec.kind == InputKind.PARAMETER
+            trained = parameter and held.requires_grad
+            order.append(Held(spec.target, tuple(held.shape), held.dtype, parameter, trained, same))
         elif spec.kind != InputKind.USER_INPUT:
             raise BadTarget(
                 f"{name} carries a {spec.kind.name.lower()}; a program of tensors and operators is allowed."
@@ -141,14 +154,6 @@ def program_of(name: str, live: ExportedProgram) -> Program:
         return found if isinstance(found, tuple | list) else (found,)
 
     return Program(order, shapes, dtypes, ranges, wanted, paths, run)
-
-
-def _place(tensor: torch.Tensor) -> Any:
-    """What two names of one tensor have in common; a tensor of another layout is itself alone."""
-    if tensor.layout != torch.strided:
-        return id(tensor)
-    storage = tensor.untyped_storage()._cdata
-    return storage, tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype
 
 
 class _Replay(fx.Interpreter):

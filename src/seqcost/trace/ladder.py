@@ -302,6 +302,7 @@ def _answer(
         if at_T.saved is None
         else Bill(Line(path or "module", size, Kind.SAVED) for path, size in at_T.saved.items()),
         params=at_T.params,
+        trainable_params=at_T.trainable_params,
         state_bytes=at_T.state_bytes,
         depth=at_T.depth,
         peak_bytes=at_T.peak_bytes,
@@ -325,8 +326,10 @@ def _answer(
         dtype=rung.dtype,
         fixed_dtype=program is not None,
         operators=tuple(_booked(key, entry) for key, entry in at_T.entries.items()),
-        weights=at_T.weights or {},
+        weights=at_T.weights,
+        trained=at_T.trained or frozenset(),
         unused=at_T.unused,
+        no_trainable="" if program is None else program.trains_unknown,
         no_saved=at_T.unseen or ("" if at_T.saved is not None else TOO_MANY),
     )
 

@@ -30,7 +30,7 @@ class Constant:
     name: str
     shape: tuple[int, ...]
     data_type: int  # in TensorProto.DataType
-    trainable: bool
+    parameter: bool
     values: tuple[str, str] | None  # type of NumPy, base64
     why: str = ""
 
@@ -125,4 +125,4 @@ def _node(told: list[Any]) -> Node:
 
 def _constant(name: str, told: Mapping[str, Any]) -> Constant:
     values = None if told["values"] is None else tuple(told["values"])
-    return Constant(name, tuple(told["shape"]), told["type"], told["trainable"], values, told["why"])
+    return Constant(name, tuple(told["shape"]), told["type"], told["parameter"], values, told["why"])

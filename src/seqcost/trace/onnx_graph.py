@@ -22,7 +22,9 @@ MOST_KNOWN = 2 * 10**7  # elements of all values that are computed beside one ru
 
 
 class OnnxGraph(Replayed):
-    """A graph whose constants are weights by their names."""
+    """A graph whose constants are weights by their names; a training step trains all that are parameters."""
+
+    trains_unknown = "an ONNX graph does not say which of its parameters are trained"
 
     def __init__(self, name: str, graph: Graph) -> None:
         super().__init__(graph.axes(name), {key: dtype for key, (dtype, _) in graph.inputs.items()})
@@ -36,7 +38,8 @@ class OnnxGraph(Replayed):
         as_data = self._used_as_data(graph)
         for key, constant in self._constants.items():
             if key in as_data:
-                self.hold(key, constant.shape, constant.dtype, trainable=constant.trainable)
+                parameter, trained = constant.parameter, constant.parameter and constant.dtype.is_floating_point
+                self.hold(key, constant.shape, constant.dtype, parameter=parameter, trained=trained)
         self._refuse_unknown(graph)
         self._make_scopes(graph)
 

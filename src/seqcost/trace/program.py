@@ -28,6 +28,7 @@ from seqcost.trace.caches import Carried, call_with_cache, step_arguments
 from seqcost.trace.hugging_face import is_hugging_face
 from seqcost.trace.inputs import Inputs
 from seqcost.trace.refusals import refuse_sparse_gradients
+from seqcost.trace.replayed import name_of
 from seqcost.trace.targets import Target
 from seqcost.trace.training import check_training, ready_optimizer
 from seqcost.trace.trees import map_tensors, tensors_in
@@ -153,16 +154,25 @@ class Program:
     def _loss(self, output: Any) -> Tensor:
         results = [t for t in tensors_in(output) if t.is_floating_point() and t.requires_grad]
         if not results:
-            raise BadTarget(
-                f"{type(self.module).__name__} returned no floating-point tensor that depends on a parameter, so there "
-                "is nothing to train; return one, or choose the phase forward."
-            )
+            raise self._nothing_to_train()
         if self.successors is not None and _is_logits(results[0], self.successors, self.module):
             return functional.cross_entropy(results[0].view(-1, results[0].shape[-1]), self.successors.view(-1))
         loss = results[0].sum()
         for result in results[1:]:
             loss = loss + result.sum()
         return loss
+
+    def _nothing_to_train(self) -> BadTarget:
+        name, parameters = name_of(self.module), list(self.module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            return BadTarget(
+                f"every parameter of {name} is frozen and its inputs want no gradient, so there is nothing to train; "
+                "set requires_grad of some, or choose the phase forward."
+            )
+        return BadTarget(
+            f"{name} returned no floating-point tensor that depends on a parameter, so there is nothing to train; "
+            "return one, or choose the phase forward."
+        )
 
     def differentiable_inputs(self) -> list[Tensor]:
         """Inputs that want gradients, as a layer inside a model has them."""

@@ -106,20 +106,6 @@ class Packed(nn.Module):
         return y if self.bias is None else y + self.bias
 
 
-def parameter_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Shapes of the parameters by name, a shared one once; of a packed weight [N, K], without what unpacks it."""
-    found: dict[str, tuple[int, ...]] = {}
-    parts = dict(module.named_modules())
-    for name, parameter in module.named_parameters():
-        path, _, last = name.rpartition(".")
-        part = parts.get(path)
-        if not isinstance(part, Packed) or last not in part.stored_names:
-            found[name] = tuple(parameter.shape)
-        elif last == part.stored_names[0]:
-            found[name] = (part.out_features, part.in_features)
-    return found
-
-
 def said_of(module: nn.Module) -> str | None:
     """What of a model is packed, as a sentence; None where nothing is."""
     packed = [part for part in module.modules() if isinstance(part, Packed)]

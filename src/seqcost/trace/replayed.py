@@ -26,7 +26,12 @@ class Scope(nn.Module):
 
 
 class Replayed(nn.Module):
-    """Base of programs: weights and scopes by path, inputs of any size that the axes allow."""
+    """Base of programs: weights and scopes by path, inputs of any size that the axes allow.
+
+    `trains_unknown` says why it is not known which parameters are trained, where that is so.
+    """
+
+    trains_unknown = ""
 
     def __init__(self, axes: Axes, dtypes: dict[str, torch.dtype]) -> None:
         super().__init__()
@@ -51,14 +56,26 @@ class Replayed(nn.Module):
             self._scopes[path] = new
         return self._scopes[path]
 
-    def hold(self, name: str, shape: tuple[int, ...], dtype: torch.dtype, *, trainable: bool) -> None:
-        """Give a weight its place: the last part of its name is what its module calls it."""
+    def hold(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: torch.dtype,
+        *,
+        parameter: bool,
+        trained: bool,
+        beside: str | None = None,
+    ) -> None:
+        """Give a weight its place: the last part of its name is what its module calls it.
+
+        It lies in the memory of the weight `beside`, where one is named.
+        """
         path, _, last = name.rpartition(".")
         scope = self.scope(path)
         free = _free(scope, last)
-        made = torch.empty(shape, dtype=dtype, device="cpu")
-        if trainable:
-            scope.register_parameter(free, nn.Parameter(made, requires_grad=dtype.is_floating_point))
+        made = torch.empty(shape, dtype=dtype, device="cpu") if beside is None else self.weight(beside).detach()
+        if parameter:
+            scope.register_parameter(free, nn.Parameter(made, requires_grad=trained))
         else:
             scope.register_buffer(free, made)
         self._weights[name] = (scope, free)
@@ -81,6 +98,11 @@ class Replayed(nn.Module):
         """Tensors for every input; raises BadSize for what the program was not made for."""
         shapes = self.axes.shapes_at(B, T)
         return tuple(_input(shape, self._dtypes[name]) for name, shape in shapes.items())
+
+
+def name_of(module: nn.Module) -> str:
+    """What a sentence calls a module: its class, or what a program was read from."""
+    return module.axes.target if isinstance(module, Replayed) else type(module).__name__
 
 
 def _input(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:

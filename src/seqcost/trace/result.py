@@ -79,7 +79,10 @@ class Trace:
     `B`, `T`, `S` (None: no source) and `dtype`, the format of most weights, are of what ran. `conventions` says where
     they were read, and what else the module holds; a program from a file has a `fixed_dtype`.
     `unused` are the parameters that took part in no operator, and their elements.
-    `operators` are the rows behind `flops` and `traffic`, with calls and shapes; `weights` has the parameters' shapes.
+    `trainable_params` are the scalars among `params` that a training step trains, None where the target does not say
+    (`no_trainable` says why).
+    `operators` are the rows behind `flops` and `traffic`, with calls and shapes; `weights` has the parameters' shapes,
+    `trained` the names of those that are trained.
     """
 
     phase: str
@@ -90,6 +93,7 @@ class Trace:
     traffic: Bill
     saved: Bill | None
     params: int
+    trainable_params: int | None
     state_bytes: int | None
     depth: int
     peak_bytes: int | None
@@ -101,6 +105,7 @@ class Trace:
     range: tuple[int, int]
     failed_rungs: tuple[str, ...] = ()
     no_saved: str = ""
+    no_trainable: str = ""
     memory: PeakMemory | None = None
     timeline: tuple[tuple[int, int, str], ...] = ()
     timeline_categories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -112,6 +117,7 @@ class Trace:
     fixed_dtype: bool = False
     operators: tuple[Booked, ...] = ()
     weights: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    trained: frozenset[str] = frozenset()
     unused: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -137,6 +143,7 @@ class Trace:
             "traffic": self.traffic.to_dict(),
             "saved": self.saved and self.saved.to_dict(),
             "params": self.params,
+            "trainable_params": self.trainable_params,
             "state_bytes": self.state_bytes,
             "depth": self.depth,
             "peak_bytes": self.peak_bytes,

@@ -19,9 +19,9 @@ from seqcost.trace.keeper import Keeper
 from seqcost.trace.ledger import Entry, Key, Ledger
 from seqcost.trace.lookups import Table
 from seqcost.trace.memory import Memory
+from seqcost.trace.parameters import parameter_shapes, trained
 from seqcost.trace.paths import OPTIMIZER, Paths
 from seqcost.trace.program import Program
-from seqcost.trace.quantised import parameter_shapes
 from seqcost.trace.trees import tensors_in
 
 COLUMNS = ("calls", "contraction", "pointwise", "moved_bytes")  # a line's amounts, which are sums over its calls
@@ -41,13 +41,23 @@ class Sighting:
     depth: int
     peak_bytes: int | None
     state_bytes: int | None
-    params: int
-    weights: Mapping[str, tuple[int, ...]] | None = None  # shapes of the parameters by name, a shared one once
+    weights: Mapping[str, tuple[int, ...]]  # shapes of the parameters by name, a shared one once
+    trained: frozenset[str] | None  # those of them that a training step trains; None where that is not known
     unused: Mapping[str, int] = field(default_factory=dict)  # parameters that no operator met, and their elements
     unseen: str = ""  # why it is not known what is saved
     history: History | None = None  # None where it was not asked for, or the run was derived from others
     lookups: Mapping[Table, int | None] = field(default_factory=dict)  # the largest row that was asked of each table
     sizes: frozenset[int] = frozenset()  # of the dimensions of everything that operators made
+
+    @property
+    def params(self) -> int:
+        """Scalars of all parameters."""
+        return sum(math.prod(shape) for shape in self.weights.values())
+
+    @property
+    def trainable_params(self) -> int | None:
+        """Those of them that a training step trains; None where that is not known."""
+        return None if self.trained is None else sum(math.prod(self.weights[name]) for name in self.trained)
 
     @property
     def num_calls(self) -> int:
@@ -90,7 +100,7 @@ def see(program: Program, paths: Paths, *, remember: bool = True, keeping: bool 
     if program.phase == "forward":
         num_calls = sum(entry.calls for entry in ledger.entries.values())
         saved, unseen = kept_by(program, paths) if keeping and num_calls <= MOST_OPERATORS_TWICE else (None, TOO_MANY)
-    weights = parameter_shapes(program.module)
+    parameters, weights = dict(program.module.named_parameters()), parameter_shapes(program.module)
     return Sighting(
         entries=ledger.entries,
         saved=None if unseen else saved,
@@ -98,9 +108,9 @@ def see(program: Program, paths: Paths, *, remember: bool = True, keeping: bool 
         depth=ledger.depth,
         peak_bytes=memory.peak_bytes,
         state_bytes=state_bytes,
-        params=sum(math.prod(shape) for shape in weights.values()),
         weights=weights,
-        unused={name: p.numel() for name, p in program.module.named_parameters() if not memory.block(p).used},
+        trained=trained(program.module),
+        unused={name: math.prod(shape) for name, shape in weights.items() if not memory.block(parameters[name]).used},
         history=history,
         lookups=ledger.lookups.largest,
         sizes=frozenset(size for shape in shapes for size in shape),
@@ -168,9 +178,9 @@ def extrapolate(seen: Mapping[int, Sighting], T: int, blocks: Sequence[int] = ()
             depth=at({n: s.depth for n, s in seen.items()}),
             peak_bytes=_worst_moment(at, seen),
             state_bytes=None if longest.state_bytes is None else at({n: s.state_bytes for n, s in seen.items()}),
-            params=longest.params,
             unused={name: n for name, n in longest.unused.items() if all(name in s.unused for s in seen.values())},
             weights=longest.weights,
+            trained=longest.trained,
         )
     except _NoFormulaError:
         return None

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from seqcost.errors import BadSize, BadTarget, UnknownName, one_line
 from seqcost.trace.cpu_kernels import Substituting
+from seqcost.trace.replayed import name_of
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     name.lower(): kind
@@ -51,7 +52,7 @@ def ready_optimizer(description: str, module: nn.Module) -> Optimizer:
     parameters = [p for p in module.parameters() if p.requires_grad]
     if not parameters:
         raise BadTarget(
-            f"the optimizer {description} was asked of {type(module).__name__}, which has no trainable parameter; "
+            f"the optimizer {description} was asked of {name_of(module)}, which has no trainable parameter; "
             "leave the optimizer out, or choose the phase forward."
         )
     try:
@@ -59,7 +60,7 @@ def ready_optimizer(description: str, module: nn.Module) -> Optimizer:
     except (TypeError, ValueError, RuntimeError) as error:
         said = one_line(error)
         raise BadTarget(
-            f"the optimizer {description} refuses the parameters or options of {type(module).__name__} ({said}); "
+            f"the optimizer {description} refuses the parameters or options of {name_of(module)} ({said}); "
             "choose another optimizer or other options."
         ) from None
     with Substituting():
