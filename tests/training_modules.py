@@ -241,11 +241,8 @@ MODULES = {
     "functions on a grid": (lambda: Of(on_a_grid, (D, 8, D)), features()),
 }  # fmt: skip
 _NUMBER = "8 bytes: the number that autograd keeps of `x / number` shows itself to nobody"
-_THREADS = "what several threads keep to sum the gradients of a convolution's weights, sized by oneDNN for its caches"
 # Where the peak of a training step is not the profiler's: why, and the most bytes that it is too low by.
 NAMED = {
     "rotated attention": (_NUMBER, 8),
     "code and noise": (_NUMBER, 8),
-    "dilated convolutions": (_THREADS, 40_000),
-    "residual planes": (_THREADS, 40_000),
 }

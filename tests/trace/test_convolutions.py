@@ -1,8 +1,14 @@
-"""Memory of convolutions against the profiler's: oneDNN's copies in blocks of channels, or columns."""
+"""Memory of convolutions against the profiler's: oneDNN's copies in layouts of its own and scratchpads, or columns."""
+
+import itertools
+import random
 
 import pytest
 import torch
 from torch import nn
+
+from seqcost.measure.peak import highest_cpu_bytes
+from seqcost.trace.convolutions import backward_bytes, forward_bytes
 
 CASES = {
     "sequence": (nn.Conv1d(16, 32, 3, padding=1), (2, 16, 64)),
@@ -23,6 +29,28 @@ CASES = {
     "one small image": (nn.Conv2d(20, 30, 3), (1, 20, 10, 10)),
     "a kernel a channel": (nn.Conv1d(20, 20, 5, padding=2, groups=20), (2, 20, 40)),
     "a plane a channel": (nn.Conv2d(32, 32, 3, padding=1, groups=32), (2, 32, 10, 10)),
+    "a strided first layer": (nn.Conv2d(3, 64, 7, stride=2, padding=3), (2, 3, 64, 64)),
+    "a strided sequence": (nn.Conv1d(32, 64, 4, stride=2, padding=1), (2, 32, 60)),
+    "a strided image": (nn.Conv2d(32, 64, 3, stride=2, padding=1), (2, 32, 16, 16)),
+    "patches": (nn.Conv2d(3, 48, 4, stride=4), (2, 3, 32, 32)),
+    "steps and gaps": (nn.Conv2d(16, 32, 3, stride=2, dilation=2), (2, 16, 15, 15)),
+    "strided groups": (nn.Conv2d(64, 128, 3, stride=2, padding=1, groups=2), (2, 64, 16, 16)),
+    "strided channels": (nn.Conv1d(24, 24, 3, stride=2, groups=24), (2, 24, 32)),
+    "three channels, gradients summed": (nn.Conv2d(12, 8, 3, padding=1), (4, 12, 20, 20)),
+    "transposed": (nn.ConvTranspose2d(16, 32, 3), (2, 16, 10, 10)),
+    "transposed sequence": (nn.ConvTranspose1d(64, 32, 16, stride=8, padding=4), (2, 64, 20)),
+    "doubled": (nn.ConvTranspose2d(32, 16, 4, stride=2, padding=1), (2, 32, 9, 9)),
+    "doubled without bias": (nn.ConvTranspose2d(20, 50, 2, stride=2, bias=False), (2, 20, 9, 9)),
+    "doubled, filled up": (nn.ConvTranspose2d(32, 16, 3, stride=2, padding=1, output_padding=1), (2, 32, 9, 9)),
+    "to colours": (nn.ConvTranspose2d(64, 3, 4, stride=2, padding=1), (2, 64, 16, 16)),
+    "transposed with gaps": (nn.ConvTranspose2d(16, 24, 3, stride=2, dilation=2), (2, 16, 9, 9)),
+    "transposed groups": (nn.ConvTranspose2d(32, 64, 3, groups=2, padding=1), (2, 32, 12, 12)),
+    "transposed odd groups": (nn.ConvTranspose1d(12, 20, 5, groups=2), (2, 12, 30)),
+    "transposed channels": (nn.ConvTranspose2d(24, 24, 3, groups=24), (2, 24, 12, 12)),
+    "transposed points": (nn.ConvTranspose1d(40, 24, 1), (2, 40, 30)),
+    "transposed volume": (nn.ConvTranspose3d(16, 32, 2, stride=2), (2, 16, 4, 4, 4)),
+    "one small image, transposed": (nn.ConvTranspose2d(20, 30, 3), (1, 20, 10, 10)),
+    "one small sequence, transposed": (nn.ConvTranspose1d(20, 30, 3, stride=2), (1, 20, 33)),
 }
 avx512 = pytest.mark.skipif(
     not torch.backends.cpu.get_cpu_capability().startswith("AVX512"), reason="blocks are those of AVX-512"
@@ -38,8 +66,76 @@ def test_the_peak_of_a_convolution_is_the_profilers(name, phase, peaks):
     assert traced == real
 
 
+def any_convolution():
+    """Arguments of `aten::convolution` with random sizes; None where nothing would be left."""
+    dims = random.choice([1, 1, 2, 2, 2, 3])
+    groups = random.choice([1, 1, 1, 1, 2, 16])
+    inputs, outputs = (random.choice([1, 3, 4, 8, 12, 16, 20, 24, 40, 64, 96]) for _ in range(2))
+    inputs, outputs = (16 * -(-n // 16) if groups > 1 else n for n in (inputs, outputs))
+    outputs = inputs if groups == 16 else outputs
+    kernel = [random.choice([1, 2, 3, 4, 5, 7][: 4 if dims == 3 else 6]) for _ in range(dims)]
+    points = [random.randint(4, (50, 18, 7)[dims - 1]) for _ in range(dims)]
+    stride, dilation = [random.choice([1, 1, 2, 2, 3])] * dims, [random.choice([1, 1, 1, 2])] * dims
+    padding = [random.randint(0, k // 2) for k in kernel]
+    transposed = random.random() < 0.5
+    more = [random.randrange(step) if transposed else 0 for step in stride]
+    weight = torch.randn(*((inputs, outputs // groups) if transposed else (outputs, inputs // groups)), *kernel)
+    bias = torch.randn(outputs) if random.random() < 0.8 else None
+    x = torch.randn(random.choice([1, 2, 2, 3, 8]), inputs, *points)
+    return x, weight, bias, stride, padding, dilation, transposed, more, groups
+
+
+def is_estimated(x, y, args):
+    """Whether oneDNN cuts lines or channels into blocks by an estimate of its caches' use, which is not followed."""
+    *_, weight, _, stride, _, dilation, transposed, _, groups = args
+    made = y if transposed else x
+    undone = max(stride) > 1 and max(dilation) == 1
+    small_point = groups > 1 and weight[0, 0].numel() == 1 and max(stride) == 1
+    odd = -(-made.shape[1] // groups // 16) % 2 and made.shape[1] // groups > 16
+    return small_point or (undone and (odd or groups > 1 or made.shape[-1] % stride[-1] != 0))
+
+
+def assert_same_allocations(args):
+    """That the bytes inside one convolution, forward and backward, and those of its results are the allocator's."""
+    aten = torch.ops.aten
+    made = []
+    real = highest_cpu_bytes(lambda: made.append(aten.convolution(*args)))
+    (y,) = made
+    x, weight, bias, *steps = args
+    case = (tuple(x.shape), tuple(weight.shape), bias is not None, *steps)
+    assert forward_bytes(args, {}, y) + y.nbytes == real, case
+    sizes = None if bias is None else [bias.numel()]
+    backward = (torch.randn_like(y), x, weight, sizes, *steps, [True, True, bias is not None])
+    aten.convolution_backward(*backward)
+    real = highest_cpu_bytes(lambda: made.append(aten.convolution_backward(*backward)))
+    results = made[1]
+    inside = backward_bytes(backward, {}, results)
+    assert inside + sum(result.nbytes for result in results if result is not None) == real, case
+
+
 @avx512
-def test_a_strided_first_layer(peaks):
-    """Steps over two points: forward alone, for the scratchpad of its backward pass is not covered."""
-    traced, real = peaks(nn.Conv2d(3, 64, 7, stride=2, padding=3), torch.randn(2, 3, 64, 64), "forward")
-    assert traced == real
+@pytest.mark.parametrize(("threads", "most"), [(1, 150), (2, 50)])
+def test_two_hundred_convolutions_of_any_size(threads, most):
+    random.seed(threads)
+    torch.set_num_threads(threads)
+    calls = 0
+    while calls < most:
+        args = any_convolution()
+        try:
+            y = torch.ops.aten.convolution(*args)
+        except RuntimeError:  # nothing is left
+            continue
+        if not is_estimated(args[0], y, args):
+            assert_same_allocations(args)
+            calls += 1
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_columns_of_double_numbers(dims, transposed):
+    """oneDNN is not asked, whatever the groups, steps and gaps."""
+    for batch, kernel, step, gap, groups in itertools.product((1, 3), (1, 3), (1, 2), (1, 2), (1, 2)):
+        x = torch.randn(batch, 8, *[6] * dims).double()
+        weight = torch.randn(*((8, 12 // groups) if transposed else (12, 8 // groups)), *[kernel] * dims).double()
+        steps = [step] * dims, [0] * dims, [gap] * dims
+        assert_same_allocations((x, weight, torch.randn(12).double(), *steps, transposed, [0] * dims, groups))

@@ -1,15 +1,15 @@
-"""Memory inside one convolution on the CPU, forward and backward.
+"""Memory inside one convolution on the CPU, plain and transposed, forward and backward.
 
-oneDNN works on copies in blocks of channels: 16, or 8 where a gradient of weights has fewer than 16 channels to read.
-A first layer of few channels is read as it is. What oneDNN leaves aside (a single small sequence or image) is spread
-out into columns and multiplied.
+oneDNN works on copies in layouts of its own (`onednn_primitives`). What it is not asked for (a single small sequence
+or image, and float64) is spread out into columns and multiplied. A result is made in oneDNN's layout first, and given
+to PyTorch as a contiguous copy.
 
-Forward exact in float32 with AVX-512; backward for channels in whole blocks and steps of 1. Not covered, so that a peak
-that lies there is too low: transposed convolutions; what several threads keep to sum the gradients of weights of other
-channel counts; the scratchpad of the gradient of a strided convolution's input. oneDNN sizes them by its caches.
+Exact in float32 with AVX-512 for contiguous operands. Not covered: operands with channels last, bfloat16, and that the
+result of a transposed convolution of one small volume keeps memory of its input's size, where that is the larger one.
 
-Sources (PyTorch 2.13): aten/src/ATen/native/Convolution.cpp `use_mkldnn`, mkldnn/Conv.cpp, ConvolutionMM2d.cpp; oneDNN
-v3.12 src/cpu/x64/jit_avx512_common_conv_kernel.cpp `init_conf`, jit_avx512_core_1x1_convolution.hpp (`rtus`).
+Sources (PyTorch 2.13, aten/src/ATen/native): Convolution.cpp `use_mkldnn`, mkldnn/Conv.cpp, ConvolutionMM2d.cpp,
+ConvolutionMM3d.cpp, NaiveDilatedConvolution.cpp, NaiveConvolutionTranspose2d.cpp, NaiveConvolutionTranspose3d.cpp;
+oneDNN v3.12 src/cpu/ref_deconvolution.hpp.
 """
 
 from math import prod
@@ -18,111 +18,140 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqcost.algebra import ceil_div
+from seqcost.trace.convolution_sizes import Convolution, booked
+from seqcost.trace.onednn_primitives import forward, input_gradient, makes_whole_steps, weight_gradient
 
-_FLOAT = 4
-_BIAS_ALIGNMENT = 128
+_NESTED = 128  # a scratchpad within one
 _FEW_NUMBERS, _FEW_ROWS = 20480, 16  # up to which one sequence, or a product of single points, is not oneDNN's
-_FIRST_LAYER = 16  # channels below which an input is read as it is
 
 
 def forward_bytes(args: Any, kwargs: Any, y: Tensor) -> Any:
     """Most bytes beside operands and result."""
-    x, weight, bias, stride, padding, dilation, transposed, _, groups = args
-    if transposed or x.dtype != torch.float32:
+    x, weight, bias, stride, padding, dilation, transposed, output_padding, groups = args
+    if _is_unknown(x, weight):
         return 0
-    if not _is_onednn(x, weight, stride, dilation, groups):
-        return _columns(x, weight, stride, padding, y)
-    blocked = _Blocked(x, weight, y, groups)
-    working = (
-        blocked.x(forward=True) + blocked.weight(forward=True) + blocked.y() + _strided_point(x, weight, y, stride)
-    )
-    shift = 0 if bias is None or not blocked.is_padded else blocked.outputs() * _FLOAT + _BIAS_ALIGNMENT
-    return _copied(x) + max(working + shift - _bytes(y), blocked.y())  # the result is made last, from its copy
+    held = _copied(x) + _copied(weight)
+    if not _is_onednn(x, weight, stride, dilation, output_padding, groups):
+        columns = _Columns(x, weight, y, (stride, padding, dilation), transposed=transposed, groups=groups)
+        return held + columns.forward(bias=bias is not None)
+    c = Convolution.of(x, weight, y, (stride, padding, dilation), transposed=transposed, groups=groups)
+    if not transposed:
+        p = forward(c, bias=bias is not None)
+        made = p.y or c.output_bytes
+        return held + max(p.x + p.weight + made + p.scratchpad - _bytes(y), p.copies * made)
+    p = input_gradient(c, transposed=True)
+    made = p.x or c.input_bytes
+    scratchpad = p.scratchpad + _NESTED if p.scratchpad else 0
+    if bias is not None and not (p.copies == 2 and makes_whole_steps(c)):
+        scratchpad += booked(made)
+    return held + max(made + p.weight + p.y + scratchpad - _bytes(y), p.copies * made)
 
 
 def backward_bytes(args: Any, kwargs: Any, out: Any) -> Any:
     """Most bytes beside operands and results: first the input's gradient is made, then the weight's."""
-    dy, x, weight, _, stride, padding, dilation, transposed, _, groups, _ = args
-    if transposed or x.dtype != torch.float32:
+    dy, x, weight, _, stride, padding, dilation, transposed, output_padding, groups, _ = args
+    if _is_unknown(x, weight):
         return 0
-    held, results = _copied(dy) + _copied(x), sum(_bytes(t) for t in out if t is not None)
-    if not _is_onednn(x, weight, stride, dilation, groups):
-        return held + _columns(x, weight, stride, padding, dy)
-    blocked, dx = _Blocked(x, weight, dy, groups), out[0]
-    moments = [results]
-    if dx is not None and all(step == 1 for step in stride):
-        moments += [blocked.y() + blocked.weight() + blocked.x(), blocked.x() + _bytes(dx)]
-    elif dx is not None:
-        moments += [blocked.y() + blocked.weight() + _bytes(x), 3 * _bytes(x)]  # channels come last in its copy
-    if out[1] is not None and not (blocked.is_depthwise and x.dim() == 3):  # which works on what is there
-        few = 3 < x.shape[1] < _FIRST_LAYER and groups == 1
-        block = 8 if few else 16
-        made = (0 if dx is None else _bytes(dx)) + (0 if out[2] is None else _bytes(out[2]))
-        dw = blocked.weight(block, forward=x.shape[1] <= 3)
-        x_read = 0 if x.shape[1] <= 3 and groups == 1 else blocked.x(block)
-        shift = blocked.outputs(block) * _FLOAT + _BIAS_ALIGNMENT if out[2] is not None and blocked.is_padded else 0
-        read = blocked.y(block) + x_read + dw + shift + _strided_point(x, weight, dy, stride)
-        moments += [made + read, results + dw + (0 if out[2] is None else _bytes(out[2]))]
-    return held + max(moments) - results
+    held = _copied(dy) + _copied(x) + _copied(weight)
+    dx_bytes, dw_bytes, db_bytes = (0 if result is None else _bytes(result) for result in out)
+    if not _is_onednn(x, weight, stride, dilation, output_padding, groups):
+        columns = _Columns(x, weight, dy, (stride, padding, dilation), transposed=transposed, groups=groups)
+        return held + columns.backward(dx_bytes, dw_bytes, db_bytes)
+    c = Convolution.of(x, weight, dy, (stride, padding, dilation), transposed=transposed, groups=groups)
+    moments = [0]
+    results = dx_bytes + dw_bytes + db_bytes
+    if dx_bytes:
+        p = forward(c, bias=False) if transposed else input_gradient(c)
+        made = (p.y or c.output_bytes) if transposed else (p.x or c.input_bytes)
+        scratchpad = p.scratchpad + _NESTED if transposed and p.scratchpad else p.scratchpad
+        read = p.x if transposed else p.y
+        moments += [made + p.weight + read + scratchpad - results, dx_bytes + p.copies * made - results]
+    if dw_bytes:
+        p = weight_gradient(c, bias=bool(db_bytes) and not transposed)
+        made = p.weight or c.weight_bytes
+        scratchpad = p.scratchpad + _NESTED if transposed and p.scratchpad else p.scratchpad
+        moments += [p.y + p.x + made + scratchpad - dw_bytes, made + db_bytes]
+    return held + max(moments)
 
 
-class _Blocked:
-    """Sizes of copies whose channels are filled up to whole blocks; groups are copied as they are."""
+class _Columns:
+    """What is spread out where oneDNN is not asked, group by group: columns of all sequences, or of one at a time.
 
-    def __init__(self, x: Tensor, weight: Tensor, y: Tensor, groups: int) -> None:
-        self._x, self._weight, self._y, self._groups = x, weight, y, groups
-        self.is_depthwise = groups > 1 and weight.shape[1] == 1
-        self.is_padded = self._filled(y.shape[1], 16) != y.shape[1]
+    The parts that groups make are kept until they become one; of several sequences a group's operands are copied out.
+    """
 
-    def x(self, block: int = 16, *, forward: bool = False) -> Any:
-        """The input's, or its gradient's."""
-        channels = self._x.shape[1]
-        if forward and channels < _FIRST_LAYER and self._groups == 1:
+    def __init__(
+        self, x: Tensor, weight: Tensor, y: Tensor, steps: tuple[Any, Any, Any], *, transposed: bool, groups: int
+    ) -> None:
+        stride, padding, dilation = steps
+        self._is_volume, self._is_dense = x.dim() == 5, all(d == 1 for d in dilation)
+        kernel = prod(weight.shape[2:])
+        self._is_point = kernel == 1 and all(step == 1 for step in stride) and not any(padding) and self._is_dense
+        if self._is_volume and self._is_dense and not transposed and groups > 1:
+            groups, self._is_point = 1, False  # its columns are those of all groups
+        self._x, self._y, self._transposed, self._groups = x, y, transposed, groups
+        read, made = (y, x) if transposed else (x, y)
+        self._column = read.shape[1] // groups * kernel * prod(made.shape[2:]) * x.element_size()
+
+    def forward(self, *, bias: bool) -> int:
+        """Beside the result."""
+        if self._groups == 1:
+            return self._forward(bias=bias)
+        return max(_bytes(self._y), self._taken_out(self._x) + self._forward(bias=bias))
+
+    def backward(self, dx_bytes: int, dw_bytes: int, db_bytes: int) -> int:
+        """Beside the gradients."""
+        inside = self._input_gradient() - (dw_bytes + db_bytes) // self._groups if dx_bytes else 0
+        if dw_bytes:
+            inside = max(inside, self._weight_gradient(db_bytes // self._groups))
+        if self._groups == 1:
+            return max(0, inside)
+        return max(dx_bytes + dw_bytes + db_bytes, self._taken_out(self._x, self._y) + max(0, inside))
+
+    def _forward(self, *, bias: bool) -> int:
+        y_bytes = _bytes(self._y) // self._groups
+        if not self._transposed:
+            return 0 if self._is_point else self._columns()
+        if not self._is_volume:
+            return y_bytes if self._is_point else self._column * self._x.shape[0]
+        ones = prod(self._y.shape[2:]) * self._x.element_size() if bias else 0
+        x_bytes = _bytes(self._x) // self._groups
+        if x_bytes >= y_bytes:  # the result is made in memory of the input's size
+            return x_bytes - y_bytes + self._column + ones
+        return max(x_bytes, self._column + ones)
+
+    def _input_gradient(self) -> int:
+        if self._is_point:
+            return self._columns() if self._is_volume and not self._transposed else 0
+        return self._columns() if self._transposed or self._is_volume or not self._is_dense else 0
+
+    def _weight_gradient(self, bias_bytes: int) -> int:
+        if self._is_point:
             return 0
-        return _bytes(self._x) // channels * self._filled(channels, block)
+        return self._columns() + (0 if self._transposed or self._is_dense else bias_bytes)
 
-    def y(self, block: int = 16) -> Any:
-        """The result's, or its gradient's."""
-        return _bytes(self._y) // self._y.shape[1] * self.outputs(block)
+    def _columns(self) -> int:
+        return self._column * (self._x.shape[0] if self._is_dense and not self._transposed else 1)
 
-    def weight(self, block: int = 16, *, forward: bool = False) -> Any:
-        """The weight's, or its gradient's."""
-        inputs = self._weight.shape[1]
-        first = (forward and inputs < _FIRST_LAYER) or self._groups > 1
-        points = prod(self._weight.shape[2:]) * (inputs if first else self._filled(inputs, block))
-        return points * self.outputs(block) * _FLOAT
-
-    def outputs(self, block: int = 16) -> Any:
-        """Channels of the result."""
-        return self._filled(self._y.shape[1], block)
-
-    def _filled(self, channels: int, block: int) -> Any:
-        whole = self._groups > 1 and not self.is_depthwise
-        lanes = block if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else 8
-        return channels if whole else ceil_div(channels, lanes) * lanes
+    def _taken_out(self, *operands: Tensor) -> int:
+        """A group's part of operands of several sequences."""
+        return sum(_bytes(t) // self._groups for t in operands) if self._x.shape[0] > 1 else 0
 
 
-def _is_onednn(x: Tensor, weight: Tensor, stride: Any, dilation: Any, groups: int) -> bool:
+def _is_unknown(x: Tensor, weight: Tensor) -> bool:
+    """Another type, or a size that is a symbol: such a run leaves bytes out."""
+    whole = all(isinstance(n, int) for n in (*x.shape, *weight.shape))
+    return not whole or x.dtype not in (torch.float32, torch.float64)
+
+
+def _is_onednn(x: Tensor, weight: Tensor, stride: Any, dilation: Any, output_padding: Any, groups: int) -> bool:
+    if x.dtype != torch.float32 or any(more >= step for more, step in zip(output_padding, stride, strict=True)):
+        return False
     height, width = (1, *weight.shape[2:])[-2:]
     busy = any(n != 1 for n in (*stride, *dilation)) or x.shape[0] >= _FEW_ROWS or (height, width) != (1, 1)
     plane = x.shape if x.dim() > 3 else (*x.shape[:2], 1, x.shape[2])
     large = groups > 1 or (height > 3 and width > 3) or x.shape[0] > 1 or prod(plane[:4]) > _FEW_NUMBERS
     return bool((busy or torch.get_num_threads() > 1) and large)
-
-
-def _columns(x: Tensor, weight: Tensor, stride: Any, padding: Any, y: Tensor) -> Any:
-    kernel = prod(weight.shape[2:])
-    if kernel == 1 and all(step == 1 for step in stride) and not any(padding):
-        return 0
-    return x.shape[0] * x.shape[1] * kernel * prod(y.shape[2:]) * _FLOAT
-
-
-def _strided_point(x: Tensor, weight: Tensor, y: Tensor, stride: Any) -> Any:
-    """Of a kernel of one point that steps over points: those that it meets, for each thread."""
-    if prod(weight.shape[2:]) != 1 or all(step == 1 for step in stride):
-        return 0
-    return torch.get_num_threads() * prod(y.shape[2:]) * x.shape[1] * _FLOAT + _BIAS_ALIGNMENT
 
 
 def _bytes(tensor: Tensor) -> Any:
