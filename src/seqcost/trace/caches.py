@@ -20,6 +20,8 @@ from seqcost.trace.cpu_kernels import Substituting
 
 # As outputs name what is no object of the package's class Cache, such as a list of tensors; that class needs no name.
 NAMES = ("past_key_values", "cache_params", "cache", "state", "mems", "past_buckets_states")
+_SEEN = ("cross_attention_mask",)  # a row a word, of what it sees of an image from the side: a step has its own
+_TOLD = ("mm_token_type_ids", "moe_mm_token_type_ids", *_SEEN)  # of each word
 _PACKAGE = "transformers."
 
 
@@ -149,23 +151,28 @@ def step_arguments(module: nn.Module, kwargs: Mapping[str, Any]) -> tuple[dict[s
             "it has the phases forward and train."
         )
     ids = kwargs[words]
-    last = {words: ids[:, -1:].clone()}
+    last = {words: ids[:, -1:].clone()} | {name: kwargs[name][:, -1:].clone() for name in _SEEN if name in kwargs}
     paired = words == "decoder_input_ids"
     if ids.shape[1] == 1 and not paired:
         return last, None
     # One word at least, so that the encoder runs: the step at the first word then finds a cache of one.
     num_before = max(1, ids.shape[1] - 1)
     with torch.no_grad(), Substituting():
-        output, carried = call_with_cache(module, dict(kwargs) | {words: ids[:, :num_before]}, None)
+        output, carried = call_with_cache(module, _first(kwargs, words, num_before), None)
         if paired:
             last["encoder_outputs"] = _encoded(output)
         if num_before > 1 and any(map(_holds_more, carried.tensors)):
             # A window that was cut out of the whole text still holds all of it; every step but the first finds one
             # that the step before has made.
-            carried = call_with_cache(module, dict(kwargs) | {words: ids[:, : num_before - 1]}, None)[1]
+            carried = call_with_cache(module, _first(kwargs, words, num_before - 1), None)[1]
             step = last | {words: ids[:, num_before - 1 : num_before].clone()}
             carried = call_with_cache(module, step, carried.given())[1]
     return last, carried
+
+
+def _first(kwargs: Mapping[str, Any], words: str, number: int) -> dict[str, Any]:
+    """The arguments of a call on the first words, with what is told of each of them."""
+    return {name: value[:, :number] if name in (words, *_TOLD) else value for name, value in kwargs.items()}
 
 
 def _holds_more(tensor: Tensor) -> bool:

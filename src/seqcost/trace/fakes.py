@@ -22,6 +22,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from seqcost.trace.copies import deep_copy
 from seqcost.trace.formats import WORDS
 from seqcost.trace.threads import in_this_thread
+from seqcost.trace.values import ValuedMode
 
 # What only a run on fake tensors raises: a value was asked for, or an operator has no rule for its shapes.
 UNFAKEABLE = (
@@ -36,7 +37,7 @@ UNFAKEABLE = (
 
 def fake_mode() -> FakeTensorMode:
     """A mode in which no kernel runs: one without a shape rule is an error, not a computation on zeros."""
-    return FakeTensorMode(allow_fallback_kernels=False)
+    return ValuedMode(allow_fallback_kernels=False)
 
 
 @contextmanager

@@ -1,164 +1,189 @@
-"""One image for each sequence, where a model of the transformers package reads images among its words.
+"""An image a sequence, laid out as the processors of the transformers package lay it out for a model.
 
-An image stands for some tokens of the sequence: T of them is what the language model sees, as the package's processors
-write it. How many is read off the model's own `get_image_features`, and the whole is run once on a short text before it
-is used, so that a model whose images are of another kind is counted without one, and says so.
+It has the size that the configuration names, else 16 × 16 patches. A model is offered the layouts that its arguments
+speak of, the likeliest first; whether one fits is seen by running the model.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from seqcost.errors import FOREIGN_ERRORS, with_type
-from seqcost.trace.hugging_face_runs import counted_as_they_should, on_plain_torch
-from seqcost.trace.trees import tensors_in
+from seqcost.trace.values import known_uniform
 
-_TOKEN = ("image_token_id", "image_token_index", "im_patch_token_id")
-_WORDS = 3  # at least, beside an image: two before a step of decoding, and the step's own
+Arguments = Callable[[int, int], dict[str, Tensor]]  # for B sequences of T tokens
+Way = tuple[str, Arguments]  # the size of what is given, in words
 
 
-@dataclass(frozen=True)
-class Image:
-    """What a call is given for an image a sequence, and the tokens that it takes of each."""
-
-    tokens: int
-    token_id: int
-    arguments: Callable[[int], dict[str, Tensor]]  # for B sequences
-    size: str
-
-    def fits(self, T: int) -> bool:
-        """Whether T tokens have room for it and a few words."""
-        return self.tokens + _WORDS <= T
-
-    def among(self, ids: Tensor) -> dict[str, Tensor]:
-        """These words with an image before the rest."""
-        ids = ids.where(ids != self.token_id, ids.new_zeros(()) if self.token_id else ids.new_ones(()))
-        places = torch.zeros_like(ids)
-        places[:, : self.tokens] = 1
-        return {"input_ids": ids.masked_fill(places == 1, self.token_id)} | self.arguments(ids.shape[0])
-
-
-_KNOWN: WeakKeyDictionary[nn.Module, "Image | str"] = WeakKeyDictionary()
-
-
-def image_of(module: nn.Module) -> Image | None:
-    """The image that a model can be given; None where it reads none, or none that can be made up."""
-    found = _found(module)
-    return found if isinstance(found, Image) else None
-
-
-def said_of_images(module: nn.Module, T: int) -> str:
-    """What an answer at T tokens says of images; nothing of a model that reads none."""
-    found = _found(module)
-    if isinstance(found, str):
-        return found and f"none was given, though {type(module).__name__} reads images: {found}"
-    if not found.fits(T):
-        return (
-            f"none was given: one stands for {found.tokens:,} tokens, and T = {T:,} has no room for them beside "
-            f"{_WORDS} words"
-        )
-    return f"one of {found.size} a sequence, which stands for {found.tokens:,} of its T tokens"
-
-
-def _found(module: nn.Module) -> "Image | str":
-    if module not in _KNOWN:
-        _KNOWN[module] = _look_for(module) if _reads_images(module) else ""
-    return _KNOWN[module]
-
-
-def _reads_images(module: Any) -> bool:
-    takes = inspect.signature(module.forward).parameters
-    read = {"input_ids", "pixel_values"} <= set(takes) and getattr(module, "main_input_name", "") == "input_ids"
-    return read and _token_id(module.config) is not None
-
-
-def _token_id(config: Any) -> int | None:
-    found = (getattr(config, name, None) for name in _TOKEN)
-    return next((token for token in found if isinstance(token, int)), None)
-
-
-def _look_for(module: Any) -> "Image | str":
-    """The first way of giving images that the model runs with, else why there is none."""
-    token_id, training = _token_id(module.config), module.training
-    assert token_id is not None
-    reason = "it tells of no way to make one up"
-    module.eval()
-    try:
-        for size, arguments in _ways(module):
-            try:
-                with torch.no_grad(), on_plain_torch(), counted_as_they_should(module):
-                    tokens = _tokens(module, arguments(1))
-                    image = Image(tokens, token_id, arguments, size)
-                    words = torch.ones(1, tokens + _WORDS, dtype=torch.int64, device=module.device)
-                    module(**image.among(words))
-                return image
-            except FOREIGN_ERRORS as error:  # a model's own code, given what it may not take
-                reason = f"with one of {size} it fails ({with_type(error, most=120)})"
-    finally:
-        module.train(training)
-    return reason
-
-
-def _tokens(module: Any, arguments: dict[str, Tensor]) -> int:
-    takes = inspect.signature(module.get_image_features).parameters
-    other = any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values())
-    given = {name: value for name, value in arguments.items() if other or name in takes}
-    given.pop("token_type_ids", None)
-    output = module.get_image_features(**given)
-    features = getattr(output, "pooler_output", None)
-    width = module.config.get_text_config().hidden_size
-    return sum(tensor.numel() for tensor in tensors_in(output if features is None else features)) // width
-
-
-def _ways(module: Any) -> Iterator[tuple[str, Callable[[int], dict[str, Tensor]]]]:
-    """Sizes in words, and arguments for B sequences: whole images, images of several tiles, images cut into patches."""
-    takes = inspect.signature(module.forward).parameters
+def image_ways(module: Any) -> Iterator[Way]:
+    """Images of the model's own size in every layout that its arguments allow."""
     vision = getattr(module.config, "vision_config", None)
-    if vision is None:
-        return
-    dtype, device = next(module.parameters()).dtype, module.device
-    channels = _whole(vision, "num_channels", "in_channels", "in_chans") or 3
-    patch = _whole(vision, "patch_size", "spatial_patch_size")
-    side = _side(vision, patch)
-
-    def pixels(*shape: int) -> Tensor:
-        return torch.randn(*shape, dtype=dtype, device=device)
-
-    def sizes(B: int) -> dict[str, Tensor]:
-        return {"image_sizes": torch.full((B, 2), side, device=device)} if "image_sizes" in takes else {}
-
-    if "image_grid_thw" in takes and patch is not None:
-        merge = _whole(vision, "spatial_merge_size", "merge_size") or 2
-        rows = max(1, side // (patch * merge)) * merge
-        depth = channels * patch * patch * (_whole(vision, "temporal_patch_size") or 1)
-
-        def cut(B: int) -> dict[str, Tensor]:
-            grid = torch.tensor([[1, rows, rows]] * B, device=device)
-            return {"pixel_values": pixels(B * rows * rows, depth), "image_grid_thw": grid}
-
-        yield f"{rows * patch} × {rows * patch}", cut
-        return
-    words = f"{side} × {side}"
-    yield words, lambda B: {"pixel_values": pixels(B, channels, side, side)}
-    if "image_sizes" in takes:
-        yield words, lambda B: {"pixel_values": pixels(B, channels, side, side)} | sizes(B)
-    yield words, lambda B: {"pixel_values": pixels(B, 1, channels, side, side)} | sizes(B)
-    if "image_sizes" in takes:
-        # Tiles of a larger image beside the whole of it, made smaller.
-        yield f"{words} and its tile", lambda B: {"pixel_values": pixels(B, 2, channels, side, side)} | sizes(B)
+    if vision is not None:
+        yield from _Layouts(module, vision).ways()
 
 
-def _whole(config: Any, *names: str) -> int | None:
-    found = (getattr(config, name, None) for name in names)
-    return next((size for size in found if isinstance(size, int) and not isinstance(size, bool)), None)
+class _Layouts:
+    """What is known of an image: its side, its channels, its patches, and what the model takes beside it."""
+
+    def __init__(self, module: Any, vision: Any) -> None:
+        self.takes = set(inspect.signature(module.forward).parameters)
+        self.config, self.vision = module.config, vision
+        self.like = next(module.parameters())
+        self.channels = whole(vision, "num_channels", "in_channels", "in_chans") or 3
+        self.patch = whole(vision, "patch_size", "spatial_patch_size", "model_patch_size")
+        self.merge = whole(vision, "spatial_merge_size", "merge_size") or 2
+        self.side = _side(vision, self.patch)
+        by_patches = getattr(self.config, "projector_patch_to_query_dict", None)
+        if by_patches and self.patch is not None:  # images of as many patches as the model has queries for
+            self.side = math.isqrt(min(map(int, by_patches))) * self.patch
+        self.words = f"{self.side} × {self.side}"
+
+    def ways(self) -> Iterator[Way]:
+        """The layouts that the model's arguments speak of, the likeliest first."""
+        if self.patch is not None and (grid := self.takes & {"image_grid_thw", "image_grid_hw"}):
+            yield from self._patches_and_grid(grid.pop())
+        elif self.patch is not None and "spatial_shapes" in self.takes:
+            yield self._patches_and_shape()
+        elif self.patch is not None and "image_position_ids" in self.takes:
+            yield self._patches_and_places()
+        elif "high_res_pixel_values" in self.takes:
+            yield self._twice()
+        elif "aspect_ratio_ids" in self.takes:
+            yield self._tiles_apart()
+        elif "image_sizes" in self.takes and hasattr(self.config, "image_grid_pinpoints"):
+            yield from self._tiles_of_a_larger_one()
+        elif "pixel_attention_mask" in self.takes:
+            yield self._images_and_masks()
+        yield self.words, lambda B, T: self.pixels(B, self.channels, self.side, self.side)
+        yield self.words, lambda B, T: self.pixels(B, self.channels, self.side, self.side) | self.sizes(B)
+        yield self.words, lambda B, T: self.pixels(B, 1, self.channels, self.side, self.side) | self.sizes(B)
+
+    def pixels(self, *shape: int) -> dict[str, Tensor]:
+        # Some models leave out images that are black all over, so the values must be known not to be 0.
+        return {"pixel_values": known_uniform(0.5, shape, self.like)}
+
+    def sizes(self, B: int) -> dict[str, Tensor]:
+        named = "image_sizes" in self.takes
+        return {"image_sizes": torch.full((B, 2), self.side, device=self.like.device)} if named else {}
+
+    def ones(self, *shape: int) -> Tensor:
+        return torch.ones(shape, dtype=torch.int64, device=self.like.device)
+
+    def _patches_and_grid(self, grid: str) -> Iterator[Way]:
+        """All patches of all images below each other, and how many rows and columns of them each image has."""
+        assert self.patch is not None
+        rows, p = max(1, self.side // (self.patch * self.merge)) * self.merge, self.patch
+        frames = whole(self.vision, "temporal_patch_size") or 1
+        numbers = [1, rows, rows] if grid == "image_grid_thw" else [rows, rows]
+        shapes = [(self.channels * frames * p * p,), (self.channels, p, p), (self.channels * 2 * p * p,)]
+        for shape in dict.fromkeys(shapes):
+
+            def arguments(B: int, T: int, shape: tuple[int, ...] = shape) -> dict[str, Tensor]:
+                found = self.pixels(B * rows * rows, *shape)
+                found[grid] = torch.tensor([numbers] * B, device=self.like.device)
+                if "image_merge_sizes" in self.takes:
+                    found["image_merge_sizes"] = torch.full((B,), self.merge, device=self.like.device)
+                return found
+
+            yield f"{rows * p} × {rows * p}", arguments
+
+    def _patches_and_shape(self) -> Way:
+        """The patches of an image a row, filled up to as many as the largest has, which are marked."""
+        assert self.patch is not None
+        rows, p = self.side // self.patch, self.patch
+
+        def arguments(B: int, T: int) -> dict[str, Tensor]:
+            found = self.pixels(B, rows * rows, p * p * self.channels)
+            found["spatial_shapes"] = torch.full((B, 2), rows, device=self.like.device)
+            found["pixel_attention_mask"] = self.ones(B, rows * rows)
+            return found
+
+        return f"{rows * p} × {rows * p}", arguments
+
+    def _patches_and_places(self) -> Way:
+        """The patches of an image a row, and the column and row of each; pooled, 16 a side are left."""
+        assert self.patch is not None
+        rows, p = 16 * (whole(self.vision, "pooling_kernel_size") or 1), self.patch
+
+        def arguments(B: int, T: int) -> dict[str, Tensor]:
+            line = torch.arange(rows, device=self.like.device)
+            places = torch.stack([line.repeat(rows), line.repeat_interleave(rows)], -1)
+            return self.pixels(B, rows * rows, p * p * self.channels) | {"image_position_ids": places.repeat(B, 1, 1)}
+
+        return f"{rows * p} × {rows * p}", arguments
+
+    def _twice(self) -> Way:
+        """An image for each of two eyes, of which one sees more of it."""
+        high = _side(getattr(self.config, "high_res_vision_config", None), None)
+
+        def arguments(B: int, T: int) -> dict[str, Tensor]:
+            more = self.pixels(B, self.channels, high, high)["pixel_values"]
+            return self.pixels(B, self.channels, self.side, self.side) | {"high_res_pixel_values": more}
+
+        return f"{self.words} and {high} × {high}", arguments
+
+    def _images_and_masks(self) -> Way:
+        """Images a sequence, and where they are no padding; as many patches a side as are made one, or a multiple."""
+        step = (self.patch or 1) * (whole(self.config, "scale_factor", "pixel_shuffle_factor") or 1)
+        side = max(1, self.side // step) * step
+
+        def arguments(B: int, T: int) -> dict[str, Tensor]:
+            masks = {"pixel_attention_mask": self.ones(B, 1, side, side)}
+            return self.pixels(B, 1, self.channels, side, side) | masks
+
+        return f"{side} × {side}", arguments
+
+    def _tiles_apart(self) -> Way:
+        """One tile among as many as an image may have, seen by every token from the side."""
+        tiles = whole(self.vision, "max_num_tiles") or 1
+
+        def arguments(B: int, T: int) -> dict[str, Tensor]:
+            mask = self.ones(B, 1, tiles)
+            mask[:, :, 1:] = 0
+            seen = self.ones(B, T, 1, tiles)
+            seen[..., 1:] = 0
+            return self.pixels(B, 1, tiles, self.channels, self.side, self.side) | {
+                "aspect_ratio_ids": self.ones(B, 1),
+                "aspect_ratio_mask": mask,
+                "cross_attention_mask": seen,
+            }
+
+        return self.words, arguments
+
+    def _tiles_of_a_larger_one(self) -> Iterator[Way]:
+        """The whole image made smaller, and the tiles of the best of the shapes that the configuration allows."""
+        side = self.side
+        shapes = self.config.image_grid_pinpoints or [[side, side]]
+        height, width = max(shapes, key=lambda shape: _fit(side, side, *shape))
+        tiles = max(1, height // side) * max(1, width // side)
+        for number in (tiles + 1, 1):
+
+            def arguments(B: int, T: int, number: int = number) -> dict[str, Tensor]:
+                return self.pixels(B, number, self.channels, side, side) | self.sizes(B)
+
+            yield f"{self.words}, {number} tiles", arguments
+
+
+def _fit(height: int, width: int, into_height: int, into_width: int) -> tuple[int, int]:
+    """How well an image fits a shape: the pixels of its own that it keeps there, then the fewest that stay empty."""
+    scale = min(into_height / height, into_width / width)
+    kept = min(int(height * scale) * int(width * scale), height * width)
+    return kept, kept - into_height * into_width
+
+
+def whole(config: Any, *names: str) -> int | None:
+    """The first of these settings that is a whole number; of a pair, its first."""
+    for name in names:
+        size = getattr(config, name, None)
+        size = size[0] if isinstance(size, list | tuple) and size else size
+        if isinstance(size, int) and not isinstance(size, bool):
+            return size
+    return None
 
 
 def _side(vision: Any, patch: int | None) -> int:
-    side = getattr(vision, "image_size", None)
-    side = side[0] if isinstance(side, list | tuple) and side else side
-    return side if isinstance(side, int) and side > 0 else 16 * (patch or 14)
+    side = whole(vision, "image_size")
+    return side if side is not None and side > 0 else 16 * (patch or 14)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from seqcost.errors import BadSize, BadTarget
-from seqcost.trace.hugging_face_images import image_of
+from seqcost.trace.hugging_face_senses import senses_of
 
 _BINS = ("num_mel_bins", "feature_size", "input_dim", "feature_projection_input_dim", "input_feat_per_channel")
 MOST_VALUES = 2**31  # of an image; on the rung of real tensors it is made
@@ -37,10 +37,10 @@ def inputs_of(module: Any, B: int, T: int, *, S: int | None = None) -> dict[str,
         raise BadTarget(
             f"S = {S:,} was asked of {type(module).__name__}, which reads no words of a source; leave --source out."
         )
-    image = image_of(module)
-    if image is not None and image.fits(T):
-        return image.among(ids())
-    bare = image is None and type(module).__name__.endswith("Model")
+    senses = senses_of(module)
+    if senses.fits(T):
+        return senses.among(ids())
+    bare = not senses.given and type(module).__name__.endswith("Model")
     if bare and name == "input_ids" and hasattr(config, "vision_config"):
         return {"input_ids": ids(), "pixel_values": features(*_image(config.vision_config, B))}
     if name == "input_ids":

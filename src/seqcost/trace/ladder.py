@@ -113,8 +113,8 @@ def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[st
     within = rung.longest is None or rung.longest >= T
 
     def beside(lengths: Sequence[int]) -> list[int]:
-        """The usual lengths are of words, beside an image where there is one."""
-        return [n + rung.image_tokens for n in lengths]
+        """The usual lengths are of words, beside an image or a sound where there is one."""
+        return [n + rung.other_tokens for n in lengths]
 
     _look(rung, beside(_FIRST_LENGTHS) if lengths is None else lengths[:1], seen)
     if within and (not seen or (_LONGEST_LOOP if _is_loop(seen) else _LONGEST_AT_ONCE) >= T):
@@ -154,7 +154,7 @@ def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[st
 def _look(rung: Rung, lengths: Sequence[int], seen: dict[int, Sighting]) -> None:
     refused: BaseException | None = None
     for length in lengths:
-        if length in seen or length <= rung.image_tokens:  # a text without the image is another model
+        if length in seen or length <= rung.other_tokens:  # a text without the image is another model
             continue
         try:
             seen[length] = rung.look(length)

@@ -60,6 +60,8 @@ def _key(value: Any, modes: list[FakeTensorMode]) -> Any:
     if kind is FakeTensor or kind is torch.nn.Parameter:
         if not isinstance(value, FakeTensor) or value.fake_mode.shape_env is not None:  # real, or of a symbolic size
             return _UNKNOWN
+        if value.constant is not None:  # what follows from known values is known as well
+            return _UNKNOWN
         modes.append(value.fake_mode)
         return (tuple(value.shape), value.stride(), value.dtype, value.fake_device)
     if kind in _PLAIN:

@@ -23,8 +23,8 @@ from seqcost.trace.copies import deep_copy
 from seqcost.trace.fakes import UNFAKEABLE, as_fake, copied, fake_mode, inside, no_larger_than, retype
 from seqcost.trace.formats import check_dtype, main_format, mixture
 from seqcost.trace.hugging_face import is_hugging_face
-from seqcost.trace.hugging_face_images import image_of, said_of_images
 from seqcost.trace.hugging_face_runs import counted_as_they_should, on_plain_torch, without_padding
+from seqcost.trace.hugging_face_senses import said_of_senses, senses_of
 from seqcost.trace.inputs import Inputs
 from seqcost.trace.own_sizes import Reading, read, source_in
 from seqcost.trace.paths import Paths
@@ -35,6 +35,7 @@ from seqcost.trace.sighting import Sighting, see
 from seqcost.trace.targets import Built, Target
 from seqcost.trace.threads import ONE_AT_A_TIME
 from seqcost.trace.trees import tensors_in
+from seqcost.trace.values import values_known
 
 _PLAIN = (str, int, float, bool, type(None))
 _LARGEST_REAL_BYTES = 4 * 2**30  # of parameters that are built for real only to be traced
@@ -83,11 +84,13 @@ class Rung:
             if self._built is None or self.target.takes_sizes:
                 self._built = self.build(T)
             built = self._built
-            inputs = self.own_inputs(built.inputs_at(self.B, T))
-            self._ran = T, inputs
+            theirs = is_hugging_face(built.module)
             padding = nullcontext() if built.given is not None else without_padding()
-            checks = counted_as_they_should(built.module) if is_hugging_face(built.module) else nullcontext()
-            with on_plain_torch(), padding, checks:
+            checks = counted_as_they_should(built.module) if theirs else nullcontext()
+            reads_more = theirs and built.given is None and bool(senses_of(built.module).given)
+            with on_plain_torch(), padding, checks, values_known() if reads_more else nullcontext():
+                inputs = self.own_inputs(built.inputs_at(self.B, T))
+                self._ran = T, inputs
                 program = prepare(
                     built.module,
                     inputs,
@@ -148,21 +151,20 @@ class Rung:
             found["quantised"] = packed
         if self.reading is None and is_hugging_face(self.module):
             with self.inside():
-                images = said_of_images(self.module, T)
-            found |= {"image": images} if images else {}
+                found |= said_of_senses(self.module, T)
         formats = mixture(self.module)
         return found if formats is None else found | {"formats": f"the module holds {formats}"}
 
     @property
-    def image_tokens(self) -> int:
-        """Tokens of a sequence that stand for an image, where the model is given one at the length asked for."""
+    def other_tokens(self) -> int:
+        """Tokens of a sequence that stand for an image or a sound, where there is one at the length asked for."""
         if self._built is None or self.reading is not None or self.asked is None or self.target.takes_sizes:
             return 0
         if not is_hugging_face(self.module):
             return 0
         with self.inside():
-            image = image_of(self.module)
-        return image.tokens if image is not None and image.fits(self.asked) else 0
+            senses = senses_of(self.module)
+        return senses.tokens if senses.fits(self.asked) else 0
 
     def source_at(self, T: int) -> int | None:
         """Tokens of the source that stands beside T tokens; None where there is none."""
