@@ -53,3 +53,21 @@ def test_the_answer_names_the_assumption():
     answer = count("hf:mixtral", length=8, sizes=SETTINGS)
     assert "no token is dropped" in answer.conventions["experts"]
     assert "experts" not in count("hf:gpt2", length=8, sizes={"n_layer": 1}).conventions
+
+
+def test_where_experts_do_nothing_the_answer_says_that_the_router_decides():
+    sizes = {"hidden_size": 32, "num_layers": 1, "num_attention_heads": 4, "vocab_size": 64, "ffn_hidden_size": 32,
+             "q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8,
+             "head_dim": 8, "expert_ffn_hidden_size": 16, "n_routed_experts": 4, "zero_expert_num": 4,
+             "moe_topk": 2}  # fmt: skip
+    target = Target.of_spec({"kind": "hugging-face", "name": "longcat_flash",
+                             "config": {"model_type": "longcat_flash"} | sizes})  # fmt: skip
+    totals = set()
+    for seed in range(4):
+        torch.manual_seed(seed)
+        found = trace(target, phase="forward", B=1, T=16, lengths=())
+        totals.add(found.flops.total(Kind.CONTRACTION))
+        assert "4 of them give back what they are given" in found.conventions["experts"]
+    expert = 2 * 3 * 32 * 16  # of one token: three matrices
+    assert len(totals) > 1
+    assert all((total - min(totals)) % expert == 0 and total - min(totals) <= 16 * 2 * expert for total in totals)

@@ -149,6 +149,12 @@ class Rung:
             found["padding"] = "computed as well, by nn.TransformerEncoder too, which leaves it out where it can"
         if (packed := said_of(self.module)) is not None:
             found["quantised"] = packed
+        idle = getattr(getattr(self.module, "config", None), "zero_expert_num", None)
+        if isinstance(idle, int) and idle:
+            found["experts"] = (
+                f"{idle:,} of them give back what they are given, so FLOPs depend on where the router sends each "
+                "token: here it has random weights, and another run may send fewer or more"
+            )
         if self.reading is None and is_hugging_face(self.module):
             with self.inside():
                 found |= said_of_senses(self.module, T)
