@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from math import prod
 
 from seqcost.trace.convolution_sizes import FLOAT, Convolution, booked, up_to
-from seqcost.trace.onednn_strided import channel_block, scratchpad_bytes
+from seqcost.trace.onednn_blocks import best_blocks
+from seqcost.trace.onednn_estimate import Blocks
+from seqcost.trace.onednn_strided import scratchpad_bytes
 from seqcost.trace.onednn_sums import blocks_summed, depthwise_summed, narrow_blocks_summed, points_summed
 
 _LANES = 16  # float32 numbers of a vector; a first layer has fewer channels and is read as it is
@@ -38,6 +40,7 @@ class Primitive:
     y: int = 0
     scratchpad: int = 0
     copies: int = 1  # of the result, at the end, before it lies as PyTorch has it
+    undoes_steps: bool = False
 
 
 def forward(c: Convolution, *, bias: bool) -> Primitive:
@@ -59,10 +62,10 @@ def forward(c: Convolution, *, bias: bool) -> Primitive:
 
 def input_gradient(c: Convolution, *, transposed: bool = False) -> Primitive:
     """What makes the gradient of x of that of y, or as a transposed convolution x of y."""
-    if _is_undone(c, _LANES):
-        return _channels_last(c, _LANES)
-    if transposed and makes_whole_steps(c) and _is_undone(c, _HALF):
-        return _channels_last(c, _HALF)
+    if blocks := _undone(c, _LANES):
+        return _channels_last(c, blocks)
+    if transposed and makes_whole_steps(c) and (blocks := _undone(c, _HALF)):
+        return _channels_last(c, blocks)
     if c.is_depthwise and len(c.points_in) == 2 and c.is_dense:
         return _by_channel(c, 0)
     if _is_product(c):
@@ -71,8 +74,8 @@ def input_gradient(c: Convolution, *, transposed: bool = False) -> Primitive:
     gaps = any(d > 1 and step > 1 for d, step in zip(c.dilation, c.stride, strict=True))
     if lanes and not gaps and _overlaps(c) and _steps_fit(c):
         return _in_blocks(c, lanes, 0)
-    if _is_undone(c, _HALF):
-        return _channels_last(c, _HALF)
+    if blocks := _undone(c, _HALF):
+        return _channels_last(c, blocks)
     return Primitive(scratchpad=booked(_column_threads_back(c) * _columns(c)))
 
 
@@ -119,15 +122,16 @@ def _by_channel(c: Convolution, scratchpad: int) -> Primitive:
     )
 
 
-def _channels_last(c: Convolution, lanes: int) -> Primitive:
-    filled = up_to(c.group_inputs, channel_block(c, lanes)) * c.groups
+def _channels_last(c: Convolution, blocks: Blocks) -> Primitive:
+    filled = up_to(c.group_inputs, blocks.channels) * c.groups
     as_it_is = c.outputs == 1 or prod(c.points_out) == 1
     return Primitive(
         x=c.input_bytes,
         weight=filled * c.group_outputs * prod(c.kernel) * FLOAT,
         y=0 if as_it_is else c.output_bytes,
-        scratchpad=scratchpad_bytes(c, lanes),
-        copies=2,
+        scratchpad=scratchpad_bytes(c, blocks),
+        copies=1 if c.inputs == 1 else 2,
+        undoes_steps=True,
     )
 
 
@@ -188,9 +192,11 @@ def makes_whole_steps(c: Convolution) -> bool:
     return all(points % step == 0 for points, step in zip(c.points_in, c.stride, strict=True))
 
 
-def _is_undone(c: Convolution, lanes: int) -> bool:
-    """Whether steps are undone with channels last."""
-    return not c.steps_by_one and c.is_dense and not (c.groups > 1 and c.group_outputs <= lanes)
+def _undone(c: Convolution, lanes: int) -> Blocks | None:
+    """The blocks in which steps are undone with channels last; None where they are not."""
+    if c.steps_by_one or not c.is_dense or (c.groups > 1 and c.group_outputs <= lanes):
+        return None
+    return best_blocks(c, lanes)
 
 
 def _wide_accepts(c: Convolution) -> bool:
