@@ -58,7 +58,7 @@ def workload_sizes(config, B, T, S, P):
 
 
 @every_variant
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(data=st.data(), B=SIZES, T=SIZES, S=SIZES, P=SIZES)
 def test_symbolic_equals_numeric(variant, data, B, T, S, P):
     numeric = data.draw(drawn_config(variant))

@@ -3,7 +3,8 @@
 Shapes do not tell: a fake embedding gives a row for whatever number, where a real one raises. So the values of tensors
 are followed as far as they are made of ranges and constants (`arange(T) + offset`, the running sum of a mask of ones);
 on real tensors they are there anyway. Tokens that were made up are taken for 0, so that a table of words is never found
-too short.
+too short. The module itself is shown none of these values, so that its run stays one without them; `values` has those
+that it may ask for.
 """
 
 from collections.abc import Iterable, Mapping
@@ -47,10 +48,8 @@ class Lookups:
             self._look_up(args[0], args[where])
         if operator._schema.is_mutable:
             known = self._follow(operator, args, kwargs, out)
-            written = (
-                [] if known else [value for t in tensors_in((args, kwargs)) if (value := self._value(t)) is not None]
-            )
-            self._spoilt += [value.untyped_storage() for value in written]
+            values = [] if known else [self._value(tensor) for tensor in tensors_in((args, kwargs))]
+            self._spoilt += [value.untyped_storage() for value in values if value is not None]
         elif _is_followed(out):
             self._follow(operator, args, kwargs, out)
 
@@ -58,7 +57,9 @@ class Lookups:
         index = indices[0] if isinstance(indices, list | tuple) else indices
         if not isinstance(index, Tensor) or index.dtype is torch.bool or not index.numel():
             return
-        value = self._value(index) if isinstance(index, FakeTensor) else index
+        value: Tensor | None = index
+        if isinstance(index, FakeTensor):
+            value = index.constant if (own := self._value(index)) is None else own
         key = self._paths.now()[0], int(table.shape[0])
         before = self.largest.setdefault(key, None)
         if value is not None:
