@@ -4,8 +4,6 @@ The estimate is how well vectors and threads are filled, times how much of what 
 for each loop over blocks the numbers that one turn reads and makes, and how often it comes back to them. The caches'
 sizes are the machine's.
 
-Followed for one thread and two; beyond, threads without an equal share of the work are estimated more simply.
-
 Source (oneDNN v3.12, src/cpu/x64): jit_brgemm_conv_bwd_utils.cpp `est_eff`, `est_eff_1x1`, `io_k`; brgemm/
 brgemm_utils.cpp `brgemm_blocking_vmm`.
 """
@@ -115,23 +113,35 @@ class Estimate:
 
     def _shared(self) -> float:
         """How evenly threads are busy."""
-        threads = self._c.threads
+        threads, work = self._c.threads, self._work
         if self._job >= threads:
-            return self._work / up_to(self._work, threads)
-        shares = [self._share(item) for item in range(min(self._work, threads))]
+            return work / up_to(work, threads)
+        fewer, more = work // threads, work % threads
+        shares, start = [], 0
+        for thread in range(min(work, threads)):
+            taken = fewer + (thread < more)
+            shares.append(self._share(start, taken))
+            start += taken
         return sum(shares) / (max(shares) * threads)
 
-    def _share(self, item: int) -> int:
-        """Numbers of one area, for a thread that has one."""
+    def _share(self, start: int, taken: int) -> int:
+        """Numbers that a thread makes; areas are counted as oneDNN counts them, which passes over every second one."""
         c, blocks = self._c, self._blocks
-        if self._by_image:
-            channel, rest = item % self._channel_blocks, item // self._channel_blocks
-            area = rest // c.groups % self._line_blocks
-        else:
-            area, rest = item % self._line_blocks, item // self._line_blocks
-            channel = rest // (self._tall * self._deep) % self._channel_blocks
-        points = min(self._points - area * blocks.line, blocks.line)
-        return points * min(c.group_inputs - channel * blocks.channels, blocks.channels)
+        sizes = (c.batch, self._deep, self._tall, self._line_blocks, c.groups, self._channel_blocks)
+        order = (0, 1, 2, 3, 4, 5) if self._by_image else (0, 4, 5, 1, 2, 3)
+        place = [0] * 6
+        for axis in reversed(order):
+            start, place[axis] = divmod(start, sizes[axis])
+        made = 0
+        for _ in range(taken):
+            points = min(self._points - place[3] * blocks.line, blocks.line)
+            made += points * min(c.group_inputs - place[5] * blocks.channels, blocks.channels)
+            for way in ((0, 1, 2, 3, 4, 5), order):
+                for axis in reversed(way):
+                    place[axis] = (place[axis] + 1) % sizes[axis]
+                    if place[axis]:
+                        break
+        return made
 
     def _thread_parts(self) -> tuple[int, int, int, int, int]:
         """Channels, points along a line, lines, planes and images that one thread meets."""
