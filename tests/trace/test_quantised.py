@@ -111,9 +111,9 @@ def test_layers_of_gpt2_are_linear_too():
     assert plain.memory.categories["parameters"] - found.memory.categories["parameters"] == saved
 
 
-@pytest.mark.parametrize("method", ["mxfp4", "aqlm", "compressed-tensors", "", "GPTQ?"])
+@pytest.mark.parametrize("method", ["aqlm", "compressed-tensors", "", "GPTQ?"])
 def test_other_methods_are_refused_in_a_sentence(method):
-    with pytest.raises(BadTarget, match=r"gptq, awq, bitsandbytes, fp8, fbgemm_fp8 are counted"):
+    with pytest.raises(BadTarget, match=r"gptq, awq, bitsandbytes, fp8, fbgemm_fp8, mxfp4 are counted"):
         traced({"quant_method": method, "bits": 4})
 
 
@@ -135,12 +135,6 @@ def test_other_methods_are_refused_in_a_sentence(method):
 def test_odd_settings_are_refused(packing, error, words):
     with pytest.raises(error, match=words):
         traced(packing)
-
-
-def test_experts_in_one_tensor_are_refused():
-    mixtral = LLAMA | {"model_type": "mixtral", "architectures": ["MixtralForCausalLM"], "num_local_experts": 2}
-    with pytest.raises(BadTarget, match="experts lie in one tensor"):
-        traced({"quant_method": "fp8", "weight_block_size": [128, 128]}, base=mixtral)
 
 
 def test_packed_weights_are_never_run():

@@ -5,7 +5,6 @@ from typing import Any
 from torch import nn
 
 from seqcost.trace.places import place_of
-from seqcost.trace.quantised import Packed
 from seqcost.trace.replayed import Replayed
 
 
@@ -16,10 +15,11 @@ def parameter_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
     for name, parameter in _first_names(module).items():
         path, _, last = name.rpartition(".")
         part = parts.get(path)
-        if not isinstance(part, Packed) or last not in part.stored_names:
+        stands_for: dict[str, tuple[int, ...]] = getattr(part, "stands_for", {})
+        if last in stands_for:
+            found[name] = stands_for[last]
+        elif last not in getattr(part, "stored_names", ()):
             found[name] = tuple(parameter.shape)
-        elif last == part.stored_names[0]:
-            found[name] = (part.out_features, part.in_features)
     return found
 
 

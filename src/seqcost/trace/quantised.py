@@ -1,4 +1,4 @@
-"""Weights that are held packed: linear layers with the tensors that GPTQ, AWQ, bitsandbytes and fp8 store of them.
+"""Weights that are held packed: layers with the tensors that GPTQ, AWQ, bitsandbytes, fp8 and MXFP4 store of them.
 
 A packed layer is one operator, `seqcost::packed_linear`: 2·K·N FLOPs a row as any linear layer, every stored tensor
 read once as it is stored, unpacked while it multiplies (so many pointwise operations a weight as its formula has), and
@@ -9,7 +9,8 @@ Sources of the layouts: Frantar et al. 2022 (arXiv 2210.17323) and AutoGPTQ's Qu
 2306.00978) and AutoAWQ's WQLinear_GEMM; Dettmers et al. 2022 (arXiv 2208.07339), 2023 (arXiv 2305.14314) and
 bitsandbytes' Linear8bitLt and Linear4bit; DeepSeek-AI 2024 (arXiv 2412.19437, section 3.3) for fp8 in blocks.
 
-Not covered: experts of a mixture that lie in one tensor (MXFP4's among them), and every other method: refused.
+Experts of a mixture that lie in one tensor are packed by fp8 and MXFP4: see `quantised_experts`. Not covered: such
+experts under GPTQ, AWQ and fbgemm_fp8, and every other method: refused.
 """
 
 import math
@@ -23,27 +24,30 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize, BadTarget, TraceFailed
 from seqcost.trace.operators import register_operator
+from seqcost.trace.quantised_experts import Stored, StoredExperts, can_be_packed, holds_experts, pack_experts
 
-Stored = dict[str, tuple[tuple[int, ...], torch.dtype]]
+_MX_BLOCK = 32  # numbers with a scale of 8 bits
 _LEAVE_OUT = "leave quantization_config out to count the model in its own dtype"
-_EXPERTS = ("gate_up_proj", "down_proj", "up_proj")
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """A method: how the weight [N, K] of a linear layer is stored, and in which layers.
+    """A method: how the weight [N, K] of a linear layer is stored (None: as it is), and in which layers.
 
     `unpacking` are the pointwise operations that make one weight of what is stored; `inside` says that only layers in
-    the model's stacks of blocks are packed; `only` and `never` are patterns of paths.
+    the model's stacks of blocks are packed; `only` and `never` are patterns of paths. `experts` tells how a stack of
+    experts' weights is stored, in modules of the class `experts_of` alone, if there is one.
     """
 
     words: str
-    stored: Callable[[int, int], Stored]
+    stored: Callable[[int, int], Stored] | None
     unpacking: int
     inside: bool = False
     only: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
-    mixtures: bool = False  # whether experts in one tensor are left as they are; else they are refused
+    mixtures: bool = False  # whether experts in one tensor are left as they are, where they have no form of their own
+    experts: StoredExperts | None = None
+    experts_of: str | None = None
 
 
 def scheme_of(settings: Any) -> Scheme | None:
@@ -68,13 +72,10 @@ def pack(model: nn.Module, scheme: Scheme) -> None:
     kept = scheme.never or ("lm_head", *_output_of(model))
     packed = 0
     for path, part in list(model.named_modules()):
-        if not scheme.mixtures and any(getattr(part._parameters.get(n), "ndim", 0) == 3 for n in _EXPERTS):
-            raise BadTarget(
-                f"{scheme.words} was asked of {type(model).__name__}, whose experts lie in one tensor ({path}), for "
-                f"which no packed form is counted; {_LEAVE_OUT}."
-            )
+        if holds_experts(part):
+            packed += _pack_experts(model, scheme, path, part, kept)
         sizes = _sizes(part)
-        if sizes is None or not _wanted(path, scheme, kept):
+        if scheme.stored is None or sizes is None or not _wanted(path, scheme, kept):
             continue
         above, _, name = path.rpartition(".")
         setattr(model.get_submodule(above), name, Packed(scheme, *sizes, getattr(part, "bias", None)))
@@ -83,17 +84,35 @@ def pack(model: nn.Module, scheme: Scheme) -> None:
         raise BadTarget(f"{scheme.words} was asked of {type(model).__name__}, which has no layer for it; {_LEAVE_OUT}.")
 
 
+def _pack_experts(model: nn.Module, scheme: Scheme, path: str, part: nn.Module, kept: Sequence[str]) -> int:
+    """How many stacks were packed; BadTarget for experts that no packed form is known of."""
+    if scheme.mixtures:
+        return 0
+    ours = scheme.experts_of in (None, type(part).__name__) and can_be_packed(part)
+    if scheme.experts is None or not ours or (scheme.experts_of is None and getattr(part, "has_bias", False)):
+        raise BadTarget(
+            f"{scheme.words} was asked of {type(model).__name__}, whose experts lie in one tensor ({path}), for "
+            f"which no packed form is counted; {_LEAVE_OUT}."
+        )
+    if not _wanted(path, scheme, kept):
+        return 0
+    pack_experts(part, scheme.experts, scheme.words, scheme.unpacking)
+    return 1
+
+
 class Packed(nn.Module):
     """x W^T + b of a weight W [N, K] that is stored packed."""
 
     def __init__(self, scheme: Scheme, N: int, K: int, bias: nn.Parameter | None) -> None:
         super().__init__()
-        self.words, self.unpacking, self.in_features, self.out_features = scheme.words, scheme.unpacking, K, N
+        self.packing, self.unpacking, self.in_features, self.out_features = scheme.words, scheme.unpacking, K, N
+        assert scheme.stored is not None
         stored = scheme.stored(N, K)
         for name, (shape, dtype) in stored.items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape, dtype=dtype), requires_grad=False))
         self.bias = bias
         self.stored_names = tuple(stored)  # tensors that keep their formats, whatever the model is turned into
+        self.stands_for = {self.stored_names[0]: (N, K)}
 
     @property
     def stored(self) -> list[Tensor]:
@@ -108,10 +127,15 @@ class Packed(nn.Module):
 
 def said_of(module: nn.Module) -> str | None:
     """What of a model is packed, as a sentence; None where nothing is."""
-    packed = [part for part in module.modules() if isinstance(part, Packed)]
+    packed = [part for part in module.modules() if hasattr(part, "stored_names")]
     if not packed:
         return None
-    return f"{packed[0].words}: {len(packed):,} layers are read as they are stored and unpacked as they are multiplied"
+    layers = sum(isinstance(part, Packed) for part in packed)
+    counts = [f"{layers:,} layers"] * bool(layers)
+    counts += [f"{len(packed) - layers:,} mixtures' experts"] * (layers < len(packed))
+    return (
+        f"{packed[0].packing}: {' and '.join(counts)} are read as they are stored and unpacked as they are multiplied"
+    )
 
 
 @torch.library.custom_op("seqcost::packed_linear", mutates_args=())
@@ -229,9 +253,32 @@ def _fp8(settings: Mapping[str, Any], never: tuple[str, ...]) -> Scheme:
             found["activation_scale"] = ((), torch.float32)
         return found
 
+    def experts(projection: str, E: int, N: int, K: int) -> Stored:
+        parts = 2 if projection == "gate_up_proj" else 1  # which have scales of their own, as each was a layer once
+        scales = (parts, 1) if not block else (parts * -(-N // parts // int(block[0])), -(-K // int(block[1])))
+        found: Stored = {"": ((E, N, K), torch.float8_e4m3fn), "_scale_inv": ((E, *scales), torch.float32)}
+        if settings.get("activation_scheme") == "static":
+            found["_activation_scale"] = ((E,), torch.float32)
+        return found
+
     return Scheme(
-        f"fp8 in {'blocks of ' + '×'.join(map(str, block)) if block else 'one block'}", stored, 1, never=never
-    )
+        f"fp8 in {'blocks of ' + '×'.join(map(str, block)) if block else 'one block'}", stored, 1, never=never,
+        experts=None if settings.get("expert_dtype") not in (None, "fp8") else experts,
+    )  # fmt: skip
+
+
+def _mxfp4(settings: Mapping[str, Any], never: tuple[str, ...]) -> Scheme:
+    if settings.get("dequantize"):
+        raise BadTarget(f"quantization_config of mxfp4 with `dequantize` was given; {_LEAVE_OUT}.")
+
+    def experts(projection: str, E: int, N: int, K: int) -> Stored:
+        if K % _MX_BLOCK:
+            raise BadSize(f"experts of width {K:,} were given to mxfp4; a multiple of {_MX_BLOCK} is allowed.")
+        blocks = (E, N, K // _MX_BLOCK)
+        return {"_blocks": ((*blocks, _MX_BLOCK // 2), torch.uint8), "_scales": (blocks, torch.uint8)}
+
+    words = f"mxfp4, 4 bits in blocks of {_MX_BLOCK}"
+    return Scheme(words, None, 1, never=never, experts=experts, experts_of="GptOssExperts")
 
 
 def _fbgemm(settings: Mapping[str, Any], never: tuple[str, ...]) -> Scheme:
@@ -244,6 +291,7 @@ def _fbgemm(settings: Mapping[str, Any], never: tuple[str, ...]) -> Scheme:
 
 _SCHEMES: dict[str, Callable[[Mapping[str, Any], tuple[str, ...]], Scheme]] = {
     "gptq": _gptq, "awq": _awq, "bitsandbytes": _bitsandbytes, "fp8": _fp8, "fbgemm_fp8": _fbgemm,
+    "mxfp4": _mxfp4,
 }  # fmt: skip
 
 
@@ -291,6 +339,8 @@ def _wanted(path: str, scheme: Scheme, kept: Sequence[str]) -> bool:
 
 def _names(pattern: str, path: str) -> bool:
     """Whether a pattern of the package stands for a path: its start, its end, or a module on the way."""
+    if "*" in pattern:
+        return re.match(re.escape(pattern).replace(r"\*", ".*") + r"(\.|$)", path) is not None
     return path.endswith(pattern) or f".{path}.".find(f".{pattern}.") >= 0
 
 
