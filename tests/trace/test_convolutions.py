@@ -15,6 +15,7 @@ CASES = {
     "sequence, other channels": (nn.Conv1d(80, 256, 3, padding=1), (2, 80, 100)),
     "points": (nn.Conv1d(16, 32, 1), (2, 16, 64)),
     "dilated": (nn.Conv1d(64, 64, 3, padding=2, dilation=2), (2, 64, 64)),
+    "one number for all dimensions": (nn.Conv2d(16, 32, 3, padding="valid"), (2, 16, 12, 12)),
     "without bias": (nn.Conv2d(16, 32, 3, padding=1, bias=False), (2, 16, 20, 20)),
     "colours": (nn.Conv2d(3, 32, 3, padding=1), (2, 3, 32, 32)),
     "grey": (nn.Conv2d(1, 16, 5), (4, 1, 28, 28)),

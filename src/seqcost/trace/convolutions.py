@@ -28,9 +28,10 @@ _FEW_NUMBERS, _FEW_ROWS = 20480, 16  # up to which one sequence, or a product of
 
 def forward_bytes(args: Any, kwargs: Any, y: Tensor) -> Any:
     """Most bytes beside operands and result."""
-    x, weight, bias, stride, padding, dilation, transposed, output_padding, groups = args
+    x, weight, bias, *steps, groups = args
     if _is_unknown(x, weight):
         return 0
+    stride, padding, dilation, transposed, output_padding = _each(steps, x.dim() - 2)
     held = _copied(x) + _copied(weight)
     if not _is_onednn(x, weight, stride, dilation, output_padding, groups):
         columns = _Columns(x, weight, y, (stride, padding, dilation), transposed=transposed, groups=groups)
@@ -50,9 +51,10 @@ def forward_bytes(args: Any, kwargs: Any, y: Tensor) -> Any:
 
 def backward_bytes(args: Any, kwargs: Any, out: Any) -> Any:
     """Most bytes beside operands and results: first the input's gradient is made, then the weight's."""
-    dy, x, weight, _, stride, padding, dilation, transposed, output_padding, groups, _ = args
+    dy, x, weight, _, *steps, groups, _ = args
     if _is_unknown(x, weight):
         return 0
+    stride, padding, dilation, transposed, output_padding = _each(steps, x.dim() - 2)
     held = _copied(dy) + _copied(x) + _copied(weight)
     dx_bytes, dw_bytes, db_bytes = (0 if result is None else _bytes(result) for result in out)
     if not _is_onednn(x, weight, stride, dilation, output_padding, groups):
@@ -143,6 +145,11 @@ def _is_unknown(x: Tensor, weight: Tensor) -> bool:
     """Another type, or a size that is a symbol: such a run leaves bytes out."""
     whole = all(isinstance(n, int) for n in (*x.shape, *weight.shape))
     return not whole or x.dtype not in (torch.float32, torch.float64)
+
+
+def _each(steps: list[Any], dims: int) -> list[Any]:
+    """Stride, padding, dilation and more of every dimension, where one number stands for all."""
+    return [step * dims if isinstance(step, list | tuple) and len(step) == 1 else step for step in steps]
 
 
 def _is_onednn(x: Tensor, weight: Tensor, stride: Any, dilation: Any, output_padding: Any, groups: int) -> bool:
