@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import attention
 from seqcost.layers.ops.masks import hidden
+from seqcost.layers.ops.open_length import is_open
 from seqcost.layers.parts.layer import Layer, check_features, check_keep, places
 from seqcost.layers.parts.rope import rope_frequency, rope_tables, rope_turn
 from seqcost.layers.parts.state import State, empty
@@ -180,6 +181,8 @@ def _mask(q_BTHK: Tensor, S: int, past: int | None, keep: Tensor | None) -> Tens
 def _materialised(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, mask: Tensor | None) -> Tensor:
     """Scores and softmax in memory. Query heads of a group stand one below the other: keys are not repeated."""
     B, T, H, K = q_BTHK.shape
+    if is_open(T):  # an exporter cannot tell that queries so placed lie in one piece
+        k_BSGK, v_BSGV = (z.repeat_interleave(H // z.shape[2], dim=2) for z in (k_BSGK, v_BSGV))
     S, G, V = v_BSGV.shape[1:]
     q_ZQK = _heads_first(q_BTHK * K**-0.5).view(B * G, H // G * T, K)
     k_ZSK = _heads_first(k_BSGK).view(B * G, S, K)

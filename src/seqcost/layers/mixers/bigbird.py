@@ -14,6 +14,7 @@ from seqcost.errors import BadSize
 from seqcost.formulas.mixers import bigbird
 from seqcost.layers.ops.block_attention import key_mask, planned_attention
 from seqcost.layers.ops.masks import hidden
+from seqcost.layers.ops.open_length import refuse_open
 from seqcost.layers.parts.layer import Layer, check_features, check_keep
 from seqcost.layers.parts.state import State
 from seqcost.layers.parts.transforms import uncompiled
@@ -75,6 +76,7 @@ class BigBird(Layer):
         T = x_BTD.shape[1]
         if T == 0:
             return x_BTD
+        refuse_open(T, "BigBird", "how many blocks there are decides which of them are drawn at random")
         q, k, v = self._projected(x_BTD)
         if keep is None:
             return self.output(self._attend(q, k, v, None))

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import etc
-from seqcost.layers.ops.block_attention import band_keys, band_mask, band_queries, band_tokens
+from seqcost.layers.ops.block_attention import band_keys, band_mask, band_queries, band_tokens, whole_blocks
 from seqcost.layers.ops.chunks import heads_first
+from seqcost.layers.ops.open_length import cut, is_open
 from seqcost.layers.ops.relative_labels import distances, label_scores, labelled
 from seqcost.layers.parts.layer import Layer, check_features, check_keep
 from seqcost.layers.parts.state import State
@@ -48,9 +49,12 @@ class Etc(Layer):
         B, T, _ = x_BTD.shape
         if T == 0:
             return x_BTD
+        if is_open(T):
+            x_BTD, keep = whole_blocks(x_BTD, keep, self.config.band)
+            sentences = None if sentences is None else F.pad(sentences, (0, x_BTD.shape[1] - T), value=-1)
         g_BND = self.memory.expand(B, -1, -1).clone(memory_format=torch.contiguous_format)
         g_BND = g_BND + self._global_half(g_BND, x_BTD, keep, sentences)
-        return self._long_half(x_BTD, g_BND, keep, sentences)
+        return cut(self._long_half(x_BTD, g_BND, keep, sentences), T)
 
     def both(
         self, x_BTD: Tensor, g_BND: Tensor, *, keep: Tensor | None = None, sentences: Tensor | None = None
@@ -70,6 +74,8 @@ class Etc(Layer):
 
         def keys(name: str) -> Tensor:
             both = [self._heads(f"{name}_g2g", g), self._heads(f"{name}_g2l", x)]
+            if is_open(T):  # heads beside the batch first, while the number of tokens is a plain symbol
+                return torch.cat([heads_first(z).flatten(0, 1) for z in both], dim=1)
             return torch.cat([z.transpose(1, 2) for z in both], dim=2).flatten(0, 1)
 
         k_ZSK, v_ZSK = keys("key"), keys("value")
@@ -87,8 +93,12 @@ class Etc(Layer):
         known = labelled(of_label, labels, B * m.H, N, N + T)
         scores_ZNS = torch.baddbmm(known, q_ZNK, k_ZSK.transpose(1, 2))
         if mask is not None:
-            hidden = F.pad(mask, (N, 0)).unsqueeze(1)
-            scores_ZNS = scores_ZNS.unflatten(0, (B, m.H)).masked_fill(hidden, -torch.inf).flatten(0, 1)
+            if is_open(T):
+                hidden = F.pad(mask.repeat_interleave(m.H, 0), (N, 0))
+                scores_ZNS = scores_ZNS.masked_fill(hidden, -torch.inf)
+            else:
+                hidden = F.pad(mask, (N, 0)).unsqueeze(1)
+                scores_ZNS = scores_ZNS.unflatten(0, (B, m.H)).masked_fill(hidden, -torch.inf).flatten(0, 1)
         y_ZNK = torch.bmm(scores_ZNS.softmax(-1), v_ZSK)
         y_BNI = y_ZNK.view(B, m.H, N, m.K).transpose(1, 2).clone(memory_format=torch.contiguous_format)
         return self.get_submodule("output_global")(y_BNI.flatten(2))

@@ -22,6 +22,7 @@ from seqcost.layers.ops.gated_linear_attention import (
     start_state,
     summed_attention,
 )
+from seqcost.layers.ops.open_length import Tensors, is_open, scanned
 from seqcost.layers.parts.causal import CausalLayer
 from seqcost.layers.parts.layer import check_features, check_keep
 from seqcost.layers.parts.state import State
@@ -154,6 +155,15 @@ class LinearAttention(CausalLayer):
 
     def _steps(self, x_BTD: Tensor, state: Sums) -> tuple[Tensor, Sums]:
         x_TBD = x_BTD.transpose(0, 1).clone(memory_format=torch.contiguous_format)  # so that a token is one piece
+        if is_open(x_BTD.shape[1]):
+
+            def token(carry: Tensors, signals: Tensors) -> tuple[Tensors, Tensors]:
+                q, k, v = signals
+                y, after = self._token(q, k, v, _sums(*carry))
+                return tuple(after.tensors()), (y,)
+
+            last, (y_TBHV,) = scanned(token, tuple(state.tensors()), self._features(x_TBD), dim=0)
+            return y_TBHV.transpose(0, 1), _sums(*last)
         out = []
         for q, k, v in zip(*(a.unbind(0) for a in self._features(x_TBD)), strict=True):
             y, state = self._token(q, k, v, state)
@@ -181,6 +191,10 @@ class LinearAttention(CausalLayer):
                 y = y / (torch.einsum("bhk,bhk->bh", z, q[:, t]) + m.normaliser_epsilon)[..., None]
             rows.append(y)
         return self._joined(torch.stack(rows, dim=1), x_BTD)
+
+
+def _sums(S_BHKV: Tensor, z_BHK: Tensor | None = None) -> Sums:
+    return Sums(S_BHKV, z_BHK)
 
 
 @full_precision

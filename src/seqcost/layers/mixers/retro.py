@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import retro
 from seqcost.layers.ops.masks import hidden
+from seqcost.layers.ops.open_length import cut, is_open, num_chunks
 from seqcost.layers.parts.layer import Layer, check_features
 from seqcost.layers.parts.state import State
 
@@ -85,10 +86,11 @@ class ChunkedCrossAttention(Layer):
         after = dataclasses.replace(state, tokens=state.tokens + T)
         if T == 0:
             return x_BTD, after
-        blocks, before = m.blocks(T), (state.tokens + 1) % m.C
+        before = (state.tokens + 1) % m.C
+        blocks = num_chunks(T, m.C) if is_open(T) else m.blocks(T)
         q_BQI = F.pad(self.query(x_BTD), (0, 0, before, blocks * m.C - before - T))
         y_BQI = self._attend(q_BQI, state, blocks)
-        y_BTI = y_BQI[:, before : before + T].clone(memory_format=torch.contiguous_format)
+        y_BTI = cut(y_BQI[:, before:], T).clone(memory_format=torch.contiguous_format)
         return self.output(y_BTI), after
 
     def step(self, x_BD: Tensor, state: Neighbours) -> tuple[Tensor, Neighbours]:
@@ -103,15 +105,10 @@ class ChunkedCrossAttention(Layer):
     def _attend(self, q_BQI: Tensor, state: Neighbours, blocks: int) -> Tensor:
         """Each of the blocks, Q/blocks queries long, attends to the neighbours of its chunk."""
         m, (B, Q, I) = self.config, q_BQI.shape
-        first, given = self._chunk(state.tokens) - state.first, state.k_BSI.shape[1] // m.rows
-        begin = min(max(first, 0), given)
-        end = max(min(first + blocks, given), begin)
-        before = min(begin - first, blocks) if end > begin else blocks
 
         def of_blocks(x_BSI: Tensor) -> Tensor:
             """The rows of these blocks; zeros for a block that has none."""
-            zeros = before * m.rows, (blocks - before - end + begin) * m.rows
-            return F.pad(x_BSI[:, begin * m.rows : end * m.rows], (0, 0, *zeros))
+            return _rows(x_BSI, self._chunk(state.tokens) - state.first, blocks, m.rows)
 
         def heads(x_BSI: Tensor) -> Tensor:
             return x_BSI.view(B * blocks, x_BSI.shape[1] // blocks, m.H, m.K).transpose(1, 2)
@@ -149,3 +146,14 @@ class ChunkedCrossAttention(Layer):
     def example_inputs(self, B: int, T: int, S: int | None = None) -> tuple[Tensor, ...]:
         tokens = self.config.source_tokens(T) if S is None else self.config.whole(S)
         return super().example_inputs(B, T) + super().example_inputs(B, tokens)
+
+
+def _rows(x_BSI: Tensor, first: int, blocks: int, rows: int) -> Tensor:
+    """Those of `blocks` chunks from chunk `first` on, which may be −1: zeros for a chunk that is not there."""
+    if is_open(blocks):  # padded with less than nothing where there are more
+        return F.pad(x_BSI, (0, 0, -first * rows, (first + blocks) * rows - x_BSI.shape[1]))
+    given = x_BSI.shape[1] // rows
+    begin = min(max(first, 0), given)
+    end = max(min(first + blocks, given), begin)
+    before = min(begin - first, blocks) if end > begin else blocks
+    return F.pad(x_BSI[:, begin * rows : end * rows], (0, 0, before * rows, (blocks - before - end + begin) * rows))

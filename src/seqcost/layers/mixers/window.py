@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import window
-from seqcost.layers.ops.block_attention import band_attention
+from seqcost.layers.ops.block_attention import band_attention, whole_blocks
+from seqcost.layers.ops.open_length import cut, is_open
 from seqcost.layers.parts.layer import Layer, check_features, check_keep
 from seqcost.layers.parts.rope import rope_frequency, rope_tables, rope_turn
 from seqcost.layers.parts.state import State, empty
@@ -54,9 +55,12 @@ class WindowAttention(Layer):
         check_features(self, x_BTD)
         if keep is not None:
             check_keep(self, x_BTD, keep)
-        if x_BTD.shape[1] == 0:
+        T, band = x_BTD.shape[1], self.config.band
+        if T == 0:
             return x_BTD
-        return self.output(band_attention(*self._projected(x_BTD, past=0), self.config.band, keep))
+        if is_open(T):
+            x_BTD, keep = whole_blocks(x_BTD, keep, band)
+        return cut(self.output(band_attention(*self._projected(x_BTD, past=0), band, keep)), T)
 
     def init_state(self, batch: int) -> Recent:
         m = self.config

@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqcost.formulas.ops.block_attention import Band
+from seqcost.layers.ops.chunks import heads_first
 from seqcost.layers.ops.masks import hidden
+from seqcost.layers.ops.open_length import is_open, num_chunks
 
 
 def band_attention(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGK: Tensor, band: Band, keep_BS: Tensor | None = None) -> Tensor:
@@ -30,6 +32,15 @@ def band_attention(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGK: Tensor, band: Band, k
     return band_tokens(y_ZhCK, band, B, T, G)
 
 
+def whole_blocks(x_BTD: Tensor, keep: Tensor | None, band: Band) -> tuple[Tensor, Tensor]:
+    """Tokens and their mask filled up to whole blocks: the sizes of blocks are then plain where T is open."""
+    B, T, _ = x_BTD.shape
+    size = band.C * band.dilation
+    fill = num_chunks(T, size) * size - T
+    keep = torch.ones(B, T, dtype=torch.bool, device=x_BTD.device) if keep is None else keep
+    return F.pad(x_BTD, (0, 0, 0, fill)), F.pad(keep, (0, fill))
+
+
 def band_queries(q_BTHK: Tensor, band: Band, G: int) -> Tensor:
     """[B,T,H,K] → [B·G, d·n·H/G, C, K]."""
     B, T, H, K = q_BTHK.shape
@@ -41,8 +52,12 @@ def band_queries(q_BTHK: Tensor, band: Band, G: int) -> Tensor:
 def band_keys(x_BSGK: Tensor, band: Band, T: int, *, copied: bool = False) -> Tensor:
     """[B,S,G,K] → [B·G, d·n, keys, K]: what each block of the last T tokens sees, overlapping in memory if d = 1."""
     B, S, G, K = x_BSGK.shape
-    filled = F.pad(x_BSGK.transpose(1, 2), (0, 0, *_filling(band, T, S)))
-    windows = _windows(filled.view(B * G, filled.shape[2], K), band).transpose(-1, -2)  # [B·G, d, n, keys, K]
+    if is_open(T):  # heads beside the batch first, while the number of tokens is a plain symbol
+        filled_ZUK = F.pad(heads_first(x_BSGK).flatten(0, 1), (0, 0, *_filling(band, T, S)))
+    else:
+        filled = F.pad(x_BSGK.transpose(1, 2), (0, 0, *_filling(band, T, S)))
+        filled_ZUK = filled.view(B * G, filled.shape[2], K)
+    windows = _windows(filled_ZUK, band).transpose(-1, -2)  # [B·G, d, n, keys, K]
     return (_copied(windows) if copied or band.dilated else windows).flatten(1, 2)
 
 
@@ -78,9 +93,13 @@ def _filling(band: Band, T: int, S: int) -> tuple[int, int]:
 
 
 def _windows(x_ZUK: Tensor, band: Band) -> Tensor:
-    """[Z,U,K] → [Z, d, n, K, keys], a view."""
+    """[Z,U,K] → [Z, d, n, K, keys], a view (of a copy where U is open)."""
     Z, U, K = x_ZUK.shape
-    return x_ZUK.view(Z, U // band.dilation, band.dilation, K).transpose(1, 2).unfold(2, band.keys, band.C)
+    if is_open(U):
+        apart = torch.stack([x_ZUK[:, first :: band.dilation] for first in range(band.dilation)], dim=1)
+    else:
+        apart = x_ZUK.view(Z, U // band.dilation, band.dilation, K).transpose(1, 2)
+    return apart.unfold(2, band.keys, band.C)
 
 
 def _copied(x: Tensor) -> Tensor:

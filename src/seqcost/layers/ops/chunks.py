@@ -4,10 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
-def num_chunks(tokens: int, C: int) -> int:
-    """⌈T/C⌉."""
-    return -(-tokens // C)
+from seqcost.layers.ops.open_length import cut, num_chunks
 
 
 def chunked(x_BTHK: Tensor, C: int) -> Tensor:
@@ -26,7 +23,7 @@ def heads_first(x_BTHK: Tensor) -> Tensor:
 def joined(y_ZnCV: Tensor, B: int, T: int, H: int) -> Tensor:
     """[B·H, n, C, V] → [B,T,H,V] without what was filled up: a copy."""
     _, n, C, V = y_ZnCV.shape
-    return y_ZnCV.view(B, H, n * C, V).transpose(1, 2)[:, :T].clone(memory_format=torch.contiguous_format)
+    return cut(y_ZnCV.view(B, H, n * C, V).transpose(1, 2), T).clone(memory_format=torch.contiguous_format)
 
 
 def pair_decays(log_ZnC1: Tensor) -> Tensor:

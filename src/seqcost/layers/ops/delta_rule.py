@@ -11,9 +11,10 @@ part of b ⊙ K Kᵀ ⊙ decay: the WY form of Yang et al. 2024, arXiv 2406.0648
 import torch
 from torch import Tensor
 
-from seqcost.layers.ops.chunks import at_least_float32, chunked, joined, num_chunks, pair_decays
+from seqcost.layers.ops.chunks import at_least_float32, chunked, joined, pair_decays
 from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
+from seqcost.layers.ops.open_length import Tensors, is_open, num_chunks, scanned
 
 
 @full_precision
@@ -46,16 +47,15 @@ def delta_rule(
     overlap_ZnCC = torch.bmm(k_flat, k_flat.transpose(1, 2)).view(Z, n, C, C)
     scores_ZnCC = torch.bmm(k_flat, q_ZnCK.view(Z * n, C, K).transpose(1, 2)).view(Z, n, C, C)
     read_ZnC1 = -beta_ZnC1  # how much of what the state says at the chunk's start is taken back
-    ends: tuple[Tensor | None, ...] = (None,) * n
     if log_decay_BTH is None:
-        scores_ZnCC, to_end_ZnC1 = scores_ZnCC.triu(), None
+        scores_ZnCC, to_end_ZnC1, end_Zn11 = scores_ZnCC.triu(), None, None
     else:
         log_ZnC1 = chunked(at_least_float32(log_decay_BTH).unsqueeze(-1), C)
         decay_ZnCC = pair_decays(log_ZnC1)
         overlap_ZnCC, scores_ZnCC = overlap_ZnCC * decay_ZnCC, scores_ZnCC * decay_ZnCC
         start_ZnC1, to_end_ZnC1 = log_ZnC1.cumsum(2).exp(), decay_ZnCC[..., -1:]
         read_ZnC1, q_ZnCK = read_ZnC1 * start_ZnC1, q_ZnCK * start_ZnC1
-        ends = start_ZnC1[:, :, -1:].unbind(1)
+        end_Zn11 = start_ZnC1[:, :, -1:]
     system_ZnCC = overlap_ZnCC * beta_ZnC1.transpose(2, 3)
     sides_ZnCE = torch.cat([v_ZnCV * beta_ZnC1, k_ZnCK * read_ZnC1], dim=-1)
     # X with (I + L) X = sides, turned round; the solver reads nothing but what is above the diagonal. On the other
@@ -67,13 +67,25 @@ def delta_rule(
     if to_end_ZnC1 is not None:
         k_ZnCK = k_ZnCK * to_end_ZnC1
 
+    pieces = (q_ZnCK, k_ZnCK, values_ZnCV, reads_ZnCK, scores_ZnCC, *(() if end_Zn11 is None else (end_Zn11,)))
     S_ZKV, out = state_BHKV.reshape(Z, K, V), []
-    pieces = (x.unbind(1) for x in (q_ZnCK, k_ZnCK, values_ZnCV, reads_ZnCK, scores_ZnCC))
-    for q_ZCK, k_ZCK, values_ZCV, reads_ZCK, scores_ZCC, end_Z11 in zip(*pieces, ends, strict=True):
-        new_ZCV = torch.baddbmm(values_ZCV, reads_ZCK, S_ZKV)
-        out.append(torch.baddbmm(torch.bmm(q_ZCK, S_ZKV), scores_ZCC.transpose(1, 2), new_ZCV))
-        S_ZKV = torch.baddbmm(S_ZKV if end_Z11 is None else S_ZKV * end_Z11, k_ZCK.transpose(1, 2), new_ZCV)
-    return joined(torch.stack(out, dim=1), B, T, H), S_ZKV.view(B, H, K, V)
+    if is_open(T):
+        (S_ZKV,), (y_ZnCV,) = scanned(_chunk, (S_ZKV,), pieces, dim=1)
+    else:
+        for chunk in zip(*(x.unbind(1) for x in pieces), strict=True):
+            (S_ZKV,), (y_ZCV,) = _chunk((S_ZKV,), chunk)
+            out.append(y_ZCV)
+        y_ZnCV = torch.stack(out, dim=1)
+    return joined(y_ZnCV, B, T, H), S_ZKV.view(B, H, K, V)
+
+
+def _chunk(state: Tensors, chunk: Tensors) -> tuple[Tensors, Tensors]:
+    """What a chunk reads and writes, once its own part of the system is solved."""
+    (S_ZKV,), (q_ZCK, k_ZCK, values_ZCV, reads_ZCK, scores_ZCC, *end_Z11) = state, chunk
+    new_ZCV = torch.baddbmm(values_ZCV, reads_ZCK, S_ZKV)
+    y_ZCV = torch.baddbmm(torch.bmm(q_ZCK, S_ZKV), scores_ZCC.transpose(1, 2), new_ZCV)
+    kept_ZKV = S_ZKV * end_Z11[0] if end_Z11 else S_ZKV
+    return (torch.baddbmm(kept_ZKV, k_ZCK.transpose(1, 2), new_ZCV),), (y_ZCV,)
 
 
 @full_precision

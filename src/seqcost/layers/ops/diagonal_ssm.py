@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqcost.layers.ops.chunks import at_least_float32, num_chunks
+from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.fft_convolution import fft_convolution
 from seqcost.layers.ops.full_precision import full_precision
+from seqcost.layers.ops.open_length import cut, num_chunks
 
 Pair = tuple[Tensor, Tensor]
 
@@ -55,7 +56,7 @@ def ssm_extend(u_BTD: Tensor, system: Diagonal, s_BDN: Tensor, C: int) -> tuple[
     s_re, s_im = s_DBM[0].unsqueeze(2), s_DBM[1].unsqueeze(2)
     rows_DBnN = torch.cat([re * s_re - im * s_im, -im * s_re - re * s_im], dim=-1)
     added_DZC = torch.bmm(rows_DBnN.flatten(1, 2), right_DNC)
-    y_DBT = _convolved(u_BTD, left_DnN, right_DNC) + added_DZC.view(D, B, n * C)[..., :T]
+    y_DBT = _convolved(u_BTD, left_DnN, right_DNC) + cut(added_DZC.view(D, B, n * C), T, dim=2)
 
     # Each chunk's sum Σ e^{λ(C−1−c)} u_c, the last token at the end of the last chunk; then from all chunks to the end.
     u_DZC = F.pad(at_least_float32(u_BTD).permute(2, 0, 1), (n * C - T, 0)).reshape(D, B * n, C)
@@ -104,7 +105,7 @@ def _factors(system: Diagonal, n: int, C: int) -> tuple[Pair, Tensor, Tensor]:
 
 def _convolved(u_BTD: Tensor, left_DnN: Tensor, right_DNC: Tensor) -> Tensor:
     kernel_DL = torch.bmm(left_DnN, right_DNC).flatten(1)
-    return fft_convolution(u_BTD.permute(2, 0, 1), kernel_DL[:, : u_BTD.shape[1]])
+    return fft_convolution(u_BTD.permute(2, 0, 1), cut(kernel_DL, u_BTD.shape[1]))
 
 
 def _halves(x_N: Tensor) -> Pair:

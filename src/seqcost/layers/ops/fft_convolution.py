@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqcost.layers.ops.chunks import at_least_float32
+from seqcost.layers.ops.open_length import cut, is_open
 
 
 def fft_convolution(u_DBT: Tensor, kernel_DT: Tensor) -> Tensor:
@@ -20,7 +21,8 @@ def fft_convolution(u_DBT: Tensor, kernel_DT: Tensor) -> Tensor:
     """
     if u_DBT.shape[1] == 0:  # no kernel transforms an empty batch
         return at_least_float32(u_DBT) * kernel_DT.unsqueeze(1)
-    y: Tensor = _Convolution.apply(u_DBT, kernel_DT)
+    convolved = _Convolution.forward if is_open(u_DBT.shape[2]) else _Convolution.apply
+    y: Tensor = convolved(u_DBT, kernel_DT)
     return y
 
 
@@ -49,7 +51,7 @@ class _Convolution(torch.autograd.Function):
 
 
 def _length(T: int) -> int:
-    return 2 << (T - 1).bit_length()
+    return 2 * T if is_open(T) else 2 << (T - 1).bit_length()  # an exporter has no powers of an open length
 
 
 def _spectrum(x: Tensor) -> Tensor:
@@ -58,4 +60,4 @@ def _spectrum(x: Tensor) -> Tensor:
 
 
 def _cut(spectrum: Tensor, T: int) -> Tensor:
-    return torch.fft.irfft(spectrum, n=_length(T))[..., :T]
+    return cut(torch.fft.irfft(spectrum, n=_length(T)), T, dim=spectrum.dim() - 1)

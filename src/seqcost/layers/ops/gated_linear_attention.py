@@ -22,6 +22,7 @@ from torch import Tensor
 from seqcost.layers.ops.chunks import at_least_float32, chunked, heads_first, joined, pair_decays
 from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
+from seqcost.layers.ops.open_length import Tensors, is_open, scanned
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class _Mixed:
     y_XCV: Tensor  # what each token reads of its own chunk, [B·H·n,C,V]
     q_ZnCK: Tensor  # queries, faded since the start of their chunk
     k_ZnCK: Tensor  # keys, fading to the end of their chunk
-    keep: tuple[Tensor, ...] | None  # of the state [B,H,K,V], over each chunk; None: all of it
+    keep: Tensor | None  # of the state [B,H,K,V], over each chunk: [1 or B,H,n,K or 1,1]; None: all of it
 
 
 @full_precision
@@ -71,13 +72,31 @@ def gated_linear_attention(
     n = cut.q_ZnCK.shape[1]
     mixed = _mixed(cut, gate, J)
     write = torch.bmm(mixed.k_ZnCK.view(B * H * n, C, K).transpose(1, 2), cut.v_ZnCV.view(B * H * n, C, V))
-    before, state = [], state_BHKV
-    for i, new in enumerate(write.view(B, H, n, K, V).unbind(2)):
-        before.append(state)
-        state = new + (state if mixed.keep is None else state * mixed.keep[i])
-    carried = torch.stack(before, dim=2).view(B * H * n, K, V)
+    pieces = (write.view(B, H, n, K, V), *(() if mixed.keep is None else (mixed.keep,)))
+    before_BHnKV, state = _carried(pieces, state_BHKV, T)
+    carried = before_BHnKV.view(B * H * n, K, V)
     y = torch.baddbmm(mixed.y_XCV, mixed.q_ZnCK.view(B * H * n, C, K), carried)
     return joined(y.view(B * H, n, C, V), B, T, H), state
+
+
+def _carried(pieces: Tensors, state: Tensor, T: int) -> tuple[Tensor, Tensor]:
+    """From chunk to chunk: the states before each, side by side, and the one after the last."""
+    if is_open(T):
+
+        def chunk(carry: Tensors, piece: Tensors) -> tuple[Tensors, Tensors]:
+            return (_next(carry[0], *piece),), (carry[0].clone(),)
+
+        (state,), (before_BHnKV,) = scanned(chunk, (state,), pieces, dim=2)
+        return before_BHnKV, state
+    before = []
+    for piece in zip(*(x.unbind(2) for x in pieces), strict=True):
+        before.append(state)
+        state = _next(state, *piece)
+    return torch.stack(before, dim=2), state
+
+
+def _next(state: Tensor, new: Tensor, keep: Tensor | None = None) -> Tensor:
+    return new + (state if keep is None else state * keep)
 
 
 @full_precision
@@ -171,7 +190,7 @@ def _constant(cut: _Chunks, gate_H: Tensor) -> _Mixed:
     at_C = torch.arange(C, dtype=gate_H.dtype, device=gate_H.device)
     apart_CC = (at_C[:, None] - at_C).clamp(min=0)
     pairs_HCC = (gate_H[:, None, None] * apart_CC).exp().tril()
-    left_n1 = torch.arange(cut.T, 0, -C, dtype=gate_H.dtype, device=gate_H.device)[:, None]
+    left_n1 = _left(cut.T, n, C, like=gate_H)[:, None]
     since_nC = torch.minimum(at_C + 1, left_n1)  # what fills up the last chunk fades nothing
     faded_HnC = gate_H[:, None, None] * since_nC
     end_Hn1 = faded_HnC[..., -1:]
@@ -179,8 +198,15 @@ def _constant(cut: _Chunks, gate_H: Tensor) -> _Mixed:
     pairs = _scores(cut).view(*by_head, C) * pairs_HCC.unsqueeze(1)
     q = cut.q_ZnCK.view(*by_head, K) * faded_HnC.exp().unsqueeze(-1)
     k = cut.k_ZnCK.view(*by_head, K) * (end_Hn1 - faded_HnC).exp().unsqueeze(-1)
-    keep = end_Hn1.exp().view(H, n, 1, 1).unbind(1)
+    keep = end_Hn1.exp().view(1, H, n, 1, 1)
     return _Mixed(_read(cut, pairs), q.view(Z, n, C, K), k.view(Z, n, C, K), keep)
+
+
+def _left(T: int, n: int, C: int, like: Tensor) -> Tensor:
+    """How many tokens are left at the start of each of n chunks."""
+    if is_open(T):
+        return (T - C * torch.arange(n, dtype=like.dtype, device=like.device)).clamp_min(0)
+    return torch.arange(T, 0, -C, dtype=like.dtype, device=like.device)
 
 
 def _by_token(cut: _Chunks, gate_BTH: Tensor) -> _Mixed:
@@ -192,7 +218,7 @@ def _by_token(cut: _Chunks, gate_BTH: Tensor) -> _Mixed:
         _read(cut, _scores(cut).view(Z, n, C, C) * decay_ZnCC.transpose(2, 3)),
         cut.q_ZnCK * start_ZnC1,
         cut.k_ZnCK * decay_ZnCC[..., -1:],
-        start_ZnC1[:, :, -1:].view(cut.B, cut.H, n, 1, 1).unbind(2),
+        start_ZnC1[:, :, -1:].view(cut.B, cut.H, n, 1, 1),
     )
 
 
@@ -224,7 +250,7 @@ def _by_feature(cut: _Chunks, gate_BTHK: Tensor, J: int) -> _Mixed:
         y.view(Z * n, C, V),
         cut.q_ZnCK * faded_ZnCK.exp(),
         cut.k_ZnCK * to_end_ZnmJK.exp().view(Z, n, C, K),
-        faded_ZnCK[:, :, -1:].exp().view(cut.B, cut.H, n, K, 1).unbind(2),
+        faded_ZnCK[:, :, -1:].exp().view(cut.B, cut.H, n, K, 1),
     )
 
 

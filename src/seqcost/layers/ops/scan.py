@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqcost.layers.ops.chunks import num_chunks
+from seqcost.layers.ops.open_length import Tensors, cut, is_open, num_chunks, scanned
 
 
 def linear_scan(a_BTN: Tensor, b_BTN: Tensor, initial_state_BN: Tensor, C: int) -> tuple[Tensor, Tensor]:
@@ -36,8 +36,9 @@ def linear_scan(a_BTN: Tensor, b_BTN: Tensor, initial_state_BN: Tensor, C: int) 
         return filled.view(B, n, C, *x_BTN.shape[2:])
 
     # What is filled up changes nothing: h = 1·h + 0.
-    h_BnCN, final_BN = _Scan.apply(chunks(a_BTN, 1.0), chunks(b_BTN, 0.0), initial_state_BN)
-    h_BTN = h_BnCN.flatten(1, 2)[:, :T]
+    scan = _open_scan if is_open(T) else _Scan.apply
+    h_BnCN, final_BN = scan(chunks(a_BTN, 1.0), chunks(b_BTN, 0.0), initial_state_BN)
+    h_BTN = cut(h_BnCN.flatten(1, 2), T)
     return h_BTN.clone(memory_format=torch.contiguous_format), final_BN
 
 
@@ -53,17 +54,10 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def forward(a_BnCN: Tensor, b_BnCN: Tensor, start_BN: Tensor) -> tuple[Tensor, Tensor]:
-        (a, *later_a), (b, *later_b) = a_BnCN.unbind(2), b_BnCN.unbind(2)
-        keep_BnN, add_BnN = a, b
-        for a_c, b_c in zip(later_a, later_b, strict=True):
-            keep_BnN = keep_BnN * a_c
-            add_BnN = torch.addcmul(b_c, a_c, add_BnN)
+        a, b = a_BnCN.unbind(2), b_BnCN.unbind(2)
+        keep_BnN, add_BnN = _kept_and_added(a, b)
         before_BnN, final_BN = _carry(keep_BnN.unbind(1), add_BnN.unbind(1), start_BN)
-        h, states = torch.stack(before_BnN, 1), []
-        for a_c, b_c in zip((a, *later_a), (b, *later_b), strict=True):
-            h = torch.addcmul(b_c, a_c, h)
-            states.append(h)
-        return torch.stack(states, 2), final_BN
+        return _run(torch.stack(before_BnN, 1), a, b), final_BN
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
@@ -94,6 +88,36 @@ class _Scan(torch.autograd.Function):
             previous = torch.cat([start_BN.unsqueeze(1), h_BnCN.flatten(1, 2)[:, :-1]], dim=1)
             da_BnCN = (db_BnCN * previous.view_as(db_BnCN)).sum_to_size(a_BnCN.shape)
         return da_BnCN, db_BnCN, first_BN if ctx.needs_input_grad[2] else None
+
+
+def _open_scan(a_BnCN: Tensor, b_BnCN: Tensor, start_BN: Tensor) -> tuple[Tensor, Tensor]:
+    """`_Scan` in operators that an exporter takes while n is open."""
+    a, b = a_BnCN.unbind(2), b_BnCN.unbind(2)
+
+    def chunk(state: Tensors, piece: Tensors) -> tuple[Tensors, Tensors]:
+        keep_BN, add_BN = piece
+        return (torch.addcmul(add_BN, keep_BN, state[0]),), (state[0].clone(),)
+
+    (final_BN,), (before_BnN,) = scanned(chunk, (start_BN,), _kept_and_added(a, b), dim=1)
+    return _run(before_BnN, a, b), final_BN
+
+
+def _kept_and_added(a: Tensors, b: Tensors) -> tuple[Tensor, Tensor]:
+    """What all chunks at once keep of a state, and add to it."""
+    keep_BnN, add_BnN = a[0], b[0]
+    for a_c, b_c in zip(a[1:], b[1:], strict=True):
+        keep_BnN = keep_BnN * a_c
+        add_BnN = torch.addcmul(b_c, a_c, add_BnN)
+    return keep_BnN, add_BnN
+
+
+def _run(h_BnN: Tensor, a: Tensors, b: Tensors) -> Tensor:
+    """All states of all chunks [B,n,C,N] from those before them."""
+    states = []
+    for a_c, b_c in zip(a, b, strict=True):
+        h_BnN = torch.addcmul(b_c, a_c, h_BnN)
+        states.append(h_BnN)
+    return torch.stack(states, 2)
 
 
 def _carry(keep: tuple[Tensor, ...], add: tuple[Tensor, ...], state: Tensor) -> tuple[list[Tensor], Tensor]:

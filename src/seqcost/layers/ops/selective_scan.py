@@ -22,9 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqcost.layers.ops.chunks import num_chunks
 from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
+from seqcost.layers.ops.open_length import Tensors, cut, is_open, num_chunks, scanned
 
 
 @full_precision
@@ -43,6 +43,15 @@ def sequential_scan(
     x_BTE: Tensor, delta_BTE: Tensor, rate_NE: Tensor, write_BTN: Tensor, read_BTN: Tensor, state_BNE: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Token after token, T ≥ 0. Autograd keeps two states of every token."""
+    if is_open(x_BTE.shape[1]):
+
+        def token(state: Tensors, signals: Tensors) -> tuple[Tensors, Tensors]:
+            x_BE, delta_BE, write_BN, read_BN = signals
+            y_BE, after_BNE = scan_step(x_BE, delta_BE, rate_NE, write_BN, read_BN, state[0])
+            return (after_BNE,), (y_BE,)
+
+        (state_BNE,), (y_BTE,) = scanned(token, (state_BNE,), (x_BTE, delta_BTE, write_BTN, read_BTN), dim=1)
+        return y_BTE, state_BNE
     y = []
     signals = (z.unbind(1) for z in (x_BTE, delta_BTE, write_BTN, read_BTN))
     for x_BE, delta_BE, write_BN, read_BN in zip(*signals, strict=True):
@@ -68,6 +77,8 @@ def chunked_scan(
         return x_BTE, state_BNE
     if (kernel := kernel_for("selective_scan", x_BTE, write_BTN, state_BNE)) is not None:
         return kernel(x_BTE, delta_BTE, rate_NE, write_BTN, read_BTN, state_BNE)
+    if is_open(x_BTE.shape[1]):
+        return _open_scan(x_BTE, delta_BTE, rate_NE, write_BTN, read_BTN, state_BNE, C, J)
     y_BTE, state_BNE, *_ = _ChunkedScan.apply(x_BTE, delta_BTE, rate_NE, write_BTN, read_BTN, state_BNE, C, J)
     return y_BTE, state_BNE
 
@@ -83,14 +94,9 @@ class _ChunkedScan(torch.autograd.Function):
         C: int, J: int,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         y, starts = [], []
-        for x_CBJE, delta_CBJE, write_CBJN, read_CBJN in _segments(C, J, x_BTE, delta_BTE, write_BTN, read_BTN):
-            decay = _decay(delta_CBJE, rate_NE).unbind(0)
-            written = _outer(write_CBJN, x_CBJE * delta_CBJE).unbind(0)
-            end_BJNE = _states(written[0], written[1:], decay[1:])[-1]
-            before, state_BNE = _carried(end_BJNE.unbind(1), _through(delta_CBJE, rate_NE).unbind(1), state_BNE)
-            start_BJNE = torch.stack(before, dim=1)
-            states_CBJNE = torch.stack(_states(start_BJNE, written, decay)[1:])
-            y.append(_sum_n(read_CBJN, states_CBJNE))
+        for segment in _segments(C, J, x_BTE, delta_BTE, write_BTN, read_BTN):
+            y_CBJE, start_BJNE, state_BNE = _segment(segment, rate_NE, state_BNE)
+            y.append(y_CBJE)
             starts.append(start_BJNE)
         return _whole(y, x_BTE.shape[1]), state_BNE, *starts
 
@@ -135,20 +141,55 @@ class _ChunkedScan(torch.autograd.Function):
         return dx, ddelta, drate_NE, dwrite, dread, dstate_BNE, None, None
 
 
+def _open_scan(
+    x_BTE: Tensor, delta_BTE: Tensor, rate_NE: Tensor, write_BTN: Tensor, read_BTN: Tensor, state_BNE: Tensor,
+    C: int, J: int,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """`_ChunkedScan` in operators that an exporter takes while the number of segments is open."""
+
+    def segment(state: Tensors, signals: Tensors) -> tuple[Tensors, Tensors]:
+        y_CBJE, _, after_BNE = _segment(signals, rate_NE, state[0])
+        return (after_BNE,), (y_CBJE,)
+
+    pieces = tuple(_turned(z, C, J) for z in (x_BTE, delta_BTE, write_BTN, read_BTN))
+    (state_BNE,), (y_nCBJE,) = scanned(segment, (state_BNE,), pieces, dim=0)
+    return _joined(y_nCBJE, x_BTE.shape[1]), state_BNE
+
+
+def _segment(signals: Tensors, rate_NE: Tensor, state_BNE: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What the J chunks of a segment read, the states before them, and the one after the last."""
+    x_CBJE, delta_CBJE, write_CBJN, read_CBJN = signals
+    decay = _decay(delta_CBJE, rate_NE).unbind(0)
+    written = _outer(write_CBJN, x_CBJE * delta_CBJE).unbind(0)
+    end_BJNE = _states(written[0], written[1:], decay[1:])[-1]
+    before, state_BNE = _carried(end_BJNE.unbind(1), _through(delta_CBJE, rate_NE).unbind(1), state_BNE)
+    start_BJNE = torch.stack(before, dim=1)
+    states_CBJNE = torch.stack(_states(start_BJNE, written, decay)[1:])
+    return _sum_n(read_CBJN, states_CBJNE), start_BJNE, state_BNE
+
+
 def _segments(C: int, J: int, *sequences: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Each [B,T,K] cut into segments [C,B,J,K], the last one filled up with zeros: δ = 0 neither decays nor writes."""
-    B, T = sequences[0].shape[:2]
+    return zip(*(_turned(z, C, J).unbind(0) for z in sequences), strict=True)
+
+
+def _turned(z_BTK: Tensor, C: int, J: int) -> Tensor:
+    """All segments [n,C,B,J,K]: a copy."""
+    B, T, K = z_BTK.shape
     n = num_chunks(T, C * J)
-    filled = (F.pad(z, (0, 0, 0, n * C * J - T)).view(B, n, J, C, z.shape[2]) for z in sequences)
-    turned = (z.permute(1, 3, 0, 2, 4).clone(memory_format=torch.contiguous_format) for z in filled)
-    return zip(*(z.unbind(0) for z in turned), strict=True)
+    filled = F.pad(z_BTK, (0, 0, 0, n * C * J - T)).view(B, n, J, C, K)
+    return filled.permute(1, 3, 0, 2, 4).clone(memory_format=torch.contiguous_format)
 
 
 def _whole(pieces: Sequence[Tensor], T: int) -> Tensor:
     """Segments [C,B,J,K] joined to [B,T,K] without what was filled up."""
-    C, B, J, K = pieces[0].shape
-    turned = torch.stack(tuple(pieces)).permute(2, 0, 3, 1, 4).clone(memory_format=torch.contiguous_format)
-    return turned.view(B, len(pieces) * J * C, K)[:, :T]
+    return _joined(torch.stack(tuple(pieces)), T)
+
+
+def _joined(y_nCBJK: Tensor, T: int) -> Tensor:
+    n, C, B, J, K = y_nCBJK.shape
+    turned = y_nCBJK.permute(2, 0, 3, 1, 4).clone(memory_format=torch.contiguous_format)
+    return cut(turned.view(B, n * J * C, K), T)
 
 
 def _decay(delta_CBJE: Tensor, rate_NE: Tensor) -> Tensor:

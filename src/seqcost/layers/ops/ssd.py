@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqcost.layers.ops.chunks import num_chunks
 from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
+from seqcost.layers.ops.open_length import Tensors, cut, is_open, num_chunks, scanned
 
 
 @full_precision
@@ -39,6 +39,14 @@ def sequential_ssd(
     x_BTHV: Tensor, gate_BTH: Tensor, write_BTGN: Tensor, read_BTGN: Tensor, state_BHVN: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Token after token, T ≥ 0."""
+    if is_open(x_BTHV.shape[1]):
+
+        def token(state: Tensors, signals: Tensors) -> tuple[Tensors, Tensors]:
+            y_BHV, after_BHVN = ssd_step(*signals, *state)
+            return (after_BHVN,), (y_BHV,)
+
+        (state_BHVN,), (y_BTHV,) = scanned(token, (state_BHVN,), (x_BTHV, gate_BTH, write_BTGN, read_BTGN), dim=1)
+        return y_BTHV, state_BHVN
     y = []
     signals = (z.unbind(1) for z in (x_BTHV, gate_BTH, write_BTGN, read_BTGN))
     for x_BHV, gate_BH, write_BGN, read_BGN in zip(*signals, strict=True):
@@ -60,7 +68,7 @@ def chunked_ssd(
     G, N = write_BTGN.shape[2:]
     n, rows = num_chunks(T, C), H // G * V
     x_ZXC = _tokens_last(x_BTHV.flatten(2), C).view(B * n * G, rows, C)
-    gate_BnHC = _tokens_last(gate_BTH, C)
+    gate_BnHC = _tokens_last(gate_BTH, C).view(B, n, H, C)
     write_ZCN, read_ZCN = (_groups_first(z, C) for z in (write_BTGN, read_BTGN))
 
     # From token s (rows) to token t (columns), t ≥ s.
@@ -74,23 +82,40 @@ def chunked_ssd(
     kept_BnHVC = x_ZXC.view(B, n, H, V, C) * to_end_BnH1C
     written_BnHVN = torch.bmm(kept_BnHVC.view(B * n * G, rows, C), write_ZCN).view(B, n, H, V, N)
     from_start_BnHC = gate_BnHC.cumsum(-1).exp()
-    before = []
-    for written_BHVN, through_BH in zip(written_BnHVN.unbind(1), from_start_BnHC[..., -1].unbind(1), strict=True):
-        before.append(state_BHVN)
-        state_BHVN = through_BH[..., None, None] * state_BHVN + written_BHVN
-    starts_ZXN = torch.stack(before, dim=1).view(B * n * G, rows, N)
+    before_BnHVN, state_BHVN = _carried((written_BnHVN, from_start_BnHC[..., -1]), state_BHVN, T)
+    starts_ZXN = before_BnHVN.view(B * n * G, rows, N)
     past_BnHVC = torch.bmm(starts_ZXN, read_ZCN.transpose(1, 2)).view(B, n, H, V, C)
     y_BnHVC = y_QVC.view(B, n, H, V, C) + past_BnHVC * from_start_BnHC.unsqueeze(3)
     y_BnCX = y_BnHVC.view(B, n, H * V, C).transpose(2, 3).clone(memory_format=torch.contiguous_format)
-    return y_BnCX.view(B, n * C, H, V)[:, :T], state_BHVN
+    return cut(y_BnCX.view(B, n * C, H, V), T), state_BHVN
+
+
+def _carried(pieces: Tensors, state_BHVN: Tensor, T: int) -> tuple[Tensor, Tensor]:
+    """From chunk to chunk: the states before each, side by side, and the one after the last."""
+    if is_open(T):
+
+        def chunk(carry: Tensors, piece: Tensors) -> tuple[Tensors, Tensors]:
+            return (_next(carry[0], *piece),), (carry[0].clone(),)
+
+        (state_BHVN,), (before_BnHVN,) = scanned(chunk, (state_BHVN,), pieces, dim=1)
+        return before_BnHVN, state_BHVN
+    before = []
+    for piece in zip(*(x.unbind(1) for x in pieces), strict=True):
+        before.append(state_BHVN)
+        state_BHVN = _next(state_BHVN, *piece)
+    return torch.stack(before, dim=1), state_BHVN
+
+
+def _next(state_BHVN: Tensor, written_BHVN: Tensor, through_BH: Tensor) -> Tensor:
+    return through_BH[..., None, None] * state_BHVN + written_BHVN
 
 
 def _tokens_last(z_BTX: Tensor, C: int) -> Tensor:
-    """[B,T,X] → [B,n,X,C], the last chunk filled up with zeros: they neither decay nor write."""
+    """[B,T,X] → [B·n,X,C], the last chunk filled up with zeros: they neither decay nor write."""
     B, T, X = z_BTX.shape
     n = num_chunks(T, C)
-    filled = F.pad(z_BTX, (0, 0, 0, n * C - T)).view(B, n, C, X)
-    return filled.transpose(2, 3).clone(memory_format=torch.contiguous_format)
+    filled = F.pad(z_BTX, (0, 0, 0, n * C - T)).view(B * n, C, X)
+    return filled.transpose(1, 2).clone(memory_format=torch.contiguous_format)
 
 
 def _groups_first(z_BTGN: Tensor, C: int) -> Tensor:

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqcost.layers.ops.full_precision import full_precision
+from seqcost.layers.ops.open_length import Tensors, scanned
 
 # gelu_tanh(x) = ½·x·(1 + tanh(u)) = x·σ(2u), 2u = x·(SLOPE + BEND·x²)
 SLOPE = 2 * math.sqrt(2 / math.pi)
@@ -72,6 +73,24 @@ def mini_batches(inner: Inner, tokens: Tokens, rule: Rule) -> tuple[Tensor, Inne
         seen = descend(inner, k, offset, rule)
         answers.append(_answer_dual(inner, seen, q, weights, first))
     return torch.stack(answers, dim=1), inner, seen
+
+
+@full_precision
+def open_mini_batches(inner: Inner, tokens: Tokens, rule: Rule) -> Tensor:
+    """The answers of `mini_batches` while an exporter leaves open how many there are."""
+    weights_ZnCC, first_ZnCC = _pair_weights(tokens, rule)
+    ends_ZnC1 = tokens.rate_ZnC1 * rule.fall_C[-1:]
+
+    def mini_batch(carry: Tensors, piece: Tensors) -> tuple[Tensors, Tensors]:
+        begun = list(zip(carry[::2], carry[1::2], strict=True))
+        q, k, offset, weights, first, end = piece
+        seen = descend(begun, k, offset, rule)
+        after = add_gradients(begun, seen, end)
+        return tuple(x for pair in after for x in pair), (_answer_dual(begun, seen, q, weights, first),)
+
+    flat = tuple(x for pair in inner for x in pair)
+    _, (y_ZnCK,) = scanned(mini_batch, flat, (*tokens[:3], weights_ZnCC, first_ZnCC, ends_ZnC1), dim=1)
+    return y_ZnCK
 
 
 @full_precision

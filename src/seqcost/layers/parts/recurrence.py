@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqcost.layers.ops.full_precision import full_precision
+from seqcost.layers.ops.open_length import Tensors, is_open, scanned
 from seqcost.layers.parts.causal import CausalLayer
 from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.state import State, empty
@@ -38,7 +39,7 @@ class RecurrentLayer(CausalLayer):
     def whole(self, x_BTD: Tensor) -> Tensor:
         if x_BTD.shape[1] == 0:  # torch.nn refuses an empty sequence
             return self._none(x_BTD)
-        if mapped():
+        if mapped() or is_open(x_BTD.shape[1]):
             return self._by_token(x_BTD, self.init_state(x_BTD.shape[0]))[0]
         y_TBN, _ = self._run(x_BTD)
         return _other_first(y_TBN)
@@ -50,7 +51,7 @@ class RecurrentLayer(CausalLayer):
         check_features(self, x_BTD)
         if x_BTD.shape[1] == 0:
             return self._none(x_BTD), state
-        if mapped():
+        if mapped() or is_open(x_BTD.shape[1]):
             return self._by_token(x_BTD, state)
         y_TBN, after = self._run(x_BTD, self.to_kernel(state))
         return _other_first(y_TBN), self.from_kernel(after)
@@ -64,8 +65,17 @@ class RecurrentLayer(CausalLayer):
 
     @full_precision
     def _by_token(self, x_BTD: Tensor, state: Any) -> tuple[Tensor, Any]:
-        outputs = []
-        for x_BD in x_BTD.to(self.cell.weight_hh_l0.dtype).unbind(1):
+        x_BTD, outputs = x_BTD.to(self.cell.weight_hh_l0.dtype), []
+        if is_open(x_BTD.shape[1]):
+            carried = type(state)
+
+            def token(before: Tensors, signals: Tensors) -> tuple[Tensors, Tensors]:
+                after = self.cell_step(signals[0], carried(*before))
+                return tuple(after.tensors()), (after.h_BN.clone(),)
+
+            last, (y_BTN,) = scanned(token, tuple(state.tensors()), (x_BTD,), dim=1)
+            return y_BTN, carried(*last)
+        for x_BD in x_BTD.unbind(1):
             state = self.cell_step(x_BD, state)
             outputs.append(state.h_BN)
         return torch.stack(outputs, dim=1), state

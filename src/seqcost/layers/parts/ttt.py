@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from seqcost.formulas.parts import ttt
 from seqcost.layers.ops.chunks import at_least_float32, chunked, joined
+from seqcost.layers.ops.open_length import is_open
 from seqcost.layers.ops.ttt import (
     Inner,
     Rule,
@@ -16,6 +17,7 @@ from seqcost.layers.ops.ttt import (
     fallen,
     mini_batches,
     one_token,
+    open_mini_batches,
     part_of_mini_batch,
     sum_gradients,
 )
@@ -75,7 +77,10 @@ class TttLayer(CausalLayer):
         if not T:
             return x_BTD
         tokens, rule = self._prepared(x_BTD, self.config.C, place=0)
-        y_ZnCK, *_ = mini_batches(self._start(B), tokens, rule)
+        if is_open(T):
+            y_ZnCK = open_mini_batches(self._start(B), tokens, rule)
+        else:
+            y_ZnCK, *_ = mini_batches(self._start(B), tokens, rule)
         return self._output(x_BTD, self._answers(tokens, y_ZnCK, x_BTD))
 
     def init_state(self, batch: int) -> Learner:

@@ -44,7 +44,7 @@ class Reversible(Layer):
 
     Activations are rebuilt behind `forward` only; through `extend` autograd keeps them all. In bfloat16 the rounding of
     the sums is not undone by the differences: what is rebuilt is right to a few roundings a layer. Under the transforms
-    of torch.func autograd keeps everything.
+    of torch.func, and in a program of torch.export, autograd keeps everything.
     """
 
     Config = reversible.Reversible
@@ -64,7 +64,8 @@ class Reversible(Layer):
         check_features(self, x_BTD)
         run = _Run([_Sublayer(layer, passed_on(layer, keep=keep)) for layer in self.sublayers])
         weights = [weight for sublayer in run.sublayers for weight in sublayer.weights.values()]
-        if not transformed() and torch.is_grad_enabled() and any(t.requires_grad for t in (x_BTD, *weights)):
+        keeps = transformed() or torch.compiler.is_exporting()
+        if not keeps and torch.is_grad_enabled() and any(t.requires_grad for t in (x_BTD, *weights)):
             return _rebuilding(run, x_BTD, weights)
         return run.forward(x_BTD, remember=False)
 

@@ -1,0 +1,59 @@
+"""Sequences whose length an exporter leaves open: `torch.export.export` with a dynamic T.
+
+A Python loop over chunks would fix how many there are. In its place stands PyTorch's `scan` operator, which a program
+carries as a loop. What an exporter cannot prove of all lengths it turns into a restriction of T, so there is one form
+of each size that it can prove: see `num_chunks` and `cut`. Outside torch.export nothing here is used.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seqcost.errors import BadSize
+
+Tensors = tuple[Tensor, ...]
+
+
+def is_open(T: Any) -> bool:
+    """Whether T is a size that stands for many; where the compiler of a strict export hides it, it may be."""
+    return torch.compiler.is_exporting() and (torch.compiler.is_dynamo_compiling() or not isinstance(T, int))
+
+
+def num_chunks(tokens: int, C: int) -> int:
+    """⌈T/C⌉; one more where T is open, so that it is 2 at least and a plain symbol in all that follows."""
+    if is_open(tokens) and C > 1:
+        return (tokens + 2 * C - 1) // C
+    return -(-tokens // C)
+
+
+def cut(x: Tensor, T: int, dim: int = 1) -> Tensor:
+    """The first T along an axis, a view; where T is open by padding with less than nothing, which makes exactly T."""
+    if not is_open(T):
+        return x.narrow(dim, 0, T)
+    return F.pad(x, (0, 0) * (x.dim() - 1 - dim) + (0, T - x.shape[dim]))
+
+
+def scanned(
+    step: Callable[[Tensors, Tensors], tuple[Tensors, Tensors]], state: Tensors, pieces: Tensors, dim: int
+) -> tuple[Tensors, Tensors]:
+    """`state, results = step(state, piece)` over the pieces along an axis, as one operator of the program.
+
+    Returns
+    -------
+        The last state, and the results stacked along the axis, contiguous. A step returns neither its arguments nor one
+        tensor twice.
+
+    """
+    from torch._higher_order_ops.scan import scan  # loads the compiler, which nothing else here needs
+
+    last, results = scan(step, state, pieces, dim=dim)
+    return last, tuple(result.contiguous() for result in results)
+
+
+def refuse_open(T: int, layer: str, why: str) -> None:
+    """Raise BadSize for a length that is open in a layer that needs to know it."""
+    if is_open(T):
+        raise BadSize(f"{layer} was exported with an open number of tokens; {why}: export it with fixed sizes.")
