@@ -69,3 +69,17 @@ def test_where_backward_is_written_by_hand(name, bench):
     penalty = torch.autograd.grad(of(table).sum(), table, create_graph=True)[0].square().sum()
     penalty.backward(retain_graph=True)
     assert torch.equal(table.grad, torch.autograd.grad(penalty, table)[0])
+
+
+@pytest.mark.parametrize("name", ["ttt-linear-layer", "ttt-mlp-layer"])
+def test_where_the_definition_differentiates_itself(name, bench):
+    """TTT's reference has a gradient inside: its Hessian is a third derivative of the inner loss."""
+    layer = bench.layer(typical(next(v for v in KINDS if v.id == name)), torch.float64)
+    (x,) = bench.inputs(layer, 1, 6, 0, torch.float64)
+    along = torch.randn(x.shape, generator=torch.Generator().manual_seed(5), dtype=x.dtype)
+
+    def product(way):
+        (slope,) = torch.autograd.grad(way(x).square().sum(), x, create_graph=True)
+        return torch.autograd.grad((slope * along).sum(), x)[0]
+
+    assert relative_error(product(layer.reference), product(layer)) < 1e-9
