@@ -22,7 +22,7 @@ from seqcost.layers.ops.gated_linear_attention import (
     start_state,
     summed_attention,
 )
-from seqcost.layers.ops.open_length import Tensors, is_open, scanned
+from seqcost.layers.ops.open_length import Tensors, Turn, is_open, scanned
 from seqcost.layers.parts.causal import CausalLayer
 from seqcost.layers.parts.layer import check_features, check_keep
 from seqcost.layers.parts.state import State
@@ -157,7 +157,7 @@ class LinearAttention(CausalLayer):
         x_TBD = x_BTD.transpose(0, 1).clone(memory_format=torch.contiguous_format)  # so that a token is one piece
         if is_open(x_BTD.shape[1]):
 
-            def token(carry: Tensors, signals: Tensors) -> tuple[Tensors, Tensors]:
+            def token(carry: Tensors, signals: Tensors) -> Turn:
                 q, k, v = signals
                 y, after = self._token(q, k, v, _sums(*carry))
                 return tuple(after.tensors()), (y,)

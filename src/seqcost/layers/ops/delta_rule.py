@@ -14,7 +14,7 @@ from torch import Tensor
 from seqcost.layers.ops.chunks import at_least_float32, chunked, joined, pair_decays
 from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
-from seqcost.layers.ops.open_length import Tensors, is_open, num_chunks, scanned
+from seqcost.layers.ops.open_length import Tensors, Turn, is_open, num_chunks, scanned
 
 
 @full_precision
@@ -79,7 +79,7 @@ def delta_rule(
     return joined(y_ZnCV, B, T, H), S_ZKV.view(B, H, K, V)
 
 
-def _chunk(state: Tensors, chunk: Tensors) -> tuple[Tensors, Tensors]:
+def _chunk(state: Tensors, chunk: Tensors) -> Turn:
     """What a chunk reads and writes, once its own part of the system is solved."""
     (S_ZKV,), (q_ZCK, k_ZCK, values_ZCV, reads_ZCK, scores_ZCC, *end_Z11) = state, chunk
     new_ZCV = torch.baddbmm(values_ZCV, reads_ZCK, S_ZKV)

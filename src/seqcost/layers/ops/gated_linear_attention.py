@@ -22,7 +22,7 @@ from torch import Tensor
 from seqcost.layers.ops.chunks import at_least_float32, chunked, heads_first, joined, pair_decays
 from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
-from seqcost.layers.ops.open_length import Tensors, is_open, scanned
+from seqcost.layers.ops.open_length import Tensors, Turn, is_open, scanned
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _carried(pieces: Tensors, state: Tensor, T: int) -> tuple[Tensor, Tensor]:
     """From chunk to chunk: the states before each, side by side, and the one after the last."""
     if is_open(T):
 
-        def chunk(carry: Tensors, piece: Tensors) -> tuple[Tensors, Tensors]:
+        def chunk(carry: Tensors, piece: Tensors) -> Turn:
             return (_next(carry[0], *piece),), (carry[0].clone(),)
 
         (state,), (before_BHnKV,) = scanned(chunk, (state,), pieces, dim=2)

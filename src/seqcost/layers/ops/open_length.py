@@ -15,6 +15,7 @@ from torch import Tensor
 from seqcost.errors import BadSize
 
 Tensors = tuple[Tensor, ...]
+Turn = tuple[Tensors, Tensors]  # of a loop: the state after it, and its results
 
 
 def is_open(T: Any) -> bool:
@@ -36,9 +37,7 @@ def cut(x: Tensor, T: int, dim: int = 1) -> Tensor:
     return F.pad(x, (0, 0) * (x.dim() - 1 - dim) + (0, T - x.shape[dim]))
 
 
-def scanned(
-    step: Callable[[Tensors, Tensors], tuple[Tensors, Tensors]], state: Tensors, pieces: Tensors, dim: int
-) -> tuple[Tensors, Tensors]:
+def scanned(step: Callable[[Tensors, Tensors], Turn], state: Tensors, pieces: Tensors, dim: int) -> Turn:
     """`state, results = step(state, piece)` over the pieces along an axis, as one operator of the program.
 
     Returns

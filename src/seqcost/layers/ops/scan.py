@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqcost.layers.ops.open_length import Tensors, cut, is_open, num_chunks, scanned
+from seqcost.layers.ops.open_length import Tensors, Turn, cut, is_open, num_chunks, scanned
 
 
 def linear_scan(a_BTN: Tensor, b_BTN: Tensor, initial_state_BN: Tensor, C: int) -> tuple[Tensor, Tensor]:
@@ -94,7 +94,7 @@ def _open_scan(a_BnCN: Tensor, b_BnCN: Tensor, start_BN: Tensor) -> tuple[Tensor
     """`_Scan` in operators that an exporter takes while n is open."""
     a, b = a_BnCN.unbind(2), b_BnCN.unbind(2)
 
-    def chunk(state: Tensors, piece: Tensors) -> tuple[Tensors, Tensors]:
+    def chunk(state: Tensors, piece: Tensors) -> Turn:
         keep_BN, add_BN = piece
         return (torch.addcmul(add_BN, keep_BN, state[0]),), (state[0].clone(),)
 

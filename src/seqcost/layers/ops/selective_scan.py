@@ -24,7 +24,7 @@ from torch import Tensor
 
 from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
-from seqcost.layers.ops.open_length import Tensors, cut, is_open, num_chunks, scanned
+from seqcost.layers.ops.open_length import Tensors, Turn, cut, is_open, num_chunks, scanned
 
 
 @full_precision
@@ -45,7 +45,7 @@ def sequential_scan(
     """Token after token, T ≥ 0. Autograd keeps two states of every token."""
     if is_open(x_BTE.shape[1]):
 
-        def token(state: Tensors, signals: Tensors) -> tuple[Tensors, Tensors]:
+        def token(state: Tensors, signals: Tensors) -> Turn:
             x_BE, delta_BE, write_BN, read_BN = signals
             y_BE, after_BNE = scan_step(x_BE, delta_BE, rate_NE, write_BN, read_BN, state[0])
             return (after_BNE,), (y_BE,)
@@ -147,7 +147,7 @@ def _open_scan(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """`_ChunkedScan` in operators that an exporter takes while the number of segments is open."""
 
-    def segment(state: Tensors, signals: Tensors) -> tuple[Tensors, Tensors]:
+    def segment(state: Tensors, signals: Tensors) -> Turn:
         y_CBJE, _, after_BNE = _segment(signals, rate_NE, state[0])
         return (after_BNE,), (y_CBJE,)
 

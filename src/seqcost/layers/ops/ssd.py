@@ -16,7 +16,7 @@ from torch import Tensor
 
 from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
-from seqcost.layers.ops.open_length import Tensors, cut, is_open, num_chunks, scanned
+from seqcost.layers.ops.open_length import Tensors, Turn, cut, is_open, num_chunks, scanned
 
 
 @full_precision
@@ -41,7 +41,7 @@ def sequential_ssd(
     """Token after token, T ≥ 0."""
     if is_open(x_BTHV.shape[1]):
 
-        def token(state: Tensors, signals: Tensors) -> tuple[Tensors, Tensors]:
+        def token(state: Tensors, signals: Tensors) -> Turn:
             y_BHV, after_BHVN = ssd_step(*signals, *state)
             return (after_BHVN,), (y_BHV,)
 
@@ -94,7 +94,7 @@ def _carried(pieces: Tensors, state_BHVN: Tensor, T: int) -> tuple[Tensor, Tenso
     """From chunk to chunk: the states before each, side by side, and the one after the last."""
     if is_open(T):
 
-        def chunk(carry: Tensors, piece: Tensors) -> tuple[Tensors, Tensors]:
+        def chunk(carry: Tensors, piece: Tensors) -> Turn:
             return (_next(carry[0], *piece),), (carry[0].clone(),)
 
         (state_BHVN,), (before_BnHVN,) = scanned(chunk, (state_BHVN,), pieces, dim=1)
@@ -114,7 +114,7 @@ def _tokens_last(z_BTX: Tensor, C: int) -> Tensor:
     """[B,T,X] → [B·n,X,C], the last chunk filled up with zeros: they neither decay nor write."""
     B, T, X = z_BTX.shape
     n = num_chunks(T, C)
-    filled = F.pad(z_BTX, (0, 0, 0, n * C - T)).view(B * n, C, X)
+    filled = F.pad(z_BTX, (0, 0, 0, n * C - T)).view(B, n, C, X).flatten(0, 1)
     return filled.transpose(1, 2).clone(memory_format=torch.contiguous_format)
 
 

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqcost.layers.ops.full_precision import full_precision
-from seqcost.layers.ops.open_length import Tensors, scanned
+from seqcost.layers.ops.open_length import Tensors, Turn, scanned
 
 # gelu_tanh(x) = ½·x·(1 + tanh(u)) = x·σ(2u), 2u = x·(SLOPE + BEND·x²)
 SLOPE = 2 * math.sqrt(2 / math.pi)
@@ -81,7 +81,7 @@ def open_mini_batches(inner: Inner, tokens: Tokens, rule: Rule) -> Tensor:
     weights_ZnCC, first_ZnCC = _pair_weights(tokens, rule)
     ends_ZnC1 = tokens.rate_ZnC1 * rule.fall_C[-1:]
 
-    def mini_batch(carry: Tensors, piece: Tensors) -> tuple[Tensors, Tensors]:
+    def mini_batch(carry: Tensors, piece: Tensors) -> Turn:
         begun = list(zip(carry[::2], carry[1::2], strict=True))
         q, k, offset, weights, first, end = piece
         seen = descend(begun, k, offset, rule)

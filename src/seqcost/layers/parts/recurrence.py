@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqcost.layers.ops.full_precision import full_precision
-from seqcost.layers.ops.open_length import Tensors, is_open, scanned
+from seqcost.layers.ops.open_length import Tensors, Turn, is_open, scanned
 from seqcost.layers.parts.causal import CausalLayer
 from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.state import State, empty
@@ -69,7 +69,7 @@ class RecurrentLayer(CausalLayer):
         if is_open(x_BTD.shape[1]):
             carried = type(state)
 
-            def token(before: Tensors, signals: Tensors) -> tuple[Tensors, Tensors]:
+            def token(before: Tensors, signals: Tensors) -> Turn:
                 after = self.cell_step(signals[0], carried(*before))
                 return tuple(after.tensors()), (after.h_BN.clone(),)
 
