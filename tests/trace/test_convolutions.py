@@ -38,6 +38,7 @@ CASES = {
     "strided groups": (nn.Conv2d(64, 128, 3, stride=2, padding=1, groups=2), (2, 64, 16, 16)),
     "strided channels": (nn.Conv1d(24, 24, 3, stride=2, groups=24), (2, 24, 32)),
     "three channels, gradients summed": (nn.Conv2d(12, 8, 3, padding=1), (4, 12, 20, 20)),
+    "padded by name": (nn.Conv2d(16, 32, 3, padding="same"), (2, 16, 10, 10)),
     "transposed": (nn.ConvTranspose2d(16, 32, 3), (2, 16, 10, 10)),
     "transposed sequence": (nn.ConvTranspose1d(64, 32, 16, stride=8, padding=4), (2, 64, 20)),
     "doubled": (nn.ConvTranspose2d(32, 16, 4, stride=2, padding=1), (2, 32, 9, 9)),

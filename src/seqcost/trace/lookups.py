@@ -59,7 +59,7 @@ class Lookups:
             return
         value: Tensor | None = index
         if isinstance(index, FakeTensor):
-            value = index.constant if (own := self._value(index)) is None else own
+            value = self._value(index) if index.constant is None else index.constant
         key = self._paths.now()[0], int(table.shape[0])
         before = self.largest.setdefault(key, None)
         if value is not None:
@@ -83,7 +83,10 @@ class Lookups:
                 if not values or any(value is None for value in values):
                     return False
                 args, kwargs = map_tensors(self._value, (args, kwargs))
-                _learn(out, operator(*args, **kwargs))
+                found = operator(*args, **kwargs)
+                if found.shape != out.shape:  # as many as other values say than tokens that are 0
+                    return False
+                _learn(out, found)
         return True
 
     def _value(self, tensor: Tensor) -> Tensor | None:
