@@ -11,9 +11,10 @@ negative at T = 2^20); `sweep` makes arrays that do not.
 import sys
 from collections.abc import Iterable
 from fractions import Fraction
+from numbers import Number
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from seqcost.errors import BadSize
+from seqcost.errors import BadSize, shortened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,12 +64,24 @@ def sweep(values: Iterable[int], *, exact: bool = False) -> "np.ndarray[Any, Any
     """
     import numpy as np
 
-    if exact:
-        given = list(values)
-        out = np.empty(len(given), dtype=object)
-        out[:] = [int(v) for v in given]
-        return out
-    return np.asarray(values if isinstance(values, np.ndarray) else list(values), dtype=np.float64)
+    if not isinstance(exact, bool):
+        raise BadSize(f"exact = {shortened(exact)} was given for a sweep; True or False is allowed.")
+    try:
+        if exact:
+            given = list(values)
+            out = np.empty(len(given), dtype=object)
+            out[:] = [int(v) for v in given]
+            return out
+        return np.asarray(values if isinstance(values, np.ndarray) else list(values), dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise BadSize(
+            f"{shortened(values)} was given for a sweep; whole numbers are allowed: sweep([64, 128])."
+        ) from None
+
+
+def is_size(value: Any) -> bool:
+    """Whether formulas can be read at it: a number, an array or a symbol; what numbers are allowed is asked apart."""
+    return isinstance(value, Number) or is_array(value) or is_symbolic(value)
 
 
 def check_size(size: Size) -> Size:

@@ -376,7 +376,7 @@ def language_models() -> list[str]:
 
 def entry(name: str) -> Entry:
     """Look a name up; an unknown one names its near misses."""
-    if name not in CATALOGUE:
+    if not isinstance(name, str) or name not in CATALOGUE:
         raise UnknownName.among("architecture or preset", name, CATALOGUE)
     return CATALOGUE[name]
 

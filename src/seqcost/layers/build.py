@@ -1,7 +1,9 @@
 """From a config to its working layer: the one place that knows which class is whose twin. Whole models by name."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from seqcost.errors import BadSize, shortened
 from seqcost.formulas.catalogue import classifier, language_model
 from seqcost.formulas.mixers import (
     aaren,
@@ -147,7 +149,7 @@ class LanguageModel(Chain):
     def __init__(
         self, config: models.LanguageModel | None = None, /, *, mixer: str = "attention", **sizes: Any
     ) -> None:
-        config = language_model(mixer, **sizes) if config is None else config
+        config = language_model(mixer, **sizes) if config is None else _whole_model(type(self), config, mixer, sizes)
         super().__init__(config, _linked(config.chain))
 
 
@@ -160,8 +162,22 @@ class Classifier(Chain):
     def __init__(
         self, config: classifiers.Classifier | None = None, /, *, mixer: str = "attention", **sizes: Any
     ) -> None:
-        config = classifier(mixer, **sizes) if config is None else config
+        config = classifier(mixer, **sizes) if config is None else _whole_model(type(self), config, mixer, sizes)
         super().__init__(config, _linked(config.chain))
+
+
+def _whole_model(kind: type[Layer], config: Any, mixer: str, sizes: Mapping[str, Any]) -> Any:
+    """The config that was given, where it is one of a model made of links and stands alone."""
+    name = kind.__name__
+    if not isinstance(getattr(config, "chain", None), chain.Chain):
+        raise BadSize(
+            f"{name}: {shortened(config)} was given; a config of it, or a mixer and sizes by name, are allowed: "
+            f"{name}(mixer='lstm', D=64, L=2)."
+        )
+    if sizes or mixer != "attention":
+        others = ", ".join([*(["mixer"] if mixer != "attention" else []), *sizes])
+        raise BadSize(f"{name}: a config and {others} were given; give the one or the others.")
+    return config
 
 
 def _chain(links: chain.Chain, config: Component | None = None) -> Chain:

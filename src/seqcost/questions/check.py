@@ -12,7 +12,9 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from seqcost.errors import FOREIGN_ERRORS, BadSize, BadTarget, UnknownName, with_type
+from seqcost.errors import FOREIGN_ERRORS, BadSize, BadTarget, shortened, with_type
+from seqcost.questions.arguments import one_of, sizes_in
+from seqcost.questions.count import whole
 from seqcost.questions.invariants.bench import Bench, Row
 from seqcost.questions.invariants.choice import carrier_of
 from seqcost.questions.invariants.ids import words_only
@@ -103,21 +105,25 @@ def check(
         For a length below 12 or a batch below 1.
 
     """
-    if length < 12 or batch < 1:
+    sizes = sizes_in(sizes)
+    if whole(length, "length") < 12 or whole(batch, "batch") < 1:
         raise BadSize(f"length {length} and batch {batch} were given; at least 12 tokens and 1 sequence are allowed.")
     if isinstance(target, nn.Module):
         wanted = Target.of_module(copy.deepcopy(target), inputs)
     elif isinstance(target, str):
-        wanted = Target.of_spec(spec_of(target, sizes or {}))
+        wanted = Target.of_spec(spec_of(target, sizes))
     else:
         raise BadTarget(f"a {type(target).__name__} was given; a name, package.module:callable or a module is allowed.")
-    if sees not in get_args(Sees):
-        raise UnknownName.among("word for what it sees", str(sees), get_args(Sees))
+    one_of(sees, "word for what it sees", get_args(Sees))
+    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not tolerance > 0:
+        raise BadSize(f"tolerance = {shortened(tolerance)} was given; a number above 0 is allowed.")
     with untouched_random_state():
         torch.manual_seed(0)
         built = wanted.build(B=batch, T=length)
         given: Inputs = built.inputs_at(batch, length)
         tensors = [*given.args, *given.kwargs.values()]
+        if not all(isinstance(tensor, Tensor) for tensor in tensors):
+            raise BadTarget(f"{wanted.name} takes {shortened(tensors)}; a check carries a tensor on: give one.")
         if len(tensors) != 1:
             raise BadTarget(
                 f"{wanted.name} takes {len(tensors)} inputs; a check carries one sequence on: give a module of one "
@@ -145,7 +151,7 @@ def _checked(name: str, module: nn.Module, x: Tensor, tolerance: float, sees: Se
             carrier = carrier_of(module, x.clone(), time_axis)
             y = carrier.whole(x.clone())
     except FOREIGN_ERRORS as error:
-        raise BadTarget(f"{name} raised {with_type(error)}") from None
+        raise BadTarget(f"{name} raised {with_type(error)}; mend the module, or give inputs=… that it takes.") from None
     if y.dim() < 3 or y.shape[:2] != x.shape[:2]:
         raise BadTarget(
             f"{name} gave an output of shape {tuple(y.shape)} for an input of shape {tuple(x.shape)}; one vector a "

@@ -13,11 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from seqcost.errors import BadSize, BadTarget, UnknownName
+from seqcost.errors import BadSize, BadTarget, UnknownName, shortened
 from seqcost.formulas.catalogue import configure, entry
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
 from seqcost.measure import Limits, sweep
+from seqcost.questions.arguments import a_path, flag, sizes_in
 from seqcost.questions.comparison import Agreement, Comparison, Point
 from seqcost.questions.complexity import complexity_row
 from seqcost.questions.cost import Count
@@ -63,17 +64,24 @@ def compare(
         Called with each job before it is really run, and with each target before it is counted.
 
     """
-    names = _distinct(targets)
-    ordered = sorted({whole(length, "length") for length in ([lengths] if isinstance(lengths, int) else lengths)})
-    if not ordered:
-        raise BadSize("no length was given; give at least one whole number.")
-    fitting = {name: _fitting(name, sizes or {}) for name in names}
-    refused = sorted(set(sizes or {}) - {word for given in fitting.values() for word in given})
+    names, sizes = _distinct(targets), sizes_in(sizes)
+    trace, measure, again = flag(trace, "trace"), flag(measure, "measure"), flag(again, "again")
+    ordered = _ordered(lengths)
+    fitting = {name: _fitting(name, sizes) for name in names}
+    refused = sorted(set(sizes) - {word for given in fitting.values() for word in given})
     if refused:
         raise UnknownName.among(f"size of {', '.join(names)}", refused[0], set().union(*map(_fields, names)))
     configs = {name: configure(name, **resolve_sizes(name, fitting[name])) for name in names}
     runs: dict[tuple[str, int], Run] = {}
-    digest = None if text is None else text_digest(text, configs)
+    digest = None if text is None else text_digest(a_path(text, "text"), configs)
+    if store is not None:
+        a_path(store, "store")
+    if threads is not None:
+        whole(threads, "threads")
+    if limits is not None and not isinstance(limits, Limits):
+        raise BadTarget(f"limits = {shortened(limits)} was given; seqcost.measure.Limits are allowed.")
+    if on_start is not None and not callable(on_start):
+        raise BadTarget(f"on_start = {shortened(on_start)} was given; a function is allowed.")
     if measure:
         jobs = _jobs(fitting, ordered, batch, phase, dtype, threads, digest)
         with Store(store) as kept:
@@ -111,6 +119,15 @@ def compare(
         families={name: entry(name).family or entry(name).group for name in names},
     )
     return confirmed(found, sizes) if trace else found
+
+
+def _ordered(lengths: Any) -> list[int]:
+    if isinstance(lengths, str) or not isinstance(lengths, int | Iterable):
+        raise BadSize(f"lengths = {shortened(lengths)} was given; whole numbers of at least 1 are allowed: [128, 256].")
+    found = {whole(length, "length") for length in ([lengths] if isinstance(lengths, int) else lengths)}
+    if not found:
+        raise BadSize("no length was given; give at least one whole number.")
+    return sorted(found)
 
 
 def _distinct(targets: Sequence[str]) -> list[str]:

@@ -11,10 +11,11 @@ from typing import Any
 
 from seqcost.algebra import Polynomial, lift
 from seqcost.algebra.quasi import Curve, QuasiPolynomial, lengths_for, lift_blocks
-from seqcost.errors import MOST_DIGITS, BadSize, BadTarget, UnknownName, shortened
+from seqcost.errors import MOST_DIGITS, BadSize, BadTarget, shortened
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.component import Component
 from seqcost.formulas.parts.rounding import block_sizes
+from seqcost.questions.arguments import flag, one_of, sizes_in
 from seqcost.questions.cost import CONVENTIONS, TOTALS, Bills, Count
 from seqcost.questions.lengths import parse_length
 from seqcost.questions.phases import PHASES, by_formula
@@ -88,18 +89,17 @@ def count(
 
     """
     lengths = _lengths(length)
-    if phase not in PHASES:
-        raise UnknownName.among("phase", str(phase), PHASES)
-    if dtype is not None and dtype not in ITEMSIZE:
-        raise UnknownName.among("dtype", str(dtype), ITEMSIZE)
-    if causal not in ("full", "half"):
-        raise UnknownName.among("convention for causal attention", str(causal), ("full", "half"))
+    one_of(phase, "phase", PHASES)
+    one_of(causal, "convention for causal attention", ("full", "half"))
+    if dtype is not None:
+        one_of(dtype, "dtype", ITEMSIZE)
+    sizes, trace, strict = sizes_in(sizes), flag(trace, "trace"), flag(strict, "strict")
     if batch is not None:
         whole(batch, "batch")
     if source is not None:
         whole(source, "source")
     whole(accumulate, "accumulate")
-    config = formula_of(target, sizes or {}) if isinstance(target, str) else None
+    config = formula_of(target, sizes) if isinstance(target, str) else None
     if isinstance(target, str) and kind_of(target) == "weights":
         given = {"a source": source, "inputs": inputs is not None, "a trace": trace, "an optimizer": optimizer}
         given |= {"accumulate": accumulate > 1, f"the phase {phase}": phase != "forward"}
@@ -116,7 +116,7 @@ def count(
 
         answers = count_traced(
             target,
-            sizes or {},
+            sizes,
             inputs=inputs,
             lengths=lengths,
             batch=batch,

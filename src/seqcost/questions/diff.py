@@ -13,6 +13,7 @@ from seqcost.algebra import Polynomial
 from seqcost.algebra.rendering import plain
 from seqcost.errors import BadSize, BadTarget
 from seqcost.formulas.parts.foreign_names import FRIENDLY
+from seqcost.questions.arguments import flag, sizes_in
 from seqcost.questions.cost import Count
 from seqcost.questions.count import count
 from seqcost.questions.targets import formula_of, kind_of
@@ -204,8 +205,8 @@ def diff(
     """
     if length is not None and not isinstance(length, int | str):
         raise BadSize(f"length = {length!r} was given; a difference is taken at one whole number of at least 1.")
-    common = dict(sizes or {})
-    own = [_overridden(common, dict(sizes_a or {})), _overridden(common, dict(sizes_b or {}))]
+    common, trace = sizes_in(sizes), flag(trace, "trace")
+    own = [_overridden(common, sizes_in(sizes_a, "sizes_a")), _overridden(common, sizes_in(sizes_b, "sizes_b"))]
     targets = (a, b)
     configs = [
         formula_of(target, letters) if isinstance(target, str) else None

@@ -11,10 +11,11 @@ from typing import Any, Protocol
 from seqcost.algebra import Kind
 from seqcost.algebra.multilift import multilift
 from seqcost.algebra.multinomial import Multinomial, Unfitted
-from seqcost.errors import BadSize, BadTarget, UnknownName
+from seqcost.errors import BadSize, BadTarget, UnknownName, shortened
 from seqcost.formulas.catalogue import configure
 from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.foreign_names import FRIENDLY, SETTINGS
+from seqcost.questions.arguments import sizes_in
 from seqcost.questions.cost import Count
 from seqcost.questions.count import count
 from seqcost.questions.letter_sizes import AUTOMATIC, LENGTH, choose, degree_of, kind_of
@@ -120,7 +121,18 @@ def letters(
             f"letters were asked of a live {type(target).__name__}, whose sizes are fixed; name a Hugging Face "
             "configuration (hf:gpt2, config.json) or an architecture."
         )
-    given = sizes or {}
+    given = sizes_in(sizes)
+    if length is not None and not isinstance(length, int | str):
+        raise BadSize(f"length = {shortened(length)} was given; the target's own sizes must agree at one whole number.")
+    if not isinstance(letters, str | Mapping):
+        raise BadSize(
+            f"letters = {shortened(letters)} was given; auto, LETTER=SETTING,… such as D=n_embd,L=n_layer, or a "
+            "mapping is allowed."
+        )
+    if counted is not None and not (
+        isinstance(counted, list | tuple) and counted and all(isinstance(answer, Count) for answer in counted)
+    ):
+        raise BadTarget(f"counted = {shortened(counted)} was given; counts of this target, at least one, are allowed.")
     known = counted if counted is not None else [
         count(target, length=length, batch=batch, source=source, phase=phase, dtype=dtype, sizes=given, trace=trace)
     ]  # fmt: skip

@@ -75,6 +75,11 @@ class Rung:
             elif self.program is not None:
                 axes = self.program.axes
                 B, self.asked = B or axes.fixed_batch, T or axes.fixed_length or default
+        elif not self.target.takes_batch:
+            with self.inside():
+                built = self.build(self.asked)
+            if built.given is not None:  # they have a length as it was asked for, and a batch of their own
+                B = read(built.given.args, built.given.kwargs, built.module, B=B, T=None).B
         self.B = B or 1
         return self.asked
 

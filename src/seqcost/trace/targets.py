@@ -1,7 +1,8 @@
 """What can be traced or measured, and how it becomes a module: a catalogue name, a path to a callable, a live module.
 
 Building a module and making inputs for a length are apart, because a trace builds once and looks at many lengths.
-Only a callable that takes the sizes itself (`batch`, `length`, or B, T) is called again for every length.
+Only a callable that takes the length itself (`length` or T, with or without `batch` or B) is called again for every
+length.
 """
 
 import inspect
@@ -54,14 +55,15 @@ class Built:
 class Target:
     """A recipe for a module.
 
-    `takes_sizes` says that every length needs a call of its own; `live` that the module exists already, holds real
-    memory and must not be touched; `shapes_only` that it is a program whose weights have shapes and types but no
-    values, which keeps its own types.
+    `takes_sizes` says that every length needs a call of its own, `takes_batch` that this is told B as well; `live`
+    that the module exists already, holds real memory and must not be touched; `shapes_only` that it is a program whose
+    weights have shapes and types but no values, which keeps its own types.
     """
 
     name: str
     make: Callable[..., Any]
     takes_sizes: bool = False
+    takes_batch: bool = True
     live: bool = False
     own_mode: bool = False  # the module is ours and is run in the mode it was built in
     source: int | None = None  # tokens of a second sequence, where it is not as long as the first
@@ -168,21 +170,24 @@ def _of_callable(path: str) -> Target:
         return Target(path, lambda: function)
     if not callable(function):
         raise BadTarget(f"{path} is a {type(function).__name__}; a function or a torch.nn.Module is allowed.")
-    names = _size_names(function)
-    if names is None:
+    batch, length = _size_names(function)
+    if length is None:
         return Target(path, lambda: _called(path, function))
-    batch, length = names
-    return Target(path, lambda B, T: _called(path, function, **{batch: B} | {length: T}), takes_sizes=True)
+
+    def make(B: int, T: int) -> Any:
+        return _called(path, function, **({} if batch is None else {batch: B}) | {length: T})
+
+    return Target(path, make, takes_sizes=True, takes_batch=batch is not None)
 
 
-def _size_names(function: Callable[..., Any]) -> tuple[str, str] | None:
+def _size_names(function: Callable[..., Any]) -> tuple[str | None, str | None]:
+    """What the function calls B and T; None for what it does not take."""
     # A module class is instantiated without arguments: its `length` would be a size of the model.
     if isinstance(function, type):
-        return None
+        return None, None
     parameters = inspect.signature(function).parameters
-    length = next((name for name in _LENGTH if name in parameters), None)
-    batch = next((name for name in _BATCH if name in parameters), None)
-    return (batch, length) if batch and length else None
+    batch, length = (next((name for name in names if name in parameters), None) for names in (_BATCH, _LENGTH))
+    return batch, length
 
 
 def _called(path: str, function: Callable[..., Any], **sizes: int) -> Any:

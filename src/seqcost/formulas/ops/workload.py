@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from seqcost.algebra.expr import Size, halve, is_symbolic, maximum
-from seqcost.errors import BadSize
+from seqcost.algebra.expr import Size, halve, is_size, is_symbolic, maximum
+from seqcost.errors import BadSize, shortened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +36,9 @@ class Workload:
     def __post_init__(self) -> None:
         for letter, least in (("B", 1), ("T", 0), ("P", 0), ("S", 0), ("itemsize", 1)):
             value = getattr(self, letter)
-            if isinstance(value, int | float | str) and (type(value) is not int or value < least):
+            if not is_size(value) or (isinstance(value, int | float) and (type(value) is not int or value < least)):
                 raise BadSize(
-                    f"Workload: {letter} = {value!r} was given; a whole number of at least {least} is allowed."
+                    f"Workload: {letter} = {shortened(value)} was given; a whole number of at least {least} is allowed."
                 )
 
     @property

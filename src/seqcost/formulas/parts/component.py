@@ -19,7 +19,7 @@ from functools import wraps
 from typing import Any, ClassVar, Literal
 
 from seqcost.algebra.bill import Bill
-from seqcost.algebra.expr import Size, is_array, is_symbolic
+from seqcost.algebra.expr import Size, is_array, is_size
 from seqcost.algebra.line import Kind, Line
 from seqcost.errors import MOST_DIGITS, BadSize, UnknownName, shortened
 from seqcost.formulas.ops.operator import Operator
@@ -212,9 +212,9 @@ def _is_zero(amount: Size) -> bool:
 
 
 def exact_div(whole: Size, part: Size, what: str) -> Size:
-    """Whole / part, refusing whole numbers that do not divide, and words."""
+    """Whole / part, refusing whole numbers that do not divide, and what is no size."""
     for size in (whole, part):
-        if isinstance(size, str):
+        if not is_size(size):
             raise BadSize(f"{what}: {shortened(size)} was given; a whole number of at least 1 is allowed.")
     if isinstance(whole, int) and isinstance(part, int):
         if part < 1 or whole % part:
@@ -271,10 +271,17 @@ def check_sizes(component: Component, *letters: str) -> None:
         check_choice(type(component).__name__, field.name, getattr(component, field.name), field.type)
     for letter in letters:
         value = getattr(component, letter)
-        if is_symbolic(value) or not isinstance(value, int | float | str | bool):
+        if (value is None and _may_be_none(component, letter)) or (
+            is_size(value) and not isinstance(value, int | float)
+        ):
             continue  # symbols and sweeps are checked where they are made
         given = f"{type(component).__name__}: {letter} = {shortened(value)} was given"
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise BadSize(f"{given}; a whole number of at least 1 is allowed.")
         if value >= 10**MOST_DIGITS:
             raise BadSize(f"{given}; at most {MOST_DIGITS:,} digits are allowed.")
+
+
+def _may_be_none(component: Component, letter: str) -> bool:
+    fields = {field.name: field for field in dataclasses.fields(component)}  # type: ignore[arg-type]
+    return letter not in fields or fields[letter].default is None
