@@ -130,14 +130,16 @@ def letters(
             "mapping is allowed."
         )
     if counted is not None and not (
-        isinstance(counted, list | tuple) and counted and all(isinstance(answer, Count) for answer in counted)
+        isinstance(counted, list | tuple) and all(isinstance(answer, Count) for answer in counted)
     ):
-        raise BadTarget(f"counted = {shortened(counted)} was given; counts of this target, at least one, are allowed.")
+        raise BadTarget(f"counted = {shortened(counted)} was given; counts of this target are allowed.")
     known = counted if counted is not None else [
         count(target, length=length, batch=batch, source=source, phase=phase, dtype=dtype, sizes=given, trace=trace)
     ]  # fmt: skip
     batch = batch or 1
     model = _model_of(target, given, batch=batch, source=source, phase=phase, dtype=dtype, trace=trace)
+    if not known:
+        raise BadTarget("counted = [] was given; at least one count of this target is allowed, or leave it out.")
     settings = _settings(letters, model, target)
     own = {letter: _own_size(model, setting, target) for letter, setting in settings.items()}
     confirm = {tuple((own | {LENGTH: answer.sizes["T"]}).values()): _totals(answer) for answer in known}
