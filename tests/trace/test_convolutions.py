@@ -68,6 +68,37 @@ def test_the_peak_of_a_convolution_is_the_profilers(name, phase, peaks):
     assert traced == real
 
 
+class Last(nn.Module):
+    """A convolution of images whose channels come last, and their norm."""
+
+    def __init__(self, convolution, width):
+        super().__init__()
+        self.convolution, self.norm = convolution, nn.LayerNorm(width)
+
+    def forward(self, x_BHWD):
+        return self.convolution(self.norm(x_BHWD).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+LAST = {
+    "a plane a channel": nn.Conv2d(32, 32, 7, padding=3, groups=32),
+    "a small plane a channel": nn.Conv2d(32, 32, 3, padding=1, groups=32),
+    "patches": nn.Conv2d(32, 64, 2, stride=2),
+    "strided": nn.Conv2d(32, 64, 3, stride=2, padding=1),
+    "image": nn.Conv2d(32, 64, 3, padding=1),
+    "points": nn.Conv2d(32, 64, 1),
+    "groups": nn.Conv2d(32, 64, 3, padding=1, groups=4),
+    "its weights as well": nn.Conv2d(32, 64, 3, padding=1).to(memory_format=torch.channels_last),
+}
+
+
+@avx512
+@pytest.mark.parametrize("phase", ["forward", "train"])
+@pytest.mark.parametrize("name", LAST)
+def test_channels_that_come_last(name, phase, peaks):
+    traced, real = peaks(Last(LAST[name], 32), torch.randn(2, 16, 16, 32, requires_grad=True), phase)
+    assert traced == real
+
+
 def any_convolution():
     """Arguments of `aten::convolution` with random sizes; None where nothing would be left."""
     dims = random.choice([1, 1, 2, 2, 2, 3])

@@ -4,9 +4,9 @@ oneDNN works on copies in layouts of its own (`onednn_primitives`). What it is n
 or image, and float64) is spread out into columns and multiplied. A result is made in oneDNN's layout first, and given
 to PyTorch as a contiguous copy.
 
-Exact in float32 with AVX-512 for contiguous operands. Not covered: operands with channels last, bfloat16, some groups
-of channels that are no whole blocks of 16 (6 of 17,160 calls of random sizes), and that the result of a transposed
-convolution of one small volume keeps memory of its input's size, where that is the larger one.
+Exact in float32 with AVX-512 for contiguous operands; of others `channels_last` tells. Not covered: bfloat16, some
+groups of channels that are no whole blocks of 16 (6 of 17,160 calls of random sizes), and that the result of a
+transposed convolution of one small volume keeps memory of its input's size, where that is the larger one.
 
 Sources (PyTorch 2.13, aten/src/ATen/native): Convolution.cpp `use_mkldnn`, mkldnn/Conv.cpp, ConvolutionMM2d.cpp,
 ConvolutionMM3d.cpp, NaiveDilatedConvolution.cpp, NaiveConvolutionTranspose2d.cpp, NaiveConvolutionTranspose3d.cpp;
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seqcost.trace.channels_last import backward_last, columns_copied, forward_last, has_channels_last
 from seqcost.trace.convolution_sizes import Convolution, booked
 from seqcost.trace.onednn_primitives import forward, input_gradient, makes_whole_steps, weight_gradient
 
@@ -32,11 +33,14 @@ def forward_bytes(args: Any, kwargs: Any, y: Tensor) -> Any:
     if _is_unknown(x, weight):
         return 0
     stride, padding, dilation, transposed, output_padding = _each(steps, x.dim() - 2)
-    held = _copied(x) + _copied(weight)
+    last = has_channels_last(x, weight)
+    held = columns_copied((x,), weight) if last else _copied(x) + _copied(weight)
     if not _is_onednn(x, weight, stride, dilation, output_padding, groups):
         columns = _Columns(x, weight, y, (stride, padding, dilation), transposed=transposed, groups=groups)
         return held + columns.forward(bias=bias is not None)
     c = Convolution.of(x, weight, y, (stride, padding, dilation), transposed=transposed, groups=groups)
+    if last and not transposed:
+        return forward_last(c, x, weight)
     if not transposed:
         p = forward(c, bias=bias is not None)
         made = p.y or c.output_bytes
@@ -55,12 +59,15 @@ def backward_bytes(args: Any, kwargs: Any, out: Any) -> Any:
     if _is_unknown(x, weight):
         return 0
     stride, padding, dilation, transposed, output_padding = _each(steps, x.dim() - 2)
-    held = _copied(dy) + _copied(x) + _copied(weight)
+    last = has_channels_last(x, weight)
+    held = columns_copied((dy, x), weight) if last else _copied(dy) + _copied(x) + _copied(weight)
     dx_bytes, dw_bytes, db_bytes = (0 if result is None else _bytes(result) for result in out)
     if not _is_onednn(x, weight, stride, dilation, output_padding, groups):
         columns = _Columns(x, weight, dy, (stride, padding, dilation), transposed=transposed, groups=groups)
         return held + columns.backward(dx_bytes, dw_bytes, db_bytes)
     c = Convolution.of(x, weight, dy, (stride, padding, dilation), transposed=transposed, groups=groups)
+    if last and not transposed:
+        return backward_last(c, (dy, x, weight), out)
     moments = [0]
     results = dx_bytes + dw_bytes + db_bytes
     if dx_bytes:

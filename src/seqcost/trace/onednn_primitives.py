@@ -47,12 +47,12 @@ def forward(c: Convolution, *, bias: bool) -> Primitive:
     """What makes y of x."""
     if c.is_depthwise:
         if len(c.points_in) == 2:
-            return _by_channel(c, _padded_bias(c, _LANES) if bias else 0)
+            return by_channel(c, _padded_bias(c, _LANES) if bias else 0)
         if c.is_dense:
             weight = up_to(c.outputs, _LANES) * prod(c.kernel) * FLOAT
             return Primitive(x=c.input_bytes, weight=weight, y=c.output_bytes, copies=2)
     shift = _padded_bias(c, _LANES) if bias and c.groups == 1 else 0
-    if _is_product(c):
+    if is_product(c):
         return _in_blocks(c, _LANES, shift + _gathered(c, c.threads))
     lanes = _lanes(c)
     if lanes and _overlaps(c) and _padding_fits(c):
@@ -62,41 +62,41 @@ def forward(c: Convolution, *, bias: bool) -> Primitive:
 
 def input_gradient(c: Convolution, *, transposed: bool = False) -> Primitive:
     """What makes the gradient of x of that of y, or as a transposed convolution x of y."""
-    if blocks := _undone(c, _LANES):
+    if blocks := undone(c, _LANES):
         return _channels_last(c, blocks)
-    if transposed and makes_whole_steps(c) and (blocks := _undone(c, _HALF)):
+    if transposed and makes_whole_steps(c) and (blocks := undone(c, _HALF)):
         return _channels_last(c, blocks)
     if c.is_depthwise and len(c.points_in) == 2 and c.is_dense:
-        return _by_channel(c, 0)
-    if _is_product(c):
+        return by_channel(c, 0)
+    if is_product(c):
         return _in_blocks(c, _LANES, _gathered(c, c.threads))
     lanes = _lanes(c)
     gaps = any(d > 1 and step > 1 for d, step in zip(c.dilation, c.stride, strict=True))
     if lanes and not gaps and _overlaps(c) and _steps_fit(c):
         return _in_blocks(c, lanes, 0)
-    if blocks := _undone(c, _HALF):
+    if blocks := undone(c, _HALF):
         return _channels_last(c, blocks)
     return Primitive(scratchpad=booked(_column_threads_back(c) * _columns(c)))
 
 
 def weight_gradient(c: Convolution, *, bias: bool) -> Primitive:
     """What makes the gradient of the weights of x and the gradient of y."""
-    if c.is_depthwise and _depthwise_accepts(c):
-        return _by_channel(c, depthwise_summed(c, bias=bias))
+    if c.is_depthwise and makes_weights_by_channel(c):
+        return by_channel(c, depthwise_summed(c, bias=bias))
     shift = _padded_bias(c, _LANES) if bias and c.groups == 1 else 0
-    if _is_product(c):
+    if is_product(c):
         summed, threads = points_summed(c, bias=bias)
         return _in_blocks(c, _LANES, shift + summed + _gathered(c, threads))
     few = c.groups == 1 and _NARROW < c.inputs < _LANES
     whole = c.groups == 1 or (c.group_inputs % _LANES == 0 and c.group_outputs % _LANES == 0)
-    if whole and not few and _wide_accepts(c):
+    if whole and not few and makes_weights_in_blocks(c):
         first = c.groups == 1 and c.inputs <= _NARROW
         return _in_blocks(c, _LANES, shift + blocks_summed(c, bias=bias), first=first)
     whole = c.groups == 1 or (c.group_inputs % _HALF == 0 and c.group_outputs % _HALF == 0)
     if whole and c.group_inputs != _NARROW and _half_accepts(c):
         shift = _padded_bias(c, _HALF) if bias and c.groups == 1 else 0
         return _in_blocks(c, _HALF, shift + narrow_blocks_summed(c, bias=bias))
-    threads = _column_threads_weights(c)
+    threads = weight_column_threads(c)
     return Primitive(scratchpad=booked(threads * _columns(c)) + booked(FLOAT * threads * c.weight_bytes))
 
 
@@ -112,7 +112,8 @@ def _in_blocks(c: Convolution, lanes: int, scratchpad: int, *, first: bool = Fal
     )
 
 
-def _by_channel(c: Convolution, scratchpad: int) -> Primitive:
+def by_channel(c: Convolution, scratchpad: int = 0) -> Primitive:
+    """Kernels a channel, in blocks of channels."""
     channels = up_to(c.inputs, _LANES) * FLOAT
     return Primitive(
         x=c.batch * channels * prod(c.points_in),
@@ -147,7 +148,7 @@ def _lanes(c: Convolution) -> int:
     return next(fitting, 0)
 
 
-def _is_product(c: Convolution) -> bool:
+def is_product(c: Convolution) -> bool:
     """Whether it is one product: kernels of one point, at every point or at those that steps meet exactly."""
     if c.groups > 1 or not c.is_one_point or any(c.padding):
         return False
@@ -192,14 +193,14 @@ def makes_whole_steps(c: Convolution) -> bool:
     return all(points % step == 0 for points, step in zip(c.points_in, c.stride, strict=True))
 
 
-def _undone(c: Convolution, lanes: int) -> Blocks | None:
+def undone(c: Convolution, lanes: int) -> Blocks | None:
     """The blocks in which steps are undone with channels last; None where they are not."""
     if c.steps_by_one or not c.is_dense or (c.groups > 1 and c.group_outputs <= lanes):
         return None
     return best_blocks(c, lanes)
 
 
-def _wide_accepts(c: Convolution) -> bool:
+def makes_weights_in_blocks(c: Convolution) -> bool:
     """Whether the gradient of weights is made in blocks of 16."""
     after, span = tuple(max(0, points) for points in c.padding_after), c.span
     outer = list(zip(c.dilation, c.stride, strict=True))[:-1]
@@ -226,7 +227,7 @@ def _half_accepts(c: Convolution) -> bool:
     return c.is_dense and plane and c.kernel[-1] < _WIDEST and c.kernel[-2] <= c.points_in[-2]
 
 
-def _depthwise_accepts(c: Convolution) -> bool:
+def makes_weights_by_channel(c: Convolution) -> bool:
     """Whether the gradient of weights of kernels a channel is made by channel."""
     if len(c.kernel) > 2 or not c.is_dense or c.kernel[1] > 3 or c.stride[1] > c.kernel[1]:
         return False
@@ -274,7 +275,7 @@ def _column_threads_back(c: Convolution) -> int:
     return n if _is_even(c, c.groups * c.batch, prod(c.points_in[-2:]), c.group_inputs) else 1
 
 
-def _column_threads_weights(c: Convolution) -> int:
+def weight_column_threads(c: Convolution) -> int:
     """Threads that multiply columns on their own, where a gradient of weights is made."""
     n = c.threads
     needed = n * FLOAT * (c.weight_bytes + c.group_inputs * prod(c.kernel) * _LANES)

@@ -23,10 +23,10 @@ _LARGEST_BUFFER_A_THREAD = 3 * 5 * 5 * 16 * 16
 Split = tuple[int, int, int]  # threads over the batch, over channels made, over channels read
 
 
-def blocks_summed(c: Convolution, *, bias: bool) -> int:
-    """Bytes of gradients beside the result's, in blocks of 16 channels, with their barriers."""
+def blocks_summed(c: Convolution, *, bias: bool, last: bool = False) -> int:
+    """Bytes of gradients beside the result's, in blocks of 16 channels, with their barriers; `last`: channels are."""
     made = -(-c.group_outputs // _LANES)
-    batch, threads = _split(c) if c.threads >= c.groups else (1, c.threads)
+    batch, threads = _split(c, last=last) if c.threads >= c.groups else (1, c.threads)
     total = _bias_summed(c, threads) if bias else 0
     if batch == 1:
         return total
@@ -44,11 +44,11 @@ def _is_first(c: Convolution) -> bool:
     return c.groups == 1 and c.inputs <= _NARROW
 
 
-def _split(c: Convolution) -> tuple[int, int]:
+def _split(c: Convolution, *, last: bool) -> tuple[int, int]:
     """Threads over the batch, and in all."""
     block = c.inputs if _is_first(c) else _LANES
     read, made = -(-c.group_inputs // block), -(-c.group_outputs // _LANES)
-    planes = len(c.points_in) == 2 and c.dilation[0] == 1 and c.points_out[0] > _MANY_LINES
+    planes = not last and len(c.points_in) == 2 and c.dilation[0] == 1 and c.points_out[0] > _MANY_LINES
     lines_in, lines_out = (c.points_in[-2], c.points_out[-2]) if planes else (1, 1)
     depth_in, depth_out, depth_step = (
         (c.points_in[0], c.points_out[0], c.stride[0]) if len(c.points_in) == 3 else (1, 1, 1)
