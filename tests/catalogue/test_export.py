@@ -4,12 +4,14 @@ The right value: the layer itself, in eager PyTorch, at each length. Chunks are 
 sides of one chunk, on whole numbers of them and between.
 """
 
+from dataclasses import fields
 from operator import attrgetter
 
 import pytest
 import torch
 from strategies import KINDS, VARIANTS, typical
 from torch.export import Dim
+from torch.utils._pytree import tree_map
 
 from seqcost.errors import BadSize
 from seqcost.layers import LanguageModel, build
@@ -80,6 +82,26 @@ def test_several_programs_run_at_every_length(variant, bench):
 def test_the_others_say_why_not(variant, bench):
     with pytest.raises(BadSize, match=r"open number of tokens.*drawn at random: export it with fixed sizes"):
         exported(bench, variant)
+
+
+class Extended(torch.nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x, *state):
+        return self.layer.extend(x, type(self.layer.init_state(1))(*state))
+
+
+@pytest.mark.parametrize("name", ["window-layer", "ttt-linear-layer"])
+def test_further_tokens_that_cannot_be_open_say_why_not(name, bench):
+    layer = bench.layer(typical(next(v for v in VARIANTS if v.id == name))).eval()
+    x = torch.randn(2, 13, layer.config.D)
+    run, state = Extended(layer), layer.init_state(2)
+    given = tuple(getattr(state, f.name) for f in fields(state))
+    shapes = {"x": {1: Dim("T")}, "state": tree_map(lambda _: None, given)}
+    with pytest.raises(BadSize, match=r"extend was exported with an open number of tokens; .*: export it with fixed"):
+        torch.export.export(run, (x, *given), dynamic_shapes=shapes)
 
 
 def test_a_fixed_length_is_exported_by_all(bench):

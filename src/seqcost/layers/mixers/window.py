@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import window
 from seqcost.layers.ops.block_attention import band_attention, whole_blocks
-from seqcost.layers.ops.open_length import cut, is_open
+from seqcost.layers.ops.open_length import cut, is_open, refuse_open
 from seqcost.layers.parts.layer import Layer, check_features, check_keep
 from seqcost.layers.parts.rope import rope_frequency, rope_tables, rope_turn
 from seqcost.layers.parts.state import State, empty
@@ -76,6 +76,7 @@ class WindowAttention(Layer):
         T, kept = x_BTD.shape[1], self.config.kept_tokens
         if T == 0:
             return x_BTD, state
+        refuse_open(T, "window attention's extend", "the blocks begin where the tokens kept from before end")
         q, k, v = self._projected(x_BTD, past=state.tokens)
         k, v = torch.cat([state.k_BPGK, k], dim=1), torch.cat([state.v_BPGK, v], dim=1)
         # Copied, so that the state does not hold the memory of a long prompt.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from seqcost.formulas.parts import ttt
 from seqcost.layers.ops.chunks import at_least_float32, chunked, joined
-from seqcost.layers.ops.open_length import is_open
+from seqcost.layers.ops.open_length import is_open, refuse_open
 from seqcost.layers.ops.ttt import (
     Inner,
     Rule,
@@ -93,6 +93,7 @@ class TttLayer(CausalLayer):
         T, C = x_BTD.shape[1], self.config.C
         if not T:
             return x_BTD, state
+        refuse_open(T, "TTT's extend", "how many tokens there are decides which mini-batch is left half full")
         inner, sums, place = self._inner(state.weights), self._inner(state.sums), state.place
         rest = min(C - place, T) if place else 0
         pieces = []
