@@ -154,6 +154,13 @@ def test_convolutions_of_any_size(threads, most):
         calls += 1
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+def test_no_image_takes_no_memory(transposed):
+    assert_same_allocations(
+        (torch.randn(0, 16, 9, 9), torch.randn(16, 16, 3, 3), None, [2, 2], [1, 1], [1, 1], transposed, [0, 0], 1)
+    )
+
+
 STRIDED = {  # batch, channels, points, step, kernel, padding: lines and channels that are cut into blocks
     "an odd line": (2, 64, 32, (33, 33), 2, 3, 1),
     "a long odd line": (1, 24, 48, (1999,), 2, 3, 1),

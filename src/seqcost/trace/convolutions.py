@@ -149,9 +149,9 @@ class _Columns:
 
 
 def _is_unknown(x: Tensor, weight: Tensor) -> bool:
-    """Another type, or a size that is a symbol: such a run leaves bytes out."""
-    whole = all(isinstance(n, int) for n in (*x.shape, *weight.shape))
-    return not whole or x.dtype not in (torch.float32, torch.float64)
+    """Another type, or a size that is a symbol (such a run leaves bytes out), or no numbers at all."""
+    some = all(isinstance(n, int) and n > 0 for n in (*x.shape, *weight.shape))
+    return not some or x.dtype not in (torch.float32, torch.float64)
 
 
 def _each(steps: list[Any], dims: int) -> list[Any]:

@@ -7,7 +7,7 @@ Source (oneDNN v3.12): src/cpu/x64/jit_brgemm_conv_bwd_utils.cpp `init_conf`, `c
 """
 
 from collections.abc import Iterator
-from functools import cache
+from functools import lru_cache
 from math import ceil, prod
 
 from seqcost.trace.convolution_sizes import FLOAT, Convolution, up_to
@@ -16,12 +16,12 @@ from seqcost.trace.onednn_estimate import Blocks, Estimate, cache_bytes, deep, i
 _LEAST = 0.00001  # estimate from which blocks are taken
 
 
-@cache
+@lru_cache(maxsize=4096)
 def best_blocks(c: Convolution, lanes: int) -> Blocks | None:
     """The blocks of vectors of so many lanes; None where oneDNN expects too little of any."""
     most, found = 0.0, None
     for blocks in _tried(c, lanes):
-        expected = Estimate(c, lanes, blocks).efficiency()
+        expected = Estimate(c, lanes, blocks).efficiency(most)
         if expected > most and expected >= _LEAST:
             most, found = expected, blocks
     return found

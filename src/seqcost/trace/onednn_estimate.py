@@ -85,8 +85,8 @@ class Estimate:
         self._job = -(-self._work // c.threads)
         self._rows_at_once = self._registers()
 
-    def efficiency(self) -> float:
-        """A number to compare."""
+    def efficiency(self, least: float) -> float:
+        """A number to compare; 0 where it cannot be more than the least that matters."""
         c, blocks, ur, line = self._c, self._blocks, self._rows_at_once, self._blocks.line
         vectors = blocks.channels // self._lanes
         registers = 32 if self._lanes == 16 else 16
@@ -94,7 +94,8 @@ class Estimate:
         product = (1 + ur * (2 - min(1.9, ur / line)) / 64) / 2
         channels = c.group_inputs / up_to(c.group_inputs, blocks.channels)
         filled = (self._points / up_to(self._points, line)) * (line / up_to(line, ur))
-        return channels * kernel * filled * self._shared() * self._from_caches() * product
+        alone = channels * kernel * filled * self._from_caches() * product
+        return alone * self._shared() if alone > least else 0.0
 
     def _registers(self) -> int:
         """Rows of a product that vectors are kept for."""
