@@ -26,6 +26,8 @@ def linear():
     return nn.Linear(4, 4)
 
 
+counted = seqcost.count("lstm", length=4, sizes=SMALL)
+
 # function: what else it is given, by name
 CALLS = {
     "count": (seqcost.count, lambda: {"target": "lstm", "length": 4, "sizes": SMALL}),
@@ -36,6 +38,9 @@ CALLS = {
     "compare": (seqcost.compare, lambda: {"targets": ["rnn"], "lengths": [4], "sizes": SMALL, "trace": False}),
     "check": (seqcost.check, lambda: {"target": linear(), "length": 12}),
     "configure": (seqcost.configure, lambda: {"name": "lstm"}),
+    "build": (layers.build, dict),
+    "by": (counted.by, lambda: {"way": "line"}),
+    "explain a number": (counted.explain, lambda: {"quantity": "flops"}),
     "Workload": (seqcost.Workload, dict),
     "sweep": (seqcost.sweep, lambda: {"values": [1, 2]}),
 }
@@ -113,6 +118,8 @@ def test_any_size_of_a_layer_is_answered_or_refused(name):
         (lambda: layers.LanguageModel(seqcost.configure("lstm-layer")), BadSize, "a config of it, or a mixer"),
         (lambda: layers.LanguageModel(seqcost.configure("lstm"), L=2), BadSize, "a config and L were given"),
         (lambda: layers.LanguageModel(seqcost.configure("lstm"), mixer="gru"), BadSize, "a config and mixer were"),
+        (lambda: layers.build("lstm"), BadTarget, "'lstm' was given to build; a config is allowed"),
+        (lambda: counted.explain("flops", 5), UnknownName, "path = 5 was given; the path of a module or line"),
         (lambda: layers.Gru(D=None), BadSize, "D = None was given; a whole number"),
         (lambda: layers.Mamba(D=[8]), BadSize, r"\[8\] was given; a whole number"),
     ],

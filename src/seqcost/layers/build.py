@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from seqcost.errors import BadSize, shortened
+from seqcost.errors import BadSize, BadTarget, shortened
 from seqcost.formulas.catalogue import classifier, language_model
 from seqcost.formulas.mixers import (
     aaren,
@@ -134,6 +134,10 @@ def build(config: Component) -> Layer:
         return Residual(config, build(config.inner))
     if isinstance(config, reversible.Reversible):
         return Reversible(config, [(build(b.mixer), build(b.feed_forward)) for b in config.blocks * config.times])
+    if type(config) not in TWINS:
+        raise BadTarget(
+            f"{shortened(config)} was given to build; a config is allowed, such as seqcost.configure('lstm', D=64)."
+        )
     return TWINS[type(config)](config)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from seqcost.algebra import Size
 from seqcost.algebra.rendering import plain
-from seqcost.errors import BadTarget, UnknownName
+from seqcost.errors import BadTarget, UnknownName, shortened
 
 QUANTITIES = (
     "flops", "pointwise", "params", "trainable_params", "bytes_moved", "saved_bytes", "state_bytes", "peak_bytes",
@@ -102,6 +102,8 @@ def derive(count: Any, quantity: str, path: str = "") -> Derivation:
     Raises UnknownName for a quantity or path that does not exist, BadTarget for one that the count cannot tell.
     """
     check_quantity(quantity)
+    if not isinstance(path, str):
+        raise UnknownName(f"path = {shortened(path)} was given; the path of a module or line is allowed, as text.")
     whole = known(count, quantity)
     steps = _at_peak(count) if quantity == "peak_bytes" else tuple(origin_of(count).steps(quantity))
     found = sum((step.amount for step in steps), start=0)
