@@ -5,10 +5,12 @@ config that changes what is computed. `drawn_config(variant)` draws its sizes, `
 same ones; a new architecture adds a row or two.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from seqcost.algebra import ceil_div, maximum, minimum, where
@@ -18,6 +20,12 @@ from seqcost.formulas.parts.component import Component
 AWKWARD = (1, 2, 3, 5, 16, 63, 64, 100)
 HUGE = st.integers(min_value=1, max_value=2**70)  # products of two cross 2^63 many times over
 LENGTHS = st.one_of(st.integers(1, 12), st.sampled_from((17, 33)))
+
+
+def examples(most: int) -> settings:
+    """So many in CI; half of them, others each time, in an everyday run, where a variant is one of a hundred."""
+    return settings(max_examples=most if os.environ.get("CI") else most // 2)
+
 
 # --- formulas -------------------------------------------------------------------------------------------------------
 

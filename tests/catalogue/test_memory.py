@@ -5,9 +5,9 @@ from operator import attrgetter
 
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
-from strategies import LENGTHS, VARIANTS, drawn_config, typical
+from strategies import LENGTHS, VARIANTS, drawn_config, examples, typical
 from torch import nn
 
 from seqcost.formulas.mixers.lstm import Lstm
@@ -56,7 +56,7 @@ def counted(layer):
 
 
 @every_variant
-@settings(max_examples=5)
+@examples(5)
 @given(data=st.data())
 def test_parameters_line_by_line(variant, data, bench):
     config = data.draw(drawn_config(variant))
@@ -102,7 +102,7 @@ def check_saved(bench, config, B, T, S, dtype):
 
 
 @every_variant
-@settings(max_examples=6)
+@examples(6)
 @given(data=st.data(), B=BATCHES, T=LENGTHS, S=LENGTHS)
 def test_saved_bytes_are_the_storages_that_autograd_keeps(variant, data, B, T, S, bench):
     check_saved(bench, data.draw(drawn_config(variant)), B, T, S, torch.float32)
@@ -136,7 +136,7 @@ def test_saved_bytes_in_other_formats(variant, dtype, bench):
 
 
 @every_variant
-@settings(max_examples=5)
+@examples(5)
 @given(data=st.data(), B=BATCHES, T=LENGTHS, S=LENGTHS)
 @example(data=None, B=3, T=63, S=100)
 def test_state_bytes_are_the_bytes_of_the_state(variant, data, B, T, S, bench):

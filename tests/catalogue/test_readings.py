@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sympy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from strategies import VARIANTS, drawn_config, typical
+from strategies import VARIANTS, drawn_config, examples, typical
 
 from seqcost.algebra import Bill, Kind, sweep, symbol, symbols
 from seqcost.formulas import Workload
@@ -58,7 +58,7 @@ def workload_sizes(config, B, T, S, P):
 
 
 @every_variant
-@settings(max_examples=4)
+@examples(8)
 @given(data=st.data(), B=SIZES, T=SIZES, S=SIZES, P=SIZES)
 def test_symbolic_equals_numeric(variant, data, B, T, S, P):
     numeric = data.draw(drawn_config(variant))

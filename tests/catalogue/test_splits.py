@@ -6,10 +6,10 @@ from operator import attrgetter
 import pytest
 import torch
 from devices import every_device
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from oracles import relative_error
-from strategies import KINDS, VARIANTS, drawn_config, splits, typical
+from strategies import KINDS, VARIANTS, drawn_config, examples, splits, typical
 
 DECODING = [v for v in VARIANTS if typical(v).decodes]
 decoding = pytest.mark.parametrize("variant", DECODING, ids=attrgetter("id"))
@@ -25,7 +25,7 @@ def gradient_error(ours, theirs):
 
 
 @decoding
-@settings(max_examples=6)
+@examples(6)
 @given(data=st.data(), B=st.integers(1, 3), T=st.integers(1, 9), S=st.integers(1, 5))
 @example(data=None, B=2, T=7, S=3)
 def test_any_split_equals_the_whole(variant, data, B, T, S, bench):

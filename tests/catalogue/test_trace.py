@@ -3,9 +3,9 @@
 from operator import attrgetter
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from strategies import KINDS, drawn_config, typical
+from strategies import KINDS, drawn_config, examples, typical
 
 from seqcost.algebra import Kind
 from seqcost.formulas.ops.workload import Workload
@@ -29,7 +29,7 @@ def both(config, phase, B, T, S):
 
 
 @every_kind
-@settings(max_examples=4)
+@examples(4)
 @given(data=st.data(), **SIZES)
 def test_forward(variant, data, B, T, S):
     bills, traced = both(data.draw(drawn_config(variant)), "forward", B, T, S)
@@ -42,7 +42,7 @@ def test_forward(variant, data, B, T, S):
 
 
 @every_kind
-@settings(max_examples=4)
+@examples(4)
 @given(data=st.data(), **SIZES)
 def test_forward_and_backward(variant, data, B, T, S):
     config = data.draw(drawn_config(variant))
@@ -55,7 +55,7 @@ def test_forward_and_backward(variant, data, B, T, S):
 
 @every_kind
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
-@settings(max_examples=2)
+@examples(2)
 @given(data=st.data(), **SIZES)
 def test_with_a_carried_state(variant, phase, data, B, T, S):
     config = data.draw(drawn_config(variant))

@@ -53,6 +53,7 @@ def test_explain_in_every_form(seqcost, tmp_path):
     assert "http" not in page.replace("http-equiv", "")
 
 
+@pytest.mark.slow
 def test_compare_measures_and_writes_one_page_and_pictures(seqcost, tmp_path):
     ended = seqcost("compare", "rnn", "lstm", "--width", "16", "--lengths", "8,32", "--measure", "--out", "report")
     assert ended.code == 0, ended.err

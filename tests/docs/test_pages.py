@@ -64,6 +64,7 @@ def test_pictures_are_small(picture):
     assert picture.stat().st_size < 240_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [p for p in PAGES if ">>> " in p.read_text("utf-8")], ids=name_of)
 def test_python_in_the_pages_gives_what_it_shows(path):
     text = "\n".join(block for block in blocks_of(path, "python") if ">>>" in block)
