@@ -98,6 +98,18 @@ def test_a_model_of_transformers_with_a_frozen_table():
     assert found.memory["categories"]["optimizer_state"] == 4 * wanted
 
 
+def test_a_configuration_keeps_what_its_constructor_freezes():
+    """Marian's tables of sines: 64 positions of width 16, in the encoder and in the decoder."""
+    pytest.importorskip("transformers")
+    sides = {f"{side}_{what}": size for side in ("encoder", "decoder")
+             for what, size in (("layers", 1), ("attention_heads", 2), ("ffn_dim", 32))}  # fmt: skip
+    sizes = {"d_model": 16, "vocab_size": 50, "max_position_embeddings": 64, "pad_token_id": 1, "bos_token_id": 0,
+             "eos_token_id": 2, "decoder_start_token_id": 1, **sides}  # fmt: skip
+    found = seqcost.count("hf:marian", length=16, sizes=sizes, phase="train", optimizer="sgd:momentum=0.9")
+    assert found.params - found.trainable_params == 2 * 64 * 16
+    assert found.memory["categories"]["optimizer_state"] == 4 * found.trainable_params
+
+
 def test_weights_alone_do_not_say(tmp_path):
     safetensors = pytest.importorskip("safetensors.torch")
     safetensors.save_file(LoRA().state_dict(), tmp_path / "lora.safetensors")
