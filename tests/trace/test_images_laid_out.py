@@ -11,6 +11,7 @@ from decode_loops import Contractions
 
 from seqcost.algebra import Kind
 from seqcost.questions.count import count
+from seqcost.report.counts import remarks
 from seqcost.trace import Target, trace
 from seqcost.trace.rungs import fake_rung, real_rung
 
@@ -132,6 +133,11 @@ def test_it_costs_what_a_call_by_hand_does(kind):
     assert (found.rung, found.unused, found.uncounted) == ("fake tensors", {}, ())
     said = found.conventions["sound" if "input_features" in given else "image"]
     assert f"stands for {READERS[kind][1]} of its T tokens" in said
+
+
+def test_what_was_heard_stands_beside_the_numbers():
+    row = {"conventions": {"image": "one", "sound": "none was given"}, "unused": []}
+    assert remarks([row]) == ["image: one", "sound: none was given"]
 
 
 def test_a_formula_holds_at_other_lengths(tmp_path):

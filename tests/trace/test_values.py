@@ -65,6 +65,13 @@ def test_what_is_computed_with_parameters_or_is_too_much_is_unknown():
         assert (torch.arange(3) * torch.randn(3)).constant is None
 
 
+def test_rows_that_are_too_many_are_not_made():
+    with fake_mode(), values_known():
+        table, places = torch.zeros(2, 2**12, dtype=torch.int64), torch.zeros(2**20, dtype=torch.int64)
+        assert table[places].shape == (2**20, 2**12)  # 32 GiB
+        assert table[places].constant is None
+
+
 def test_views_stay_views():
     with fake_mode(), values_known():
         table = torch.zeros(4, dtype=torch.int64)

@@ -185,7 +185,12 @@ def uncounted_notes(count: Mapping[str, Any]) -> list[str]:
 def remarks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What must be known beside the numbers: what weights alone tell, and a table of positions that is too short."""
     said = [row["conventions"].get(key) for row in rows for key in ("weights", "positions", "untested")]
-    said += [f"image: {row['conventions']['image']}" for row in rows if "image" in row["conventions"]]
+    said += [
+        f"{sense}: {row['conventions'][sense]}"
+        for row in rows
+        for sense in ("image", "sound")
+        if sense in row["conventions"]
+    ]
     said += [_unused(row) for row in rows]
     return list(dict.fromkeys(note for note in said if note is not None))
 

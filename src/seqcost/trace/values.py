@@ -79,7 +79,8 @@ class ValuedMode(FakeTensorMode):
         return out
 
     def _of_known(self, func: Any, types: Any, args: Any, kwargs: Any, fakes: list[FakeTensor], real: Any) -> Any:
-        if any(tag in func.tags for tag in _BY_VALUE):
+        places = func is _ATEN.index.Tensor and not any(t.dtype == torch.bool for t in tensors_in(real[0][1]))
+        if any(tag in func.tags for tag in _BY_VALUE) and not places:  # places give as many rows as there are of them
             if func is _ATEN.repeat_interleave.Tensor and int(real[0][0].sum()) > MOST_VALUES:
                 return super().dispatch(func, types, args, kwargs)  # which refuses it
             return self._as_known(_really(func, *real))
