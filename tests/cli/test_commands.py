@@ -71,6 +71,7 @@ def test_compare_measures_and_writes_one_page_and_pictures(seqcost, tmp_path):
     assert "rnn" in seqcost("results").out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_results_are_exported(seqcost, tmp_path, suffix):
     if suffix == "parquet":

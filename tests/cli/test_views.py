@@ -56,6 +56,7 @@ def test_without_a_word_the_lines_are_shown_by_flops(seqcost):
     assert plain.out != seqcost("count", "gpt2", "--rank", "saved_bytes").out
 
 
+@pytest.mark.slow
 def test_modules_and_operators_of_code(seqcost, users):
     ended = seqcost("count", users, "--by", "module")
     assert ended.code == 0, ended.err

@@ -240,6 +240,7 @@ def test_half_of_a_window_with_a_past_and_with_distances():
         assert sum(line.amount for line in attend) == 2 * 2 * seen * 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(CATALOGUE))
 def test_half_is_obeyed_or_refused_or_changes_nothing(name):
     """A layer that masks later tokens in a program of its own says so in a line of its traffic."""

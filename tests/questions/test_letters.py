@@ -13,6 +13,7 @@ from seqcost.errors import BadSize, BadTarget, SeqcostError
 from seqcost.questions.letter_sizes import choose
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "sizes", "flops", "params"),
     [
@@ -86,6 +87,7 @@ def test_other_phases(phase):
     assert found.pointwise(**at) == counted.pointwise
 
 
+@pytest.mark.slow
 def test_a_pattern_of_layers_is_no_polynomial_in_their_number(tmp_path):
     # Every sixth layer of Gemma 3 is of another kind, with a mask and angles of its own; the first few are all alike.
     sizes = {"num_hidden_layers": 7, "hidden_size": 64, "head_dim": 16, "vocab_size": 200}

@@ -168,6 +168,7 @@ FOREIGN = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(FOREIGN))
 def test_blocks_of_hugging_face_models(kind):
     pytest.importorskip("transformers")

@@ -139,6 +139,7 @@ def assert_same_allocations(args):
 
 
 @avx512
+@pytest.mark.slow
 @pytest.mark.parametrize(("threads", "most"), [(1, 150), (2, 30)])
 def test_convolutions_of_any_size(threads, most):
     random.seed(threads)

@@ -54,6 +54,7 @@ def traced(make, T=256, **options):
     return trace(Target(make.__name__, make), phase="forward", B=1, T=T, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "params", "flops"),
     [

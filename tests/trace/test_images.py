@@ -43,6 +43,7 @@ def by_hand(config, tokens):
     return counting.flops
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", READERS)
 def test_an_image_a_sequence(kind, tmp_path):
     config, tokens = READERS[kind]

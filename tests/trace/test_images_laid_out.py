@@ -161,6 +161,7 @@ def test_a_step_costs_what_that_of_a_loop_does(kind):
     assert found.flops.total(Kind.CONTRACTION) == counting.flops
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["qwen2_5_vl", "llava_next", "idefics3"])
 def test_both_rungs_see_the_same(kind):
     """Values that are known beside shapes are those that a run on real tensors finds."""
@@ -175,6 +176,7 @@ def test_both_rungs_see_the_same(kind):
     assert entries(fake) == entries(real)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["qwen2_5_vl", "mllama", "voxtral"])
 def test_training(kind):
     one, two = (traced(kind, "train", B=B) for B in (1, 2))

@@ -83,6 +83,7 @@ CASES = {
 LOOPS = ("rnn", "gru")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", ["forward", "train"])
 @pytest.mark.parametrize("name", CASES)
 def test_traced_peak_is_the_allocators(name, phase, measured_peak):
