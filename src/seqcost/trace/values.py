@@ -34,6 +34,19 @@ class ValuedMode(FakeTensorMode):
     """A mode of fake tensors which, while `knowing`, works out values that follow from known ones."""
 
     knowing = False
+    supports_higher_order_operators = True
+    _asked: Any = None  # the operator of higher order whose rule is under way
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """An operator; one of higher order by the rule of fake tensors, which PyTorch looks up by the class alone."""
+        rules = func.python_key_table if isinstance(func, torch._ops.HigherOrderOperator) else {}
+        if FakeTensorMode not in rules or func is self._asked:  # a rule may come back for what the mode itself knows
+            return super().__torch_dispatch__(func, types, args, kwargs)
+        before, self._asked = self._asked, func
+        try:
+            return rules[FakeTensorMode](self, *args, **(kwargs or {}))
+        finally:
+            self._asked = before
 
     def dispatch(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         """An operator on fake tensors."""
