@@ -179,3 +179,25 @@ def test_a_configuration_of_endless_depth_is_refused():
         config = {"model_type": "gpt2", "inner": config}
     with pytest.raises(BadTarget, match="levels deep"):
         configuration_of(config)
+
+
+EYES = {"model_type": "qwen2_5_vl", "hidden_size": 3584, "vision_config": {"depth": 32, "hidden_size": 1280}}
+
+
+def test_settings_of_a_part_are_named_with_it():
+    config, _ = configuration_of(EYES, **{"vision_config.depth": 3, "text_config.num_hidden_layers": 2})
+    assert (config.vision_config.depth, config.text_config.num_hidden_layers) == (3, 2)
+    assert config.vision_config.hidden_size == 1280  # what was given stays
+
+
+@pytest.mark.parametrize("word", ["layers", "num_hidden_layers"])
+def test_what_only_the_words_have_is_theirs(word):
+    config, _ = configuration_of(EYES, **{word: 2})
+    assert (config.text_config.num_hidden_layers, config.vision_config.depth) == (2, 32)
+    assert config.text_config.hidden_size == 3584  # it stood beside
+
+
+@pytest.mark.parametrize("name", ["vision_config.foo", "foo.depth", "vision_config.", "text_config.layers.x"])
+def test_a_part_has_no_such_setting(name):
+    with pytest.raises(UnknownName, match="unknown setting of qwen2_5_vl"):
+        configuration_of(EYES, **{name: 2})

@@ -24,8 +24,9 @@ def configuration_of(given: Mapping[str, Any], **changes: Any) -> tuple[Any, Any
     """The package's own configuration, its defaults filled in, and the names of the classes that were asked for.
 
     `changes` take the place of what was given, under any name that the package knows a setting by, or as layers, width,
-    heads and vocab: what is derived from other settings follows them, what is given stays. Lists with an entry a layer
-    are cut to fewer layers.
+    heads and vocab: what is derived from other settings follows them, what is given stays. Those of a part are named
+    with it (`vision_config.depth`); of a model that reads images, layers and width are those of its words. Lists with
+    an entry a layer are cut to fewer layers.
 
     Raises UnknownName for a type or a setting that does not exist, BadTarget for values that the package refuses.
     """
@@ -41,14 +42,30 @@ def configuration_of(given: Mapping[str, Any], **changes: Any) -> tuple[Any, Any
     if not changes:
         return _made(transformers, kind, settings), wanted
     check_settings(changes, kind)
-    before = _made(transformers, kind, settings)
-    merged = dict(settings)
+    return _made(transformers, kind, _changed(settings, _made(transformers, kind, settings), kind, changes)), wanted
+
+
+def _changed(settings: Mapping[str, Any], before: Any, kind: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with changes in the place of what was given, those of a part among the part's."""
+    merged, of_parts = dict(settings), dict[str, dict[str, Any]]()
     aliases: Mapping[str, str] = getattr(type(before), "attribute_map", {})
     for name, value in _by_setting(before, kind, changes):
+        part, dot, setting = name.partition(".")
+        if dot:
+            of_parts.setdefault(part, {})[setting] = value
+            continue
         proper = aliases.get(name, name)
         merged = {n: v for n, v in merged.items() if aliases.get(n, n) != proper} | {proper: value}
         merged = _cut(merged, proper, getattr(before, proper), value)
-    return _made(transformers, kind, merged), wanted
+    for part, theirs in of_parts.items():
+        own = getattr(before, part)
+        given = merged.get(part)
+        if given is None:  # a part may take what stands beside it
+            given = {n: v for n, v in merged.items() if hasattr(own, n) and getattr(own, n) == v}
+        if not isinstance(given, Mapping):
+            raise BadTarget(f"{part} = {shortened(given)} was given; {part} of {kind} has settings of its own.")
+        merged[part] = _changed(given, own, f"{kind}.{part}", theirs)
+    return merged
 
 
 def the_package() -> Any:
@@ -70,15 +87,24 @@ def _made(transformers: Any, kind: str, settings: Mapping[str, Any]) -> Any:
 
 
 def _by_setting(config: Any, kind: str, changes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Changes by the names of settings; a word such as layers stands for the setting that this type has for it."""
+    """Changes by the names of settings; a word such as layers stands for the setting that this type has for it.
+
+    Those of a part are "vision_config.depth"; what the whole does not know is looked for in the part that reads words.
+    """
     own = config.to_dict()
+    parts = {name: value for name in own if hasattr(value := getattr(config, name, None), "attribute_map")}
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    words = next((name for name, part in parts.items() if part is text), None)
     for name, value in changes.items():
-        if hasattr(config, name):
-            yield name, value
-            continue
-        settings = settings_for(name, own.__contains__)
+        settings = [name] if hasattr(config, name) else settings_for(name, own.__contains__)
+        if not settings and name.partition(".")[0] in parts:
+            settings = [name]
+        if not settings and words is not None:
+            theirs = text.to_dict()
+            found = [name] if hasattr(text, name) else settings_for(name, theirs.__contains__)
+            settings = [f"{words}.{setting}" for setting in found]
         if not settings:
-            raise UnknownName.among(f"setting of {kind}", name, own)
+            raise UnknownName.among(f"setting of {kind}", name, [*own, *(f"{part}.…" for part in parts)])
         yield from ((setting, value) for setting in settings)
 
 
