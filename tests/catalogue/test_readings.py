@@ -91,6 +91,7 @@ def test_sweep_equals_numeric(variant, exact):
                 assert not exact or type(value) is int, (question, key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exact", [True, False], ids=["object", "float64"])
 @every_variant
 def test_sweep_over_the_widths_equals_numeric(variant, exact):

@@ -16,6 +16,7 @@ def test_the_step_is_in_the_answer(seqcost):
     assert plain["optimizer"] is None
 
 
+@pytest.mark.slow
 def test_memory_as_tables(seqcost):
     ended = seqcost(*SMALL, "--optimizer", "adamw", "--memory")
     assert ended.code == 0

@@ -39,6 +39,7 @@ def assert_never_wrong(target, lengths=(777, 1600), T=1000, phase="forward"):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "sizes"),
     [

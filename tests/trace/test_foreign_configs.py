@@ -94,6 +94,7 @@ def test_code_that_a_configuration_names_is_dropped_wherever_it_stands(guarded):
     assert not [part for part in (config, config.vision_config) if hasattr(part, "auto_map")]
 
 
+@pytest.mark.slow
 def test_a_configuration_that_the_package_saved_is_read(tmp_path):
     sizes = {"hidden_size": 32, "num_heads": 8, "head_dim": 8, "n_groups": 1, "num_hidden_layers": 1, "vocab_size": 64}
     saved = transformers.Mamba2Config(**sizes, state_size=8)

@@ -81,6 +81,7 @@ def test_gpt2_at_1024_tokens():
     assert head == 79_047_426_048
 
 
+@pytest.mark.slow
 def test_chunks_make_a_polynomial_only_at_their_multiples():
     awkward = traced(mamba2)
     assert not hasattr(awkward.polynomials["flops"], "coefficients")

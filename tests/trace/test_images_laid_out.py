@@ -124,6 +124,7 @@ def called(kind):
     return target_of(kind).build(B=2, T=T).module.eval(), {"input_ids": ids} | given(T)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_costs_what_a_call_by_hand_does(kind):
     found, (model, given), counting = traced(kind), called(kind), Contractions()
@@ -147,6 +148,7 @@ def test_a_formula_holds_at_other_lengths(tmp_path):
     assert answer.polynomials["flops"](1000) == traced("idefics3", B=1, T=1000).flops.total(Kind.CONTRACTION)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FEW)
 def test_a_step_costs_what_that_of_a_loop_does(kind):
     found, (model, given), counting = traced(kind, "decode"), called(kind), Contractions()

@@ -37,6 +37,7 @@ def traced(config, packing=None, phase="forward", **options):
 
 
 # Layers, experts and the `total_size` of model.safetensors.index.json, by its name.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layers", "experts", "size", "params"),
     [(24, 32, 13_761_264_768, 20_914_757_184), (36, 128, 65_248_815_744, 116_829_156_672)],
