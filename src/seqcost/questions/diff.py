@@ -16,12 +16,9 @@ from seqcost.formulas.parts.foreign_names import FRIENDLY
 from seqcost.questions.arguments import flag, sizes_in
 from seqcost.questions.cost import Count
 from seqcost.questions.count import count
+from seqcost.questions.derivation import QUANTITIES
 from seqcost.questions.targets import formula_of, kind_of
 
-QUANTITIES = (
-    "flops", "pointwise", "params", "trainable_params", "bytes_moved", "saved_bytes", "state_bytes", "peak_bytes",
-    "depth",
-)  # fmt: skip
 # The bill behind the lines of a kind; lines of a bill that one side cannot give are not compared.
 _BILLS = {
     "contraction": "flops",

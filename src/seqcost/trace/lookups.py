@@ -8,7 +8,6 @@ that it may ask for.
 """
 
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import Any
 
 import torch
@@ -71,7 +70,7 @@ class Lookups:
         name = base_name(operator)
         if not _is_followed(out) or not _is_plain((args, kwargs)):
             return False
-        if out.numel() > _MOST_VALUES and not _is_view(operator):
+        if out.numel() > _MOST_VALUES and not operator.is_view:
             return False
         with unset_fake_temporarily():
             if operator in _RANGES:
@@ -112,12 +111,6 @@ def too_short(seen: Mapping[int, Mapping[Table, int | None]], T: int) -> str | N
                 "the count goes on, a real run fails"
             )
     return None
-
-
-@cache
-def _is_view(operator: Any) -> bool:
-    returns = operator._schema.returns
-    return bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
 
 
 def _is_plain(value: Any) -> bool:

@@ -1,10 +1,12 @@
 """Sequences cut into chunks of C tokens, the last one filled up with zeros."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqcost.layers.ops.open_length import cut, num_chunks
+from seqcost.layers.ops.open_length import Tensors, Turn, cut, is_open, num_chunks, scanned
 
 
 def chunked(x_BTHK: Tensor, C: int) -> Tensor:
@@ -24,6 +26,22 @@ def joined(y_ZnCV: Tensor, B: int, T: int, H: int) -> Tensor:
     """[B·H, n, C, V] → [B,T,H,V] without what was filled up: a copy."""
     _, n, C, V = y_ZnCV.shape
     return cut(y_ZnCV.view(B, H, n * C, V).transpose(1, 2), T).clone(memory_format=torch.contiguous_format)
+
+
+def carried(after: Callable[..., Tensor], pieces: Tensors, state: Tensor, T: int, dim: int) -> tuple[Tensor, Tensor]:
+    """From chunk to chunk, `state = after(state, *piece)`: the states before each, along an axis, and the last one."""
+    if is_open(T):
+
+        def chunk(carry: Tensors, piece: Tensors) -> Turn:
+            return (after(*carry, *piece),), (carry[0].clone(),)
+
+        (state,), (before,) = scanned(chunk, (state,), pieces, dim)
+        return before, state
+    states = []
+    for piece in zip(*(x.unbind(dim) for x in pieces), strict=True):
+        states.append(state)
+        state = after(state, *piece)
+    return torch.stack(states, dim), state
 
 
 def pair_decays(log_ZnC1: Tensor) -> Tensor:

@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqcost.layers.ops.chunks import at_least_float32, chunked, heads_first, joined, pair_decays
+from seqcost.layers.ops.chunks import at_least_float32, carried, chunked, heads_first, joined, pair_decays
 from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
-from seqcost.layers.ops.open_length import Tensors, Turn, is_open, scanned
+from seqcost.layers.ops.open_length import is_open
 
 
 @dataclass(frozen=True)
@@ -73,29 +73,12 @@ def gated_linear_attention(
     mixed = _mixed(cut, gate, J)
     write = torch.bmm(mixed.k_ZnCK.view(B * H * n, C, K).transpose(1, 2), cut.v_ZnCV.view(B * H * n, C, V))
     pieces = (write.view(B, H, n, K, V), *(() if mixed.keep is None else (mixed.keep,)))
-    before_BHnKV, state = _carried(pieces, state_BHKV, T)
-    carried = before_BHnKV.view(B * H * n, K, V)
-    y = torch.baddbmm(mixed.y_XCV, mixed.q_ZnCK.view(B * H * n, C, K), carried)
+    before_BHnKV, state = carried(_after, pieces, state_BHKV, T, dim=2)
+    y = torch.baddbmm(mixed.y_XCV, mixed.q_ZnCK.view(B * H * n, C, K), before_BHnKV.view(B * H * n, K, V))
     return joined(y.view(B * H, n, C, V), B, T, H), state
 
 
-def _carried(pieces: Tensors, state: Tensor, T: int) -> tuple[Tensor, Tensor]:
-    """From chunk to chunk: the states before each, side by side, and the one after the last."""
-    if is_open(T):
-
-        def chunk(carry: Tensors, piece: Tensors) -> Turn:
-            return (_next(carry[0], *piece),), (carry[0].clone(),)
-
-        (state,), (before_BHnKV,) = scanned(chunk, (state,), pieces, dim=2)
-        return before_BHnKV, state
-    before = []
-    for piece in zip(*(x.unbind(2) for x in pieces), strict=True):
-        before.append(state)
-        state = _next(state, *piece)
-    return torch.stack(before, dim=2), state
-
-
-def _next(state: Tensor, new: Tensor, keep: Tensor | None = None) -> Tensor:
+def _after(state: Tensor, new: Tensor, keep: Tensor | None = None) -> Tensor:
     return new + (state if keep is None else state * keep)
 
 

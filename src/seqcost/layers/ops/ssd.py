@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seqcost.layers.ops.chunks import carried
 from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
 from seqcost.layers.ops.open_length import Tensors, Turn, cut, is_open, num_chunks, scanned
@@ -82,7 +83,7 @@ def chunked_ssd(
     kept_BnHVC = x_ZXC.view(B, n, H, V, C) * to_end_BnH1C
     written_BnHVN = torch.bmm(kept_BnHVC.view(B * n * G, rows, C), write_ZCN).view(B, n, H, V, N)
     from_start_BnHC = gate_BnHC.cumsum(-1).exp()
-    before_BnHVN, state_BHVN = _carried((written_BnHVN, from_start_BnHC[..., -1]), state_BHVN, T)
+    before_BnHVN, state_BHVN = carried(_after, (written_BnHVN, from_start_BnHC[..., -1]), state_BHVN, T, dim=1)
     starts_ZXN = before_BnHVN.view(B * n * G, rows, N)
     past_BnHVC = torch.bmm(starts_ZXN, read_ZCN.transpose(1, 2)).view(B, n, H, V, C)
     y_BnHVC = y_QVC.view(B, n, H, V, C) + past_BnHVC * from_start_BnHC.unsqueeze(3)
@@ -90,23 +91,7 @@ def chunked_ssd(
     return cut(y_BnCX.view(B, n * C, H, V), T), state_BHVN
 
 
-def _carried(pieces: Tensors, state_BHVN: Tensor, T: int) -> tuple[Tensor, Tensor]:
-    """From chunk to chunk: the states before each, side by side, and the one after the last."""
-    if is_open(T):
-
-        def chunk(carry: Tensors, piece: Tensors) -> Turn:
-            return (_next(carry[0], *piece),), (carry[0].clone(),)
-
-        (state_BHVN,), (before_BnHVN,) = scanned(chunk, (state_BHVN,), pieces, dim=1)
-        return before_BnHVN, state_BHVN
-    before = []
-    for piece in zip(*(x.unbind(1) for x in pieces), strict=True):
-        before.append(state_BHVN)
-        state_BHVN = _next(state_BHVN, *piece)
-    return torch.stack(before, dim=1), state_BHVN
-
-
-def _next(state_BHVN: Tensor, written_BHVN: Tensor, through_BH: Tensor) -> Tensor:
+def _after(state_BHVN: Tensor, written_BHVN: Tensor, through_BH: Tensor) -> Tensor:
     return through_BH[..., None, None] * state_BHVN + written_BHVN
 
 
