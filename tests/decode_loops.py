@@ -5,6 +5,7 @@ before returned and with nothing else kept: the third call is a step as it is an
 profiler's, which saw every allocation of the whole loop; its FLOPs are counted by a mode of its own.
 """
 
+import gc
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +35,8 @@ def decoded(model, ids):
         with counting:
             cache = _step(model, name, cache, more, ids)
         held = sum(t.numel() * t.element_size() for t in _tensors(cache))
-        del cache
+        del name, cache, more  # what was there before and goes during the loop would be taken from its peak
+        gc.collect()
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
             name, cache, more = _before_last(model, ids)
             held_by_the_loop = {name: cache}  # as a variable of the loop holds it

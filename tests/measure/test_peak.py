@@ -78,6 +78,21 @@ def test_a_recording_that_the_module_makes_itself_hides_nothing():
     assert highest_cpu_bytes(run) == 400
 
 
+def test_what_lay_there_before_and_goes_during_the_run_takes_nothing_from_its_peak():
+    """PyTorch's profiler believes that it saw an allocation where an earlier recording saw one at that address."""
+
+    def hundred():
+        return [torch.zeros(10_000) for _ in range(100)]
+
+    lasting = []
+    assert highest_cpu_bytes(lambda: lasting.extend(hundred())) == 100 * 40_000
+    seen = {tensor.data_ptr() for tensor in lasting}
+    lasting.clear()
+    before = hundred()
+    assert seen & {tensor.data_ptr() for tensor in before}
+    assert highest_cpu_bytes(lambda: (before.clear(), torch.zeros(20_000))) == 80_000
+
+
 def test_an_error_in_the_run_ends_the_recording():
     with pytest.raises(ZeroDivisionError):
         highest_cpu_bytes(lambda: 1 / 0)
