@@ -11,16 +11,14 @@ to transformers_models.jsonl at once, so that a stop loses nothing.
 """
 
 import json
-import multiprocessing
-import resource
 import sys
 import textwrap
 import time
 from datetime import UTC, datetime
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from apart import apart
 from page import publish
 from shrunk import default_of, few_layers, small
 
@@ -97,28 +95,12 @@ def _own_count(config: dict[str, Any]) -> int | None:
         return None
 
 
-def serve(kind: str, pipe: Connection) -> None:
-    """In a child: one type, within so much memory beyond what the libraries take."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + LIMIT_BYTES,) * 2)
-    pipe.send(record_of(kind))
-
-
 def outcome_of(kind: str) -> dict[str, Any]:
     """The record of one type, from a process of its own."""
-    context = multiprocessing.get_context("fork")  # the libraries are loaded once
-    ours, theirs = context.Pipe()
-    child = context.Process(target=serve, args=(kind, theirs), daemon=True)
     begun = time.perf_counter()
-    child.start()
-    theirs.close()
-    try:
-        found = ours.recv() if ours.poll(LIMIT_S) else {"reasons": {"": f"longer than {LIMIT_S:.0f} s"}}
-    except EOFError:
-        found = {"reasons": {"": "the process ended, for want of memory or by a fault"}}
-    child.kill()
-    child.join()
-    return {"type": kind, "on": f"{datetime.now(UTC):%Y-%m-%d}", "s": round(time.perf_counter() - begun, 1)} | found
+    found = apart(record_of, kind, limit_s=LIMIT_S, limit_bytes=LIMIT_BYTES)
+    told = {"type": kind, "on": f"{datetime.now(UTC):%Y-%m-%d}", "s": round(time.perf_counter() - begun, 1)}
+    return told | ({"reasons": {"": found}} if isinstance(found, str) else found)
 
 
 def recorded() -> dict[str, dict[str, Any]]:

@@ -12,16 +12,14 @@ record is appended to transformers_peak.jsonl after each, so that a stop loses n
 
 import gc
 import json
-import multiprocessing
-import resource
 import statistics
 import sys
 import textwrap
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
+from apart import apart
 from page import publish
 from peak import PHASES, B
 from shrunk import small
@@ -76,30 +74,18 @@ def measured(kind: str, phase: str, T: int) -> int | None:
         return peak_allocated_bytes(program.run_once, program.lasting_tensors(), torch.device("cpu"))
 
 
-def serve(kind: str, phase: str, T: int, pipe: Connection) -> None:
-    """In a child: both numbers of one case, within so much memory beyond what the libraries take."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + LIMIT_BYTES,) * 2)
+def both(kind: str, phase: str, T: int) -> dict[str, Any]:
+    """Both numbers of one case, or why there are none."""
     try:
-        pipe.send({"predicted": predicted(kind, phase, T), "measured": measured(kind, phase, T)})
+        return {"predicted": predicted(kind, phase, T), "measured": measured(kind, phase, T)}
     except Exception as error:  # noqa: BLE001 - foreign code may raise anything
-        pipe.send({"reason": textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" …")})
+        return {"reason": textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" …")}
 
 
 def record_of(kind: str, phase: str, T: int) -> dict[str, Any]:
-    """One case, or why it gave no pair of numbers."""
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe()
-    child = context.Process(target=serve, args=(kind, phase, T, theirs), daemon=True)
-    child.start()
-    theirs.close()
-    try:
-        found = ours.recv() if ours.poll(LIMIT_S) else {"reason": f"longer than {LIMIT_S:.0f} s"}
-    except EOFError:
-        found = {"reason": "the process ended, for want of memory or by a fault"}
-    child.kill()
-    child.join()
-    return {"type": kind, "phase": phase, "T": T} | found
+    """One case, from a process of its own."""
+    found = apart(both, kind, phase, T, limit_s=LIMIT_S, limit_bytes=LIMIT_BYTES)
+    return {"type": kind, "phase": phase, "T": T} | ({"reason": found} if isinstance(found, str) else found)
 
 
 def recorded() -> dict[tuple[str, str, int], dict[str, Any]]:

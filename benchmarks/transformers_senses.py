@@ -10,13 +10,12 @@ an operator in one forward pass on fake tensors. One type at a time runs in a pr
 """
 
 import json
-import multiprocessing
 import sys
 import textwrap
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from apart import apart
 from page import publish
 from shrunk import few_layers
 
@@ -101,25 +100,10 @@ def record_of(kind: str) -> dict[str, Any]:
     return {"T": T, "said": said, "unused": sum(seen.unused.values()) / max(1, seen.params)}
 
 
-def serve(kind: str, pipe: Connection) -> None:
-    """In a child: one type."""
-    pipe.send(record_of(kind))
-
-
 def outcome_of(kind: str, release: str) -> dict[str, Any]:
     """The record of one type, from a process of its own."""
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe()
-    child = context.Process(target=serve, args=(kind, theirs), daemon=True)
-    child.start()
-    theirs.close()
-    try:
-        found = ours.recv() if ours.poll(LIMIT_S) else {"failed": f"longer than {LIMIT_S:.0f} s"}
-    except EOFError:
-        found = {"failed": "the process ended"}
-    child.kill()
-    child.join()
-    return {"type": kind, "release": release} | found
+    found = apart(record_of, kind, limit_s=LIMIT_S)
+    return {"type": kind, "release": release} | ({"failed": found} if isinstance(found, str) else found)
 
 
 def recorded() -> dict[tuple[str, str], dict[str, Any]]:
