@@ -22,7 +22,7 @@ from seqcost.layers.ops.gated_linear_attention import (
     start_state,
     summed_attention,
 )
-from seqcost.layers.ops.open_length import Tensors, Turn, is_open, scanned
+from seqcost.layers.ops.open_length import Tensors, Turn, walk
 from seqcost.layers.parts.causal import CausalLayer
 from seqcost.layers.parts.layer import check_features, check_keep
 from seqcost.layers.parts.state import State
@@ -155,20 +155,15 @@ class LinearAttention(CausalLayer):
 
     def _steps(self, x_BTD: Tensor, state: Sums) -> tuple[Tensor, Sums]:
         x_TBD = x_BTD.transpose(0, 1).clone(memory_format=torch.contiguous_format)  # so that a token is one piece
-        if is_open(x_BTD.shape[1]):
 
-            def token(carry: Tensors, signals: Tensors) -> Turn:
-                q, k, v = signals
-                y, after = self._token(q, k, v, _sums(*carry))
-                return tuple(after.tensors()), (y,)
+        def token(before: Tensors, signals: Tensors) -> Turn:
+            q, k, v = signals
+            y, after = self._token(q, k, v, _sums(*before))
+            return tuple(after.tensors()), (y,)
 
-            last, (y_TBHV,) = scanned(token, tuple(state.tensors()), self._features(x_TBD), dim=0)
-            return y_TBHV.transpose(0, 1), _sums(*last)
-        out = []
-        for q, k, v in zip(*(a.unbind(0) for a in self._features(x_TBD)), strict=True):
-            y, state = self._token(q, k, v, state)
-            out.append(y)
-        return torch.stack(out, dim=1), state
+        signals = tuple(z.transpose(0, 1) for z in self._features(x_TBD))
+        last, (y_BTHV,) = walk(token, tuple(state.tensors()), signals, dim=1)
+        return y_BTHV, _sums(*last)
 
     def _joined(self, y: Tensor, x: Tensor) -> Tensor:
         """Heads side by side, through the output projection, in the dtype of the input."""

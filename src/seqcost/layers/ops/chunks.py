@@ -1,12 +1,12 @@
 """Sequences cut into chunks of C tokens, the last one filled up with zeros."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqcost.layers.ops.open_length import Tensors, Turn, cut, is_open, num_chunks, scanned
+from seqcost.layers.ops.open_length import Tensors, Turn, cut, num_chunks, walk
 
 
 def chunked(x_BTHK: Tensor, C: int) -> Tensor:
@@ -28,20 +28,22 @@ def joined(y_ZnCV: Tensor, B: int, T: int, H: int) -> Tensor:
     return cut(y_ZnCV.view(B, H, n * C, V).transpose(1, 2), T).clone(memory_format=torch.contiguous_format)
 
 
-def carried(after: Callable[..., Tensor], pieces: Tensors, state: Tensor, T: int, dim: int) -> tuple[Tensor, Tensor]:
+def carried(after: Callable[..., Tensor], pieces: Tensors, state: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """From chunk to chunk, `state = after(state, *piece)`: the states before each, along an axis, and the last one."""
-    if is_open(T):
 
-        def chunk(carry: Tensors, piece: Tensors) -> Turn:
-            return (after(*carry, *piece),), (carry[0].clone(),)
+    def chunk(before: Tensors, piece: Tensors) -> Turn:
+        return (after(*before, *piece),), before
 
-        (state,), (before,) = scanned(chunk, (state,), pieces, dim)
-        return before, state
-    states = []
-    for piece in zip(*(x.unbind(dim) for x in pieces), strict=True):
-        states.append(state)
-        state = after(state, *piece)
-    return torch.stack(states, dim), state
+    (last,), (before,) = walk(chunk, (state,), pieces, dim)
+    return before, last
+
+
+def states(start: Tensor, added: Sequence[Tensor], kept: Sequence[Tensor]) -> list[Tensor]:
+    """The start, and after each of what is added `state = added + kept ⊙ state`."""
+    found = [start]
+    for a, k in zip(added, kept, strict=True):
+        found.append(torch.addcmul(a, k, found[-1]))
+    return found
 
 
 def pair_decays(log_ZnC1: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from seqcost.layers.ops.chunks import at_least_float32, chunked, joined, pair_decays
 from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
-from seqcost.layers.ops.open_length import Tensors, Turn, is_open, num_chunks, scanned
+from seqcost.layers.ops.open_length import Tensors, Turn, num_chunks, walk
 
 
 @full_precision
@@ -68,14 +68,7 @@ def delta_rule(
         k_ZnCK = k_ZnCK * to_end_ZnC1
 
     pieces = (q_ZnCK, k_ZnCK, values_ZnCV, reads_ZnCK, scores_ZnCC, *(() if end_Zn11 is None else (end_Zn11,)))
-    S_ZKV, out = state_BHKV.reshape(Z, K, V), []
-    if is_open(T):
-        (S_ZKV,), (y_ZnCV,) = scanned(_chunk, (S_ZKV,), pieces, dim=1)
-    else:
-        for chunk in zip(*(x.unbind(1) for x in pieces), strict=True):
-            (S_ZKV,), (y_ZCV,) = _chunk((S_ZKV,), chunk)
-            out.append(y_ZCV)
-        y_ZnCV = torch.stack(out, dim=1)
+    (S_ZKV,), (y_ZnCV,) = walk(_chunk, (state_BHKV.reshape(Z, K, V),), pieces, dim=1)
     return joined(y_ZnCV, B, T, H), S_ZKV.view(B, H, K, V)
 
 

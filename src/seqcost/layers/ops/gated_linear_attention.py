@@ -73,7 +73,7 @@ def gated_linear_attention(
     mixed = _mixed(cut, gate, J)
     write = torch.bmm(mixed.k_ZnCK.view(B * H * n, C, K).transpose(1, 2), cut.v_ZnCV.view(B * H * n, C, V))
     pieces = (write.view(B, H, n, K, V), *(() if mixed.keep is None else (mixed.keep,)))
-    before_BHnKV, state = carried(_after, pieces, state_BHKV, T, dim=2)
+    before_BHnKV, state = carried(_after, pieces, state_BHKV, dim=2)
     y = torch.baddbmm(mixed.y_XCV, mixed.q_ZnCK.view(B * H * n, C, K), before_BHnKV.view(B * H * n, K, V))
     return joined(y.view(B * H, n, C, V), B, T, H), state
 

@@ -1,8 +1,8 @@
 """Sequences whose length an exporter leaves open: `torch.export.export` with a dynamic T.
 
 A Python loop over chunks would fix how many there are. In its place stands PyTorch's `scan` operator, which a program
-carries as a loop. What an exporter cannot prove of all lengths it turns into a restriction of T, so there is one form
-of each size that it can prove: see `num_chunks` and `cut`. Outside torch.export nothing here is used.
+carries as a loop: see `walk`. What an exporter cannot prove of all lengths it turns into a restriction of T, so there
+is one form of each size that it can prove: see `num_chunks` and `cut`.
 """
 
 from collections.abc import Callable
@@ -37,18 +37,34 @@ def cut(x: Tensor, T: int, dim: int = 1) -> Tensor:
     return F.pad(x, (0, 0) * (x.dim() - 1 - dim) + (0, T - x.shape[dim]))
 
 
-def scanned(step: Callable[[Tensors, Tensors], Turn], state: Tensors, pieces: Tensors, dim: int) -> Turn:
-    """`state, results = step(state, piece)` over the pieces along an axis, as one operator of the program.
+def walk(step: Callable[[Tensors, Tensors], Turn], state: Tensors, pieces: Tensors, dim: int) -> Turn:
+    """`state, results = step(state, piece)` over the pieces along an axis, of which there is one at least.
 
     Returns
     -------
-        The last state, and the results stacked along the axis, contiguous. A step returns neither its arguments nor one
-        tensor twice.
+        The last state, and the results stacked along the axis. A step makes a new state; a result may be what it was
+        given, or part of the state.
 
     """
+    if is_open(pieces[0].shape[dim]):
+        return _scanned(step, state, pieces, dim)
+    turns = []
+    for piece in zip(*(x.unbind(dim) for x in pieces), strict=True):
+        state, results = step(state, piece)
+        turns.append(results)
+    return state, tuple(torch.stack(results, dim) for results in zip(*turns, strict=True))
+
+
+def _scanned(step: Callable[[Tensors, Tensors], Turn], state: Tensors, pieces: Tensors, dim: int) -> Turn:
+    """The walk as one operator of the program."""
     from torch._higher_order_ops.scan import scan  # loads the compiler, which nothing else here needs
 
-    last, results = scan(step, state, pieces, dim=dim)
+    def apart(before: Tensors, piece: Tensors) -> Turn:
+        after, results = step(before, piece)
+        known = (*before, *piece, *after)  # the operator returns no tensor twice
+        return after, tuple(x.clone() if any(x is y for y in known) else x for x in results)
+
+    last, results = scan(apart, state, pieces, dim=dim)
     return last, tuple(result.contiguous() for result in results)
 
 

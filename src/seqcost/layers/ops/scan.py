@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqcost.layers.ops.open_length import Tensors, Turn, cut, is_open, num_chunks, scanned
+from seqcost.layers.ops.chunks import carried, states
+from seqcost.layers.ops.open_length import cut, is_open, num_chunks
 
 
 def linear_scan(a_BTN: Tensor, b_BTN: Tensor, initial_state_BN: Tensor, C: int) -> tuple[Tensor, Tensor]:
@@ -36,7 +37,7 @@ def linear_scan(a_BTN: Tensor, b_BTN: Tensor, initial_state_BN: Tensor, C: int) 
         return filled.view(B, n, C, *x_BTN.shape[2:])
 
     # What is filled up changes nothing: h = 1·h + 0.
-    scan = _open_scan if is_open(T) else _Scan.apply
+    scan = _Scan.forward if is_open(T) else _Scan.apply
     h_BnCN, final_BN = scan(chunks(a_BTN, 1.0), chunks(b_BTN, 0.0), initial_state_BN)
     h_BTN = cut(h_BnCN.flatten(1, 2), T)
     return h_BTN.clone(memory_format=torch.contiguous_format), final_BN
@@ -55,9 +56,12 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(a_BnCN: Tensor, b_BnCN: Tensor, start_BN: Tensor) -> tuple[Tensor, Tensor]:
         a, b = a_BnCN.unbind(2), b_BnCN.unbind(2)
-        keep_BnN, add_BnN = _kept_and_added(a, b)
-        before_BnN, final_BN = _carry(keep_BnN.unbind(1), add_BnN.unbind(1), start_BN)
-        return _run(torch.stack(before_BnN, 1), a, b), final_BN
+        keep_BnN, add_BnN = a[0], b[0]
+        for a_c, b_c in zip(a[1:], b[1:], strict=True):
+            keep_BnN = keep_BnN * a_c
+            add_BnN = torch.addcmul(b_c, a_c, add_BnN)
+        before_BnN, final_BN = carried(_after, (keep_BnN, add_BnN), start_BN, dim=1)
+        return torch.stack(states(before_BnN, b, a)[1:], 2), final_BN
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
@@ -70,18 +74,14 @@ class _Scan(torch.autograd.Function):
         g_BnCN, g_final_BN = gradients
         *a, last_a = a_BnCN.unbind(2)
         *g, last_g = g_BnCN.unbind(2)
-        earlier = list(zip(reversed(g), reversed(a), [last_a, *reversed(a[1:])], strict=True))
+        next_a = [last_a, *reversed(a[1:])]
         keep_BnN, G = last_a, last_g
-        for g_c, a_c, next_a in earlier:
+        for g_c, a_c, a_n in zip(reversed(g), reversed(a), next_a, strict=True):
             keep_BnN = keep_BnN * a_c
-            G = torch.addcmul(g_c, next_a, G)
+            G = torch.addcmul(g_c, a_n, G)
         add_BnN = a[0] * G
-        after_BnN, first_BN = _carry(keep_BnN.unbind(1)[::-1], add_BnN.unbind(1)[::-1], g_final_BN)
-        G = last_g + torch.stack(after_BnN[::-1], 1)
-        all_G = [G]
-        for g_c, _, next_a in earlier:
-            G = torch.addcmul(g_c, next_a, G)
-            all_G.append(G)
+        *after_BnN, first_BN = states(g_final_BN, add_BnN.unbind(1)[::-1], keep_BnN.unbind(1)[::-1])
+        all_G = states(last_g + torch.stack(after_BnN[::-1], 1), g[::-1], next_a)
         db_BnCN = torch.stack(all_G[::-1], 2)
         da_BnCN = None
         if ctx.needs_input_grad[0]:
@@ -90,40 +90,5 @@ class _Scan(torch.autograd.Function):
         return da_BnCN, db_BnCN, first_BN if ctx.needs_input_grad[2] else None
 
 
-def _open_scan(a_BnCN: Tensor, b_BnCN: Tensor, start_BN: Tensor) -> tuple[Tensor, Tensor]:
-    """`_Scan` in operators that an exporter takes while n is open."""
-    a, b = a_BnCN.unbind(2), b_BnCN.unbind(2)
-
-    def chunk(state: Tensors, piece: Tensors) -> Turn:
-        keep_BN, add_BN = piece
-        return (torch.addcmul(add_BN, keep_BN, state[0]),), (state[0].clone(),)
-
-    (final_BN,), (before_BnN,) = scanned(chunk, (start_BN,), _kept_and_added(a, b), dim=1)
-    return _run(before_BnN, a, b), final_BN
-
-
-def _kept_and_added(a: Tensors, b: Tensors) -> tuple[Tensor, Tensor]:
-    """What all chunks at once keep of a state, and add to it."""
-    keep_BnN, add_BnN = a[0], b[0]
-    for a_c, b_c in zip(a[1:], b[1:], strict=True):
-        keep_BnN = keep_BnN * a_c
-        add_BnN = torch.addcmul(b_c, a_c, add_BnN)
-    return keep_BnN, add_BnN
-
-
-def _run(h_BnN: Tensor, a: Tensors, b: Tensors) -> Tensor:
-    """All states of all chunks [B,n,C,N] from those before them."""
-    states = []
-    for a_c, b_c in zip(a, b, strict=True):
-        h_BnN = torch.addcmul(b_c, a_c, h_BnN)
-        states.append(h_BnN)
-    return torch.stack(states, 2)
-
-
-def _carry(keep: tuple[Tensor, ...], add: tuple[Tensor, ...], state: Tensor) -> tuple[list[Tensor], Tensor]:
-    """From chunk to chunk: the states before each, and the one after the last."""
-    before = []
-    for keep_BN, add_BN in zip(keep, add, strict=True):
-        before.append(state)
-        state = torch.addcmul(add_BN, keep_BN, state)
-    return before, state
+def _after(state_BN: Tensor, keep_BN: Tensor, add_BN: Tensor) -> Tensor:
+    return torch.addcmul(add_BN, keep_BN, state_BN)

@@ -22,9 +22,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seqcost.layers.ops.chunks import states
 from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
-from seqcost.layers.ops.open_length import Tensors, Turn, cut, is_open, num_chunks, scanned
+from seqcost.layers.ops.open_length import Tensors, Turn, cut, is_open, num_chunks, walk
 
 
 @full_precision
@@ -43,21 +44,16 @@ def sequential_scan(
     x_BTE: Tensor, delta_BTE: Tensor, rate_NE: Tensor, write_BTN: Tensor, read_BTN: Tensor, state_BNE: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Token after token, T ≥ 0. Autograd keeps two states of every token."""
-    if is_open(x_BTE.shape[1]):
+    if x_BTE.shape[1] == 0:
+        return x_BTE, state_BNE
 
-        def token(state: Tensors, signals: Tensors) -> Turn:
-            x_BE, delta_BE, write_BN, read_BN = signals
-            y_BE, after_BNE = scan_step(x_BE, delta_BE, rate_NE, write_BN, read_BN, state[0])
-            return (after_BNE,), (y_BE,)
+    def token(state: Tensors, signals: Tensors) -> Turn:
+        x_BE, delta_BE, write_BN, read_BN = signals
+        y_BE, after_BNE = scan_step(x_BE, delta_BE, rate_NE, write_BN, read_BN, state[0])
+        return (after_BNE,), (y_BE,)
 
-        (state_BNE,), (y_BTE,) = scanned(token, (state_BNE,), (x_BTE, delta_BTE, write_BTN, read_BTN), dim=1)
-        return y_BTE, state_BNE
-    y = []
-    signals = (z.unbind(1) for z in (x_BTE, delta_BTE, write_BTN, read_BTN))
-    for x_BE, delta_BE, write_BN, read_BN in zip(*signals, strict=True):
-        y_BE, state_BNE = scan_step(x_BE, delta_BE, rate_NE, write_BN, read_BN, state_BNE)
-        y.append(y_BE)
-    return (torch.stack(y, dim=1) if y else x_BTE), state_BNE
+    (state_BNE,), (y_BTE,) = walk(token, (state_BNE,), (x_BTE, delta_BTE, write_BTN, read_BTN), dim=1)
+    return y_BTE, state_BNE
 
 
 @full_precision
@@ -119,17 +115,17 @@ class _ChunkedScan(torch.autograd.Function):
         for (x_CBJE, delta_CBJE, write_CBJN, read_CBJN, dy_CBJE), start_BJNE, dstart_BJNE in reversed(segments):
             u_CBJE, decay_CBJNE = x_CBJE * delta_CBJE, _decay(delta_CBJE, rate_NE)
             decay, written = decay_CBJNE.unbind(0), _outer(write_CBJN, u_CBJE).unbind(0)
-            states_CBJNE = torch.stack(_states(start_BJNE, written, decay))
+            states_CBJNE = torch.stack(states(start_BJNE, written, decay))
             # The same two scans from the other end: a state has the gradient that its own y gives it, and that of the
             # next state, decayed.
             given, later = _outer(read_CBJN, dy_CBJE).unbind(0), decay[:0:-1]
-            front_BJNE = decay[0] * _states(given[-1], given[-2::-1], later)[-1]
+            front_BJNE = decay[0] * states(given[-1], given[-2::-1], later)[-1]
             if dstart_BJNE is not None:
                 front_BJNE = front_BJNE + dstart_BJNE
             through = _through(delta_CBJE, rate_NE).unbind(1)
-            after, dstate_BNE = _carried(front_BJNE.unbind(1)[::-1], through[::-1], dstate_BNE)
+            *after, dstate_BNE = states(dstate_BNE, front_BJNE.unbind(1)[::-1], through[::-1])
             last_BJNE = given[-1] + torch.stack(after[::-1], dim=1)
-            dh_CBJNE = torch.stack(_states(last_BJNE, given[-2::-1], later)[::-1])
+            dh_CBJNE = torch.stack(states(last_BJNE, given[-2::-1], later)[::-1])
             du_CBJE = _sum_n(write_CBJN, dh_CBJNE)
             dwrite_CBJN = _sum_e(dh_CBJNE, u_CBJE)
             dread_CBJN = _sum_e(states_CBJNE[1:], dy_CBJE)
@@ -152,7 +148,7 @@ def _open_scan(
         return (after_BNE,), (y_CBJE,)
 
     pieces = tuple(_turned(z, C, J) for z in (x_BTE, delta_BTE, write_BTN, read_BTN))
-    (state_BNE,), (y_nCBJE,) = scanned(segment, (state_BNE,), pieces, dim=0)
+    (state_BNE,), (y_nCBJE,) = walk(segment, (state_BNE,), pieces, dim=0)
     return _joined(y_nCBJE, x_BTE.shape[1]), state_BNE
 
 
@@ -161,10 +157,10 @@ def _segment(signals: Tensors, rate_NE: Tensor, state_BNE: Tensor) -> tuple[Tens
     x_CBJE, delta_CBJE, write_CBJN, read_CBJN = signals
     decay = _decay(delta_CBJE, rate_NE).unbind(0)
     written = _outer(write_CBJN, x_CBJE * delta_CBJE).unbind(0)
-    end_BJNE = _states(written[0], written[1:], decay[1:])[-1]
-    before, state_BNE = _carried(end_BJNE.unbind(1), _through(delta_CBJE, rate_NE).unbind(1), state_BNE)
+    end_BJNE = states(written[0], written[1:], decay[1:])[-1]
+    *before, state_BNE = states(state_BNE, end_BJNE.unbind(1), _through(delta_CBJE, rate_NE).unbind(1))
     start_BJNE = torch.stack(before, dim=1)
-    states_CBJNE = torch.stack(_states(start_BJNE, written, decay)[1:])
+    states_CBJNE = torch.stack(states(start_BJNE, written, decay)[1:])
     return _sum_n(read_CBJN, states_CBJNE), start_BJNE, state_BNE
 
 
@@ -211,23 +207,6 @@ def _product(first: Tensor, *others: Tensor) -> Tensor:
 
 def _outer(n_CBJN: Tensor, e_CBJE: Tensor) -> Tensor:
     return n_CBJN.unsqueeze(4) * e_CBJE.unsqueeze(3)
-
-
-def _states(start: Tensor, added: Sequence[Tensor], decay: Sequence[Tensor]) -> list[Tensor]:
-    """The start, and the state after each token."""
-    states = [start]
-    for a, d in zip(added, decay, strict=True):
-        states.append(torch.addcmul(a, d, states[-1]))
-    return states
-
-
-def _carried(ends: Sequence[Tensor], through: Sequence[Tensor], state_BNE: Tensor) -> tuple[list[Tensor], Tensor]:
-    """The state before each chunk, and the one after the last."""
-    before = []
-    for end_BNE, through_BNE in zip(ends, through, strict=True):
-        before.append(state_BNE)
-        state_BNE = torch.addcmul(end_BNE, through_BNE, state_BNE)
-    return before, state_BNE
 
 
 def _sum_n(weights_CBJN: Tensor, states_CBJNE: Tensor) -> Tensor:

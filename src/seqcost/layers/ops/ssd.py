@@ -17,7 +17,7 @@ from torch import Tensor
 from seqcost.layers.ops.chunks import carried
 from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
-from seqcost.layers.ops.open_length import Tensors, Turn, cut, is_open, num_chunks, scanned
+from seqcost.layers.ops.open_length import Tensors, Turn, cut, num_chunks, walk
 
 
 @full_precision
@@ -40,20 +40,15 @@ def sequential_ssd(
     x_BTHV: Tensor, gate_BTH: Tensor, write_BTGN: Tensor, read_BTGN: Tensor, state_BHVN: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Token after token, T ≥ 0."""
-    if is_open(x_BTHV.shape[1]):
+    if x_BTHV.shape[1] == 0:
+        return x_BTHV, state_BHVN
 
-        def token(state: Tensors, signals: Tensors) -> Turn:
-            y_BHV, after_BHVN = ssd_step(*signals, *state)
-            return (after_BHVN,), (y_BHV,)
+    def token(state: Tensors, signals: Tensors) -> Turn:
+        y_BHV, after_BHVN = ssd_step(*signals, *state)
+        return (after_BHVN,), (y_BHV,)
 
-        (state_BHVN,), (y_BTHV,) = scanned(token, (state_BHVN,), (x_BTHV, gate_BTH, write_BTGN, read_BTGN), dim=1)
-        return y_BTHV, state_BHVN
-    y = []
-    signals = (z.unbind(1) for z in (x_BTHV, gate_BTH, write_BTGN, read_BTGN))
-    for x_BHV, gate_BH, write_BGN, read_BGN in zip(*signals, strict=True):
-        y_BHV, state_BHVN = ssd_step(x_BHV, gate_BH, write_BGN, read_BGN, state_BHVN)
-        y.append(y_BHV)
-    return (torch.stack(y, dim=1) if y else x_BTHV), state_BHVN
+    (state_BHVN,), (y_BTHV,) = walk(token, (state_BHVN,), (x_BTHV, gate_BTH, write_BTGN, read_BTGN), dim=1)
+    return y_BTHV, state_BHVN
 
 
 @full_precision
@@ -83,7 +78,7 @@ def chunked_ssd(
     kept_BnHVC = x_ZXC.view(B, n, H, V, C) * to_end_BnH1C
     written_BnHVN = torch.bmm(kept_BnHVC.view(B * n * G, rows, C), write_ZCN).view(B, n, H, V, N)
     from_start_BnHC = gate_BnHC.cumsum(-1).exp()
-    before_BnHVN, state_BHVN = carried(_after, (written_BnHVN, from_start_BnHC[..., -1]), state_BHVN, T, dim=1)
+    before_BnHVN, state_BHVN = carried(_after, (written_BnHVN, from_start_BnHC[..., -1]), state_BHVN, dim=1)
     starts_ZXN = before_BnHVN.view(B * n * G, rows, N)
     past_BnHVC = torch.bmm(starts_ZXN, read_ZCN.transpose(1, 2)).view(B, n, H, V, C)
     y_BnHVC = y_QVC.view(B, n, H, V, C) + past_BnHVC * from_start_BnHC.unsqueeze(3)

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqcost.layers.ops.full_precision import full_precision
-from seqcost.layers.ops.open_length import Tensors, Turn, scanned
+from seqcost.layers.ops.open_length import Tensors, Turn, walk
 
 # gelu_tanh(x) = ½·x·(1 + tanh(u)) = x·σ(2u), 2u = x·(SLOPE + BEND·x²)
 SLOPE = 2 * math.sqrt(2 / math.pi)
@@ -89,7 +89,7 @@ def open_mini_batches(inner: Inner, tokens: Tokens, rule: Rule) -> Tensor:
         return tuple(x for pair in after for x in pair), (_answer_dual(begun, seen, q, weights, first),)
 
     flat = tuple(x for pair in inner for x in pair)
-    _, (y_ZnCK,) = scanned(mini_batch, flat, (*tokens[:3], weights_ZnCC, first_ZnCC, ends_ZnC1), dim=1)
+    _, (y_ZnCK,) = walk(mini_batch, flat, (*tokens[:3], weights_ZnCC, first_ZnCC, ends_ZnC1), dim=1)
     return y_ZnCK
 
 

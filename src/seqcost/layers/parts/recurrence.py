@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqcost.layers.ops.full_precision import full_precision
-from seqcost.layers.ops.open_length import Tensors, Turn, is_open, scanned
+from seqcost.layers.ops.open_length import Tensors, Turn, is_open, walk
 from seqcost.layers.parts.causal import CausalLayer
 from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.state import State, empty
@@ -65,20 +65,15 @@ class RecurrentLayer(CausalLayer):
 
     @full_precision
     def _by_token(self, x_BTD: Tensor, state: Any) -> tuple[Tensor, Any]:
-        x_BTD, outputs = x_BTD.to(self.cell.weight_hh_l0.dtype), []
-        if is_open(x_BTD.shape[1]):
-            carried = type(state)
+        carried = type(state)
 
-            def token(before: Tensors, signals: Tensors) -> Turn:
-                after = self.cell_step(signals[0], carried(*before))
-                return tuple(after.tensors()), (after.h_BN.clone(),)
+        def token(before: Tensors, signals: Tensors) -> Turn:
+            after = self.cell_step(signals[0], carried(*before))
+            return tuple(after.tensors()), (after.h_BN,)
 
-            last, (y_BTN,) = scanned(token, tuple(state.tensors()), (x_BTD,), dim=1)
-            return y_BTN, carried(*last)
-        for x_BD in x_BTD.unbind(1):
-            state = self.cell_step(x_BD, state)
-            outputs.append(state.h_BN)
-        return torch.stack(outputs, dim=1), state
+        x_BTD = x_BTD.to(self.cell.weight_hh_l0.dtype)
+        last, (y_BTN,) = walk(token, tuple(state.tensors()), (x_BTD,), dim=1)
+        return y_BTN, carried(*last)
 
     def to_kernel(self, state: Any) -> Any:
         """The state as torch.nn takes it, [1,B,N]."""
