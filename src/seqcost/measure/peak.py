@@ -61,10 +61,10 @@ def highest_cpu_bytes(run: Callable[[], object]) -> int:
         if isinstance(fields, _ExtraFields_Allocation) and fields.device.type == "cpu":
             if fields.alloc_size > 0:
                 held.add(fields.ptr)
-            elif fields.ptr not in held:
-                continue
-            else:
+            elif fields.ptr in held:
                 held.remove(fields.ptr)
+            else:
+                continue  # it was there before
             total += fields.alloc_size
             highest = max(highest, total)
     return highest

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from seqcost.trace.channels_last import backward_last, columns_copied, forward_last, has_channels_last
 from seqcost.trace.convolution_sizes import Convolution, booked
-from seqcost.trace.onednn_primitives import forward, input_gradient, makes_whole_steps, weight_gradient
+from seqcost.trace.onednn_primitives import Primitive, forward, input_gradient, makes_whole_steps, weight_gradient
 
-_NESTED = 128  # a scratchpad within one
+_ALIGNMENT = 128  # of a scratchpad within one
 _FEW_NUMBERS, _FEW_ROWS = 20480, 16  # up to which one sequence, or a product of single points, is not oneDNN's
 
 
@@ -47,7 +47,7 @@ def forward_bytes(args: Any, kwargs: Any, y: Tensor) -> Any:
         return held + max(p.x + p.weight + made + p.scratchpad - _bytes(y), p.copies * made)
     p = input_gradient(c, transposed=True)
     made = p.x or c.input_bytes
-    scratchpad = p.scratchpad + _NESTED if p.scratchpad else 0
+    scratchpad = _nested(p)
     if bias is not None and not (p.undoes_steps and makes_whole_steps(c)):
         scratchpad += booked(made)
     return held + max(made + p.weight + p.y + scratchpad - _bytes(y), p.copies * made)
@@ -73,15 +73,20 @@ def backward_bytes(args: Any, kwargs: Any, out: Any) -> Any:
     if dx_bytes:
         p = forward(c, bias=False) if transposed else input_gradient(c)
         made = (p.y or c.output_bytes) if transposed else (p.x or c.input_bytes)
-        scratchpad = p.scratchpad + _NESTED if transposed and p.scratchpad else p.scratchpad
+        scratchpad = _nested(p) if transposed else p.scratchpad
         read = p.x if transposed else p.y
         moments += [made + p.weight + read + scratchpad - results, dx_bytes + p.copies * made - results]
     if dw_bytes:
         p = weight_gradient(c, bias=bool(db_bytes) and not transposed)
         made = p.weight or c.weight_bytes
-        scratchpad = p.scratchpad + _NESTED if transposed and p.scratchpad else p.scratchpad
+        scratchpad = _nested(p) if transposed else p.scratchpad
         moments += [p.y + p.x + made + scratchpad - dw_bytes, made + db_bytes]
     return held + max(moments)
+
+
+def _nested(p: Primitive) -> int:
+    """Bytes of the scratchpad of what runs within a transposed convolution."""
+    return p.scratchpad + _ALIGNMENT if p.scratchpad else 0
 
 
 class _Columns:

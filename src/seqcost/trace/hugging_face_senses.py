@@ -99,10 +99,11 @@ class Senses:
         B, T = ids.shape
         taken = {n for s in self.given for n in (s.token_id, s.before, s.after)}
         word = next(n for n in range(len(taken) + 1) if n not in taken)
-        # Without memory any word will do; a model may look at all of them to find its images.
-        ids = torch.full((B, T), word, device=ids.device) if isinstance(ids, FakeTensor) else ids.clone()
-        for token in taken - {None}:
-            if not isinstance(ids, FakeTensor):
+        if isinstance(ids, FakeTensor):  # any word will do; a model may look at all of them to find its images
+            ids = torch.full((B, T), word, device=ids.device)
+        else:
+            ids = ids.clone()
+            for token in taken - {None}:
                 ids[ids == token] = word
         types = torch.zeros((B, T), dtype=torch.int64, device=ids.device)
         found: dict[str, Tensor] = {}

@@ -85,9 +85,9 @@ class ValuedMode(FakeTensorMode):
         out: Any = super().dispatch(func, types, args, kwargs)
         wanted = func.overloadpacket not in _UNWRITTEN or not out.is_floating_point()
         if wanted and out.numel() <= _most_of(out) and out.device.type == "cpu":
-            blank = tree_flatten((args, kwargs))
-            like = [torch.empty(v.shape, dtype=v.dtype) if isinstance(v, Tensor) else v for v in blank[0]]
-            real_args, real_kwargs = tree_unflatten(like, blank[1])
+            flat, spec = tree_flatten((args, kwargs))
+            like = [torch.empty(v.shape, dtype=v.dtype) if isinstance(v, Tensor) else v for v in flat]
+            real_args, real_kwargs = tree_unflatten(like, spec)
             self.known(out, _really(func, real_args, real_kwargs))
         return out
 
