@@ -161,8 +161,7 @@ class LinearAttention(CausalLayer):
             y, after = self._token(q, k, v, _sums(*before))
             return tuple(after.tensors()), (y,)
 
-        signals = tuple(z.transpose(0, 1) for z in self._features(x_TBD))
-        last, (y_BTHV,) = walk(token, tuple(state.tensors()), signals, dim=1)
+        last, (y_BTHV,) = walk(token, tuple(state.tensors()), self._features(x_TBD), dim=0, into=1)
         return y_BTHV, _sums(*last)
 
     def _joined(self, y: Tensor, x: Tensor) -> Tensor:

@@ -37,22 +37,26 @@ def cut(x: Tensor, T: int, dim: int = 1) -> Tensor:
     return F.pad(x, (0, 0) * (x.dim() - 1 - dim) + (0, T - x.shape[dim]))
 
 
-def walk(step: Callable[[Tensors, Tensors], Turn], state: Tensors, pieces: Tensors, dim: int) -> Turn:
+def walk(
+    step: Callable[[Tensors, Tensors], Turn], state: Tensors, pieces: Tensors, dim: int, into: int | None = None
+) -> Turn:
     """`state, results = step(state, piece)` over the pieces along an axis, of which there is one at least.
 
     Returns
     -------
-        The last state, and the results stacked along the axis. A step makes a new state; a result may be what it was
-        given, or part of the state.
+        The last state, and the results stacked along the axis, or along `into`. A step makes a new state; a result may
+        be what it was given, or part of the state.
 
     """
+    into = dim if into is None else into
     if is_open(pieces[0].shape[dim]):
-        return _scanned(step, state, pieces, dim)
+        state, stacked = _scanned(step, state, pieces, dim)
+        return state, stacked if into == dim else tuple(results.movedim(dim, into) for results in stacked)
     turns = []
     for piece in zip(*(x.unbind(dim) for x in pieces), strict=True):
         state, results = step(state, piece)
         turns.append(results)
-    return state, tuple(torch.stack(results, dim) for results in zip(*turns, strict=True))
+    return state, tuple(torch.stack(results, into) for results in zip(*turns, strict=True))
 
 
 def _scanned(step: Callable[[Tensors, Tensors], Turn], state: Tensors, pieces: Tensors, dim: int) -> Turn:
