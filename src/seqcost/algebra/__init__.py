@@ -1,6 +1,7 @@
 """Size expressions and the Bill: what every other room speaks in. No torch.
 
-expr          int, NumPy and SymPy read alike          bill       named lines that add, scale, group, rank
+expr          int, NumPy and SymPy read alike          work       rows: groups of equal kernel launches
+bill          named lines that add, scale, group, rank
 asymptotics   leading terms                            lift       exact polynomials from samples
 rendering     text, LaTeX, HTML, dict                    multilift  the same in several letters
 multinomial   a polynomial in several letters
