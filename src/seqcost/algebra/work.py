@@ -52,10 +52,10 @@ class Kernel(StrEnum):
 class Row:
     """Equal launches of one kernel.
 
-    `path` is the place in the model and `name` the line of the paper, or PyTorch's own name of the operator. `steps` are
-    those of its launches that lie on the longest chain of dependent operators; a fused recurrence counts one a token.
-    `itemsize` is the bytes of an element that the kernel computes with. An operator without a formula is not `counted`:
-    its FLOPs are unknown, its bytes and launches are not.
+    `path` is the place in the model and `name` the line of the paper, or PyTorch's own name of the operator. `steps`
+    are those of its launches that lie on the longest chain of dependent operators; a fused recurrence has as many as
+    tokens. `itemsize` is the bytes of an element that the kernel computes with. An operator without a formula is not
+    `counted`: its FLOPs are unknown, its bytes and launches are not.
     """
 
     name: str
