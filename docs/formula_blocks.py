@@ -15,7 +15,7 @@ import seqcost
 from seqcost.algebra import Kind, symbol
 from seqcost.algebra.rendering import size_to_text, titled_totals
 from seqcost.formulas.catalogue import CATALOGUE
-from seqcost.formulas.ops import pointwise
+from seqcost.formulas.core import pointwise
 from seqcost.questions.explain import QUESTIONS, Explanation, Section
 from seqcost.questions.targets import parse_assignment
 from seqcost.report import formulas

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from seqcost.algebra import ceil_div, maximum, minimum, where
 from seqcost.formulas.catalogue import CATALOGUE, configure
-from seqcost.formulas.parts.component import Component
+from seqcost.formulas.core.component import Component
 
 AWKWARD = (1, 2, 3, 5, 16, 63, 64, 100)
 HUGE = st.integers(min_value=1, max_value=2**70)  # products of two cross 2^63 many times over

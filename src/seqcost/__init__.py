@@ -15,7 +15,7 @@ from seqcost.algebra import Bill as Bill
 from seqcost.algebra import sweep as sweep
 from seqcost.errors import SeqcostError as SeqcostError
 from seqcost.formulas.catalogue import configure as configure
-from seqcost.formulas.ops.workload import Workload as Workload
+from seqcost.formulas.core.workload import Workload as Workload
 
 if TYPE_CHECKING:
     from seqcost.questions.check import check as check

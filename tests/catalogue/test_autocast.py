@@ -7,10 +7,10 @@ import torch
 from strategies import KINDS, typical
 
 from seqcost.layers import LshAttention
+from seqcost.layers.core.state import State
 from seqcost.layers.mixers.attention import Cache
 from seqcost.layers.mixers.lsh import Hashed
 from seqcost.layers.mixers.retro import Neighbours
-from seqcost.layers.parts.state import State
 
 every_kind = pytest.mark.parametrize("variant", KINDS, ids=attrgetter("id"))
 decoding = pytest.mark.parametrize("variant", [v for v in KINDS if typical(v).decodes], ids=attrgetter("id"))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strategies import KINDS, drawn_config, examples, typical
 
 from seqcost.algebra import Kind
-from seqcost.formulas.ops.workload import Workload
+from seqcost.formulas.core.workload import Workload
 from seqcost.layers import build
 from seqcost.questions.count import count_formula
 from seqcost.questions.phases import by_formula

@@ -8,9 +8,9 @@ from fla_loops import naive
 from oracles import relative_error
 
 from seqcost.algebra import ceil_div
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops import gated_linear_attention as on_tape
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.workload import Workload
 from seqcost.layers.ops.gated_linear_attention import (
     gated_linear_attention,
     gated_linear_attention_step,

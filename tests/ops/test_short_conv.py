@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from seqcost.algebra import Bill, Kind
+from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.short_conv import short_conv as on_tape
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.program import Program
 from seqcost.layers.ops.short_conv import conv_bias, conv_weight, short_conv
 from seqcost.questions.phases import by_formula
 from seqcost.trace import Target, trace

@@ -229,8 +229,8 @@ def test_half_counts_the_unmasked_pairs_one_by_one(name, T, W):
 
 def test_half_of_a_window_with_a_past_and_with_distances():
     from seqcost.algebra import Kind
+    from seqcost.formulas.core.workload import Workload
     from seqcost.formulas.mixers.window import WindowAttention
-    from seqcost.formulas.ops.workload import Workload
 
     for P, T, W, d in ((0, 20, 5, 3), (9, 11, 5, 2), (40, 7, 5, 1)):
         mixer = WindowAttention(D=8, H=2, W=W, dilation=d)

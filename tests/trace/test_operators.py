@@ -10,7 +10,7 @@ from torch.nn import functional as F
 import seqcost
 from seqcost.algebra import Kind
 from seqcost.errors import BadTarget
-from seqcost.formulas.ops import pointwise as weights
+from seqcost.formulas.core import pointwise as weights
 from seqcost.trace import Target, forget_operator, register_operator, trace
 from seqcost.trace.contractions import CONTRACTIONS
 from seqcost.trace.elementwise import POINTWISE

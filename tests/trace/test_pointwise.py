@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from seqcost.algebra import Kind
-from seqcost.formulas.ops import pointwise
+from seqcost.formulas.core import pointwise
 from seqcost.trace import Target, trace
 
 ROWS, D = 2 * 10, 16

@@ -16,7 +16,7 @@ Conventions: a FLOP is one multiply or one add; causal attention counts its full
 "half"; look-ups are 0 FLOPs and the output head counts; pointwise operations have lines of their own.
 """
 
-from seqcost.formulas.ops.workload import Workload as Workload
-from seqcost.formulas.parts.component import Component as Component
+from seqcost.formulas.core.component import Component as Component
+from seqcost.formulas.core.workload import Workload as Workload
 
 __all__ = ["Component", "Workload"]

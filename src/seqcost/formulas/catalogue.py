@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Literal
 
 from seqcost.errors import BadSize, UnknownName
+from seqcost.formulas.core.component import Component, check_choice, made_of
 from seqcost.formulas.mixers.aaren import Aaren
 from seqcost.formulas.mixers.attention import Attention
 from seqcost.formulas.mixers.bigbird import BigBird
@@ -37,7 +38,6 @@ from seqcost.formulas.mixers.supra import Supra
 from seqcost.formulas.mixers.ttt_linear import TttLinear
 from seqcost.formulas.mixers.ttt_mlp import TttMlp
 from seqcost.formulas.mixers.window import WindowAttention
-from seqcost.formulas.parts.component import Component, check_choice, made_of
 from seqcost.formulas.parts.feed_forward import FeedForward
 from seqcost.formulas.parts.norm import Norm
 from seqcost.formulas.stacks import presets

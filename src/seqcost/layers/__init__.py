@@ -11,6 +11,8 @@ and a readable reference. `build(config)` makes the layer of any config of `seqc
 from seqcost.layers.build import Classifier as Classifier
 from seqcost.layers.build import LanguageModel as LanguageModel
 from seqcost.layers.build import build as build
+from seqcost.layers.core.layer import Layer as Layer
+from seqcost.layers.core.state import State as State
 from seqcost.layers.mixers.aaren import Aaren as Aaren
 from seqcost.layers.mixers.attention import Attention as Attention
 from seqcost.layers.mixers.bigbird import BigBird as BigBird
@@ -42,11 +44,9 @@ from seqcost.layers.parts.classify import ClassHead as ClassHead
 from seqcost.layers.parts.embedding import Embedding as Embedding
 from seqcost.layers.parts.feed_forward import FeedForward as FeedForward
 from seqcost.layers.parts.head import Head as Head
-from seqcost.layers.parts.layer import Layer as Layer
 from seqcost.layers.parts.norm import Norm as Norm
 from seqcost.layers.parts.positions import LearnedPositions as LearnedPositions
 from seqcost.layers.parts.positions import SinusoidalPositions as SinusoidalPositions
-from seqcost.layers.parts.state import State as State
 from seqcost.layers.stacks.reversible import Reversible as Reversible
 
 __all__ = [

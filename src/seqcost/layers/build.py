@@ -5,6 +5,7 @@ from typing import Any
 
 from seqcost.errors import BadSize, BadTarget, shortened
 from seqcost.formulas.catalogue import classifier, language_model
+from seqcost.formulas.core.component import Component
 from seqcost.formulas.mixers import (
     aaren,
     attention,
@@ -33,10 +34,10 @@ from seqcost.formulas.mixers import (
     window,
 )
 from seqcost.formulas.parts import classify, embedding, feed_forward, head, norm, patches, positions
-from seqcost.formulas.parts.component import Component
 from seqcost.formulas.stacks import chain, dit, encoder_decoder, reversible, vit
 from seqcost.formulas.stacks import classifier as classifiers
 from seqcost.formulas.stacks import language_model as models
+from seqcost.layers.core.layer import Layer
 from seqcost.layers.mixers.aaren import Aaren
 from seqcost.layers.mixers.attention import Attention
 from seqcost.layers.mixers.bigbird import BigBird
@@ -66,7 +67,6 @@ from seqcost.layers.parts.classify import ClassHead
 from seqcost.layers.parts.embedding import Embedding
 from seqcost.layers.parts.feed_forward import FeedForward
 from seqcost.layers.parts.head import Head, Pooler
-from seqcost.layers.parts.layer import Layer
 from seqcost.layers.parts.norm import Norm
 from seqcost.layers.parts.patches import PatchEmbedding
 from seqcost.layers.parts.positions import LearnedPositions, SinusoidalPositions, TokenType

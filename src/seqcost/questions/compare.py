@@ -15,8 +15,8 @@ from typing import Any
 
 from seqcost.errors import BadSize, BadTarget, UnknownName, shortened
 from seqcost.formulas.catalogue import configure, entry
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import Component
+from seqcost.formulas.core.component import Component
+from seqcost.formulas.core.workload import Workload
 from seqcost.measure import Limits, sweep
 from seqcost.questions.arguments import a_path, flag, sizes_in
 from seqcost.questions.comparison import Agreement, Comparison, Point

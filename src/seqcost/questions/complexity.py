@@ -7,7 +7,7 @@ from seqcost.algebra import Kind, Size, leading_term, symbol, symbols
 from seqcost.algebra.expr import is_symbolic
 from seqcost.algebra.rendering import formula_to_text, size_to_text
 from seqcost.formulas.catalogue import Entry, entry
-from seqcost.formulas.ops.workload import Workload
+from seqcost.formulas.core.workload import Workload
 
 
 def complexity_row(name: str) -> dict[str, str]:

@@ -12,9 +12,9 @@ from typing import Any
 from seqcost.algebra import Polynomial, lift
 from seqcost.algebra.quasi import Curve, QuasiPolynomial, lengths_for, lift_blocks
 from seqcost.errors import MOST_DIGITS, BadSize, BadTarget, shortened
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import Component
-from seqcost.formulas.parts.rounding import block_sizes
+from seqcost.formulas.core.component import Component
+from seqcost.formulas.core.rounding import block_sizes
+from seqcost.formulas.core.workload import Workload
 from seqcost.questions.arguments import flag, one_of, sizes_in
 from seqcost.questions.cost import CONVENTIONS, TOTALS, Bills, Count
 from seqcost.questions.lengths import parse_length

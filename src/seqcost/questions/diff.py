@@ -12,7 +12,7 @@ from typing import Any
 from seqcost.algebra import Polynomial
 from seqcost.algebra.rendering import plain
 from seqcost.errors import BadSize, BadTarget
-from seqcost.formulas.parts.foreign_names import FRIENDLY
+from seqcost.formulas.core.foreign_names import FRIENDLY
 from seqcost.questions.arguments import flag, sizes_in
 from seqcost.questions.cost import Count
 from seqcost.questions.count import count

@@ -13,8 +13,8 @@ from seqcost.algebra import Bill, Kind, Size, symbol, symbols
 from seqcost.algebra.rendering import formula_to_latex, plain, totals_by_kind
 from seqcost.errors import BadSize
 from seqcost.formulas.catalogue import Entry, configure, entry
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import Component
+from seqcost.formulas.core.component import Component
+from seqcost.formulas.core.workload import Workload
 from seqcost.questions.complexity import growth
 
 QUESTIONS = (

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from seqcost.algebra.multilift import sizes_wanted
 from seqcost.errors import BadSize, SeqcostError
-from seqcost.formulas.parts.foreign_names import SETTINGS
+from seqcost.formulas.core.foreign_names import SETTINGS
 
 AUTOMATIC = ("L", "D", "F", "U")
 LENGTH = "T"

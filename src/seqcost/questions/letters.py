@@ -13,8 +13,8 @@ from seqcost.algebra.multilift import multilift
 from seqcost.algebra.multinomial import Multinomial, Unfitted
 from seqcost.errors import BadSize, BadTarget, UnknownName, shortened
 from seqcost.formulas.catalogue import configure
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.foreign_names import FRIENDLY, SETTINGS
+from seqcost.formulas.core.foreign_names import FRIENDLY, SETTINGS
+from seqcost.formulas.core.workload import Workload
 from seqcost.questions.arguments import sizes_in
 from seqcost.questions.cost import Count
 from seqcost.questions.count import count

@@ -6,8 +6,8 @@ from typing import Any
 
 from seqcost.algebra import Bill, Kind
 from seqcost.errors import BadSize
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import Component
+from seqcost.formulas.core.component import Component
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.parts.head import CrossEntropy
 from seqcost.questions.cost import Bills
 

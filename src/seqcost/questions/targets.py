@@ -14,8 +14,8 @@ from typing import Any
 from seqcost.errors import MOST_DIGITS, BadSize, BadTarget, shortened
 from seqcost.files.child import read
 from seqcost.formulas.catalogue import CATALOGUE, configure, entry
-from seqcost.formulas.parts.component import Component
-from seqcost.formulas.parts.foreign_names import FRIENDLY
+from seqcost.formulas.core.component import Component
+from seqcost.formulas.core.foreign_names import FRIENDLY
 from seqcost.questions.hub_cache import cache_folder, cached_configuration, names_a_model
 
 HUGGING_FACE = "hf:"

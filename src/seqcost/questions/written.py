@@ -10,8 +10,8 @@ from seqcost.algebra import Bill, Kind, Line, Size, symbol
 from seqcost.algebra.expr import is_symbolic
 from seqcost.algebra.rendering import size_to_text
 from seqcost.errors import BadTarget, SeqcostError
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import Component
+from seqcost.formulas.core.component import Component
+from seqcost.formulas.core.workload import Workload
 from seqcost.questions.cost import Bills
 from seqcost.questions.derivation import Step
 from seqcost.questions.phases import by_formula

@@ -13,8 +13,8 @@ from torch import nn
 
 from seqcost.algebra import Polynomial, Samples, lift
 from seqcost.algebra.quasi import Curve, QuasiPolynomial, lift_blocks
-from seqcost.formulas.parts.component import Component
-from seqcost.formulas.parts.rounding import block_sizes
+from seqcost.formulas.core.component import Component
+from seqcost.formulas.core.rounding import block_sizes
 
 LARGEST = 2**14
 # What a token attends to at most: below it everything is taken. (What a router picks for a token has no length.)

@@ -1,6 +1,6 @@
 """Operations of the operators that work element by element, row by row or only move data.
 
-Weights come from the table that formulas share (`formulas.ops.pointwise`). Its rule for the rest: an element-wise
+Weights come from the table that formulas share (`formulas.core.pointwise`). Its rule for the rest: an element-wise
 operator counts 1 for each element of its result, a reduction 1 for each element it reads (products and sums of
 complex numbers as many as they have of real ones), and whatever copies,
 casts, masks, fills or looks up counts 0 (its bytes count). Sorting counts a comparison a level, n·⌈log₂ n⌉ a row.
@@ -10,7 +10,7 @@ The adds of a bias that is fused into a product are pointwise too, so that they 
 import math
 from typing import Any
 
-from seqcost.formulas.ops import pointwise
+from seqcost.formulas.core import pointwise
 from seqcost.trace.contractions import Formula, scores
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from seqcost.errors import BadTarget, MissingExtra, UnknownName, shortened, with_type
-from seqcost.formulas.parts.foreign_names import settings_for
+from seqcost.formulas.core.foreign_names import settings_for
 from seqcost.trace.offline import offline
 from seqcost.trace.settings import check_settings
 

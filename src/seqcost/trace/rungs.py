@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 from seqcost.errors import BadTarget, TraceFailed
-from seqcost.formulas.parts.component import Component
+from seqcost.formulas.core.component import Component
 from seqcost.trace.copies import deep_copy
 from seqcost.trace.fakes import UNFAKEABLE, as_fake, copied, fake_mode, inside, no_larger_than, retype
 from seqcost.trace.formats import check_dtype, main_format, mixture

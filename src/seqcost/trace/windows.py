@@ -8,7 +8,7 @@ the first. A loss takes its definition an element, and one operation more where 
 import math
 from typing import Any
 
-from seqcost.formulas.ops import pointwise
+from seqcost.formulas.core import pointwise
 from seqcost.trace.contractions import Formula
 from seqcost.trace.elementwise import first, of_operand, of_result
 

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size
-from seqcost.formulas.ops.operator import Operator
+from seqcost.formulas.core.component import check_sizes
+from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value, product
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.prefix_attention import prefix_attention, prefix_attention_step
 from seqcost.formulas.ops.scan import check_chunk
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Value, product
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import check_sizes
 from seqcost.formulas.parts.heads import fill_heads
-from seqcost.formulas.parts.program import Program
 
 
 @dataclass(frozen=True, kw_only=True)

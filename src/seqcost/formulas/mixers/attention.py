@@ -16,10 +16,10 @@ from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size, where
 from seqcost.errors import BadSize
-from seqcost.formulas.ops import pointwise
-from seqcost.formulas.ops.operator import Operator, copy, elementwise, linear, linear_backward
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import Component, check_sizes, differ, exact_div
+from seqcost.formulas.core import pointwise
+from seqcost.formulas.core.component import Component, check_sizes, differ, exact_div
+from seqcost.formulas.core.operator import Operator, copy, elementwise, linear, linear_backward
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.parts.heads import fill_heads
 from seqcost.formulas.parts.rope import rope_kept_bytes, rope_tables, rope_turn, rope_turn_backward
 

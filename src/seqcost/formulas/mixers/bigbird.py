@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div, maximum, minimum
+from seqcost.formulas.core.component import check_sizes
+from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import ONE, Value
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.block_attention import planned_attention
 from seqcost.formulas.ops.fused_attention import fused_attention
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Value
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import check_sizes
 from seqcost.formulas.parts.heads import fill_heads
-from seqcost.formulas.parts.program import Program
 
 LEAST_BLOCKS = 3  # two global ones, and one that looks blocks up
 OWN_SLOTS = 5  # the two global blocks, and a window of three

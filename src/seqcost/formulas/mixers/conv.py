@@ -13,12 +13,12 @@ from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div, maximum
 from seqcost.errors import BadSize
+from seqcost.formulas.core.component import check_sizes, exact_div
+from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.convolution import convolution
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Value
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import check_sizes, exact_div
-from seqcost.formulas.parts.program import Program
 
 
 @dataclass(frozen=True, kw_only=True)

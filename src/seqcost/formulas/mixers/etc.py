@@ -16,14 +16,14 @@ from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div, minimum
 from seqcost.errors import BadSize
+from seqcost.formulas.core.component import check_sizes
+from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.block_attention import Band, band_keys, band_mask, band_queries, band_tokens
 from seqcost.formulas.ops.relative_labels import distances, label_scores, labelled
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Value
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import check_sizes
 from seqcost.formulas.parts.heads import fill_heads
-from seqcost.formulas.parts.program import Program
 
 PROJECTIONS = {
     "query_long": "W_q of long tokens",

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Value
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
 from seqcost.formulas.parts.delta import Delta
 
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div
+from seqcost.formulas.core.component import check_sizes, exact_div
+from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.gated_linear_attention import gated_linear_attention, gated_linear_attention_step
-from seqcost.formulas.ops.operator import Operator
 from seqcost.formulas.ops.row_norms import rms_norm
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Value
-from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.chunk import check_chunks
-from seqcost.formulas.parts.component import check_sizes, exact_div
-from seqcost.formulas.parts.program import Program
 
 
 @dataclass(frozen=True, kw_only=True)

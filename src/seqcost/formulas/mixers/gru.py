@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size
-from seqcost.formulas.ops import pointwise
-from seqcost.formulas.ops.operator import Operator, copy, elementwise, linear, linear_backward
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import Component
+from seqcost.formulas.core import pointwise
+from seqcost.formulas.core.component import Component
+from seqcost.formulas.core.operator import Operator, copy, elementwise, linear, linear_backward
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.parts.recurrence import check_cell, hidden_backward, hidden_product, join_steps
 
 GATES = 3

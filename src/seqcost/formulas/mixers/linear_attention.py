@@ -13,19 +13,19 @@ from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div
 from seqcost.errors import BadSize
+from seqcost.formulas.core.component import check_sizes
+from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import ONE, Value, product
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.gated_linear_attention import (
     gated_linear_attention,
     gated_linear_attention_step,
     masked_attention,
     summed_attention,
 )
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Value, product
-from seqcost.formulas.ops.workload import Workload
 from seqcost.formulas.parts.chunk import check_chunks
-from seqcost.formulas.parts.component import check_sizes
 from seqcost.formulas.parts.heads import fill_heads
-from seqcost.formulas.parts.program import Program
 
 Feature = Literal["elu", "relu", "identity", "favor"]
 Form = Literal["chunked", "parallel", "recurrent"]

@@ -17,13 +17,13 @@ from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div
 from seqcost.errors import BadSize
+from seqcost.formulas.core.component import check_sizes, exact_div
+from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.lsh import LONG, bucket_attention, hashed, latest, read_latest
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Value
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import check_sizes, exact_div
 from seqcost.formulas.parts.heads import fill_heads
-from seqcost.formulas.parts.program import Program
 
 Reach = Literal["bucket", "chunk"]
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div, minimum
+from seqcost.formulas.core.component import check_sizes
+from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.selective_scan import chunked_scan, scan_step, sequential_scan
 from seqcost.formulas.ops.short_conv import short_conv
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Value
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import check_sizes
-from seqcost.formulas.parts.program import Program
 
 Form = Literal["chunked", "sequential"]
 

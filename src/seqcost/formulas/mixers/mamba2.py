@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div
+from seqcost.formulas.core.component import check_sizes, exact_div
+from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import ONE, Value
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.row_norms import rms_norm
 from seqcost.formulas.ops.short_conv import short_conv
 from seqcost.formulas.ops.ssd import chunked_ssd, sequential_ssd, ssd_step
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Value
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import check_sizes, exact_div
-from seqcost.formulas.parts.program import Program
 
 Form = Literal["chunked", "sequential"]
 

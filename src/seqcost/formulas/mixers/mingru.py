@@ -7,8 +7,8 @@ which loses accuracy in proportion to T. The candidate is kept above 0 by g, as 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Value
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
 from seqcost.formulas.parts.minimal import Minimal, positive
 
 

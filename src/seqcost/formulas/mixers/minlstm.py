@@ -8,8 +8,8 @@ proportion to T. The candidate is kept above 0 by g, as that listing needs it.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Value
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
 from seqcost.formulas.parts.minimal import Minimal, positive
 
 

@@ -19,14 +19,14 @@ from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div, maximum, minimum
 from seqcost.errors import BadSize
+from seqcost.formulas.core.component import check_sizes, exact_div
+from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.reading import Reading
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.fused_attention import fused_attention
-from seqcost.formulas.ops.reading import Reading
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Value
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import check_sizes, exact_div
 from seqcost.formulas.parts.heads import fill_heads
-from seqcost.formulas.parts.program import Program
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size
+from seqcost.formulas.core.component import check_sizes, exact_div
+from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.diagonal_ssm import Diagonal, product, ssm_convolution, ssm_extend, ssm_step
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Value
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import check_sizes, exact_div
-from seqcost.formulas.parts.program import Program
 
 STEPS = (1e-3, 1e-1)  # Δ is drawn between them, evenly in its logarithm
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Size
-from seqcost.formulas.parts.component import check_sizes
+from seqcost.formulas.core.component import check_sizes
 from seqcost.formulas.parts.ttt import Ttt
 
 

@@ -15,15 +15,15 @@ from typing import ClassVar
 from seqcost.algebra import Bill, Kind, Size, ceil_div, minimum
 from seqcost.algebra.expr import halve, is_symbolic
 from seqcost.errors import BadSize
+from seqcost.formulas.core.component import check_sizes, exact_div
+from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import ONE, Value
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.block_attention import Band, band_attention
 from seqcost.formulas.ops.fused_attention import fused_attention
 from seqcost.formulas.ops.rotary import rotary, rotary_tables
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Value
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import check_sizes, exact_div
 from seqcost.formulas.parts.heads import fill_heads
-from seqcost.formulas.parts.program import Program
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,1 +1,1 @@
-"""What layers execute, as operators and as programs on a tape: the lowest storey."""
+"""Engines of the formulas that have a twin among the layers: scans, gated linear attention, block attention."""

@@ -8,10 +8,10 @@ and is not in the pattern is masked, and executed.
 from dataclasses import dataclass
 
 from seqcost.algebra import Size, ceil_div
+from seqcost.formulas.core.operator import ID_BYTES, Operator
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import ONE, Node, Value, product
 from seqcost.formulas.ops.fused_attention import fused_attention
-from seqcost.formulas.ops.operator import ID_BYTES, Operator
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Node, Value, product
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Sequences cut into chunks of C tokens, on a tape: twins of `seqcost.layers.ops.chunks`."""
 
 from seqcost.algebra import Size, ceil_div
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Value
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import ONE, Value
 
 
 def chunked(t: Tape, name: str, x_BTHK: Value, C: Size) -> Value:

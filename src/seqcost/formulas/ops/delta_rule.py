@@ -8,10 +8,10 @@ values.
 from collections.abc import Iterator, Sequence
 
 from seqcost.algebra import Size, ceil_div
+from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import ONE, Value, product
 from seqcost.formulas.ops.chunks import chunked, joined, pair_decays
-from seqcost.formulas.ops.operator import Operator
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Value, product
 
 
 def delta_rule(

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from seqcost.algebra import Size, ceil_div
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import ONE, Value
 from seqcost.formulas.ops.fft_convolution import fft_convolution
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Value
 
 Pair = tuple[Value, Value]
 

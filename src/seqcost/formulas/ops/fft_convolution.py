@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 
 from seqcost.algebra import Size
 from seqcost.algebra.expr import ceil_log2
-from seqcost.formulas.ops import pointwise
-from seqcost.formulas.ops.operator import Operator
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Node, Value, product
+from seqcost.formulas.core import pointwise
+from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Node, Value, product
 
 
 def fft_convolution(t: Tape, u: Value, kernel: Value) -> Value:

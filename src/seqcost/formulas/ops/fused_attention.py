@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from seqcost.algebra import Size
-from seqcost.formulas.ops import pointwise
-from seqcost.formulas.ops.operator import Operator
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Value, product
+from seqcost.formulas.core import pointwise
+from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value, product
 
 
 def fused_attention(

@@ -8,9 +8,9 @@ exponentials more a token and feature, and 2·J·(K + V) FLOPs for the pairs wit
 from dataclasses import dataclass
 
 from seqcost.algebra import Size, ceil_div
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import ONE, Value, product
 from seqcost.formulas.ops.chunks import chunked, joined, pair_decays
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Value, product
 
 BOOL = 1  # bytes
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from seqcost.algebra import Size, ceil_div, minimum
 from seqcost.algebra.expr import ceil_log2
-from seqcost.formulas.ops.operator import Operator
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Value, product
+from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import ONE, Value, product
 
 BOOL, SHORT, LONG = 1, 4, 8  # bytes of a truth value, a code and an index
 

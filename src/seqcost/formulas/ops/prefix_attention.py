@@ -1,10 +1,10 @@
 """Softmax over a growing prefix by a scan of (m, u, w), as `layers.ops.prefix_attention` executes it."""
 
 from seqcost.algebra import Size
-from seqcost.formulas.ops.operator import ID_BYTES
+from seqcost.formulas.core.operator import ID_BYTES
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import ONE, Value
 from seqcost.formulas.ops.scan import add_product, linear_scan
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Value
 
 
 def prefix_attention(t: Tape, s: Value, v: Value, m: Value, wu: Value, C: int) -> Value:

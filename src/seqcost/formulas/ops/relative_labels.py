@@ -4,9 +4,9 @@ Twin of `layers.ops.relative_labels`. All labels are scored for each query in on
 """
 
 from seqcost.algebra import Size
-from seqcost.formulas.ops.operator import ID_BYTES, Operator
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Value, product
+from seqcost.formulas.core.operator import ID_BYTES, Operator
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import ONE, Value, product
 
 
 def distances(t: Tape, name: str, rows: Size, columns: Size, more: Size) -> Value:

@@ -2,8 +2,8 @@
 
 from seqcost.algebra import Size
 from seqcost.algebra.expr import halve
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Value
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import ONE, Value
 
 ANGLE_BYTES = 8  # float64 whatever the working dtype: float32 is 5e-3 off at the millionth position
 

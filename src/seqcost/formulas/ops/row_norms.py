@@ -4,10 +4,10 @@ Twins of `seqcost.layers.ops.row_norms`. The first two are small operators, as a
 fused kernel for either there. The third is one kernel, which keeps its input and two numbers a row.
 """
 
-from seqcost.formulas.ops import pointwise
-from seqcost.formulas.ops.operator import Operator
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Value, product
+from seqcost.formulas.core import pointwise
+from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import ONE, Value, product
 
 
 def l2_norm(t: Tape, name: str, x: Value) -> Value:

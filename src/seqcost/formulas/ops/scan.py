@@ -10,9 +10,9 @@ from typing import Any
 
 from seqcost.algebra import Size, ceil_div
 from seqcost.errors import BadSize
-from seqcost.formulas.ops.operator import Operator
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Node, Value, broadcast, product, same
+from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Node, Value, broadcast, product, same
 
 
 def check_chunk(owner: str, C: Size) -> None:

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from seqcost.algebra import Size, ceil_div, maximum, where
-from seqcost.formulas.ops.operator import Operator
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Node, Storage, Value, product
+from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import ONE, Node, Storage, Value, product
 
 
 def scan_step(

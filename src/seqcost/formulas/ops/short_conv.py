@@ -7,9 +7,9 @@ input and for that of the filter. The border in front is the carried state, so n
 from collections.abc import Iterator, Sequence
 
 from seqcost.algebra import Size
-from seqcost.formulas.ops.operator import Operator
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Value
+from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
 
 
 def short_conv(

@@ -6,8 +6,8 @@ a group.
 """
 
 from seqcost.algebra import Size, ceil_div
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Value
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import ONE, Value
 
 
 def ssd_step(

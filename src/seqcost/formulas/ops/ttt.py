@@ -6,9 +6,9 @@ Z = B·H · n mini-batches · C tokens of one · K head width · X, Y in and out
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from seqcost.formulas.ops.operator import Operator
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Value
+from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import ONE, Value
 
 Inner = list[tuple[Value, Value]]  # W [Z,X,Y] and b [Z,1,Y] of each layer
 Seen = list[tuple[Value, Value]]  # what each layer read [Z,C,X] and the gradient of its result [Z,C,Y]

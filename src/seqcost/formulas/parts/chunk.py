@@ -1,7 +1,7 @@
 """Sizes of chunks."""
 
 from seqcost.errors import BadSize
-from seqcost.formulas.parts.component import Component, check_sizes
+from seqcost.formulas.core.component import Component, check_sizes
 
 
 def check_chunks(component: Component, *letters: str) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Value
-from seqcost.formulas.parts.component import check_sizes
-from seqcost.formulas.parts.program import Program
+from seqcost.formulas.core.component import check_sizes
+from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
 
 Pool = Literal["mean", "first", "last"]
 

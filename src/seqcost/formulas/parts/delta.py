@@ -7,15 +7,15 @@ float32 at least, and so is the state kept.
 from dataclasses import dataclass
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div
+from seqcost.formulas.core.component import check_sizes
+from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.delta_rule import delta_rule, delta_rule_step
 from seqcost.formulas.ops.row_norms import l2_norm, rms_norm
 from seqcost.formulas.ops.short_conv import short_conv
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import Value
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import check_sizes
 from seqcost.formulas.parts.heads import fill_heads
-from seqcost.formulas.parts.program import Program
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size
-from seqcost.formulas.ops.operator import ID_BYTES, Operator
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import Component, check_sizes
+from seqcost.formulas.core.component import Component, check_sizes
+from seqcost.formulas.core.operator import ID_BYTES, Operator
+from seqcost.formulas.core.workload import Workload
 
 
 @dataclass(frozen=True, kw_only=True)

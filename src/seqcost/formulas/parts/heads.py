@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from seqcost.formulas.parts.component import check_sizes, exact_div
+from seqcost.formulas.core.component import check_sizes, exact_div
 
 
 def fill_heads(config: Any) -> None:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size
-from seqcost.formulas.ops import pointwise
-from seqcost.formulas.ops.operator import Operator, elementwise
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import Component, check_sizes
+from seqcost.formulas.core import pointwise
+from seqcost.formulas.core.component import Component, check_sizes
+from seqcost.formulas.core.operator import Operator, elementwise
+from seqcost.formulas.core.workload import Workload
 
 
 @dataclass(frozen=True, kw_only=True)

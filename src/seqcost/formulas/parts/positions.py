@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size
-from seqcost.formulas.ops.operator import Operator, elementwise
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import Component, check_sizes, exact_div
+from seqcost.formulas.core.component import Component, check_sizes, exact_div
+from seqcost.formulas.core.operator import Operator, elementwise
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.parts.rope import ANGLE_BYTES
 
 

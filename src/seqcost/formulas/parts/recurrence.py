@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from seqcost.algebra import Size
-from seqcost.formulas.ops.operator import Operator, copy, linear
-from seqcost.formulas.parts.component import check_sizes
+from seqcost.formulas.core.component import check_sizes
+from seqcost.formulas.core.operator import Operator, copy, linear
 
 
 def check_cell(cell: Any) -> None:

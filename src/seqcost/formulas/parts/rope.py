@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from seqcost.algebra import Size
 from seqcost.algebra.expr import halve
-from seqcost.formulas.ops.operator import Operator
-from seqcost.formulas.ops.workload import Workload
+from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.workload import Workload
 
 ANGLE_BYTES = 8  # float64 whatever the working dtype: float32 is 5e-3 off at the millionth position
 

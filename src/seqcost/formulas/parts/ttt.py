@@ -18,16 +18,17 @@ from dataclasses import dataclass
 from seqcost.algebra import Bill, Kind, Size, ceil_div
 from seqcost.algebra.expr import halve
 from seqcost.errors import BadSize
-from seqcost.formulas.ops import pointwise, ttt
+from seqcost.formulas.core import pointwise
+from seqcost.formulas.core.component import check_sizes, exact_div
+from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import ONE, Value, product
+from seqcost.formulas.core.workload import Workload
+from seqcost.formulas.ops import ttt
 from seqcost.formulas.ops.chunks import chunked, joined
-from seqcost.formulas.ops.operator import Operator
 from seqcost.formulas.ops.rotary import rotary, rotary_tables
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Value, product
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import check_sizes, exact_div
 from seqcost.formulas.parts.heads import fill_heads
-from seqcost.formulas.parts.program import Program
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Literal
 
 from seqcost.algebra import Size
-from seqcost.formulas.parts.component import Component
+from seqcost.formulas.core.component import Component
 from seqcost.formulas.parts.embedding import Embedding
 from seqcost.formulas.parts.head import Head, Pooler
 from seqcost.formulas.parts.norm import Norm

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Line, Size, minimum
-from seqcost.formulas.ops.operator import Operator, joined, under
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import Component
+from seqcost.formulas.core.component import Component
+from seqcost.formulas.core.operator import Operator, joined, under
+from seqcost.formulas.core.workload import Workload
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from seqcost.algebra import Size
+from seqcost.formulas.core.component import check_sizes
 from seqcost.formulas.parts.classify import ClassHead, Pool
-from seqcost.formulas.parts.component import check_sizes
 from seqcost.formulas.stacks.chain import Assembled, Chain
 from seqcost.formulas.stacks.language_model import LanguageModel
 

@@ -14,17 +14,17 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size
+from seqcost.formulas.core import pointwise
+from seqcost.formulas.core.component import Component, check_sizes
+from seqcost.formulas.core.operator import ID_BYTES, Operator, joined, under
+from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import ONE, Storage, Value
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.mixers.attention import Attention
-from seqcost.formulas.ops import pointwise
 from seqcost.formulas.ops.fused_attention import fused_attention
-from seqcost.formulas.ops.operator import ID_BYTES, Operator, joined, under
-from seqcost.formulas.ops.tape import Tape
-from seqcost.formulas.ops.values import ONE, Storage, Value
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import Component, check_sizes
 from seqcost.formulas.parts.feed_forward import FeedForward
 from seqcost.formulas.parts.patches import PatchEmbedding
-from seqcost.formulas.parts.program import Program
 from seqcost.formulas.stacks.chain import Chain, Repeat
 
 TIME_FEATURES = 256  # sines and cosines of the time

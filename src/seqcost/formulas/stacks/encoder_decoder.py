@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size
+from seqcost.formulas.core.component import Component, check_sizes
+from seqcost.formulas.core.operator import Operator, under
+from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.mixers.attention import Implementation
-from seqcost.formulas.ops.operator import Operator, under
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import Component, check_sizes
 from seqcost.formulas.parts.embedding import Embedding
 from seqcost.formulas.parts.feed_forward import Activation
 from seqcost.formulas.parts.head import Head

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from seqcost.algebra import Size
 from seqcost.errors import BadSize
-from seqcost.formulas.parts.component import Component, check_sizes, differ, exact_div
+from seqcost.formulas.core.component import Component, check_sizes, differ, exact_div
 from seqcost.formulas.parts.feed_forward import Activation, FeedForward
 from seqcost.formulas.parts.norm import Norm
 from seqcost.formulas.stacks.assembly import Ending, Order, block_chain, model_chain

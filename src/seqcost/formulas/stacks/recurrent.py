@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 
 from seqcost.algebra import Size
 from seqcost.errors import BadSize
+from seqcost.formulas.core.component import Component, check_sizes, differ
 from seqcost.formulas.mixers.gru import Gru
 from seqcost.formulas.mixers.lstm import Lstm
 from seqcost.formulas.mixers.rnn import Rnn
-from seqcost.formulas.parts.component import Component, check_sizes, differ
 from seqcost.formulas.parts.embedding import Embedding
 from seqcost.formulas.parts.head import Head
 from seqcost.formulas.stacks.chain import Assembled, Chain, Repeat

@@ -16,9 +16,9 @@ from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size, minimum
 from seqcost.errors import BadSize
-from seqcost.formulas.ops.operator import Operator, copy, under
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import Component, differ
+from seqcost.formulas.core.component import Component, differ
+from seqcost.formulas.core.operator import Operator, copy, under
+from seqcost.formulas.core.workload import Workload
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from seqcost.algebra import Size
+from seqcost.formulas.core.component import Component, check_sizes, exact_div
 from seqcost.formulas.mixers.attention import Attention, Implementation
-from seqcost.formulas.parts.component import Component, check_sizes, exact_div
 from seqcost.formulas.parts.feed_forward import Activation, FeedForward
 from seqcost.formulas.parts.norm import Norm
 from seqcost.formulas.stacks.assembly import Ending, Order, Positions, block_chain, model_chain

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from seqcost.algebra import Size
+from seqcost.formulas.core.component import Component, check_sizes
 from seqcost.formulas.mixers.attention import Implementation
 from seqcost.formulas.parts.classify import ClassHead
-from seqcost.formulas.parts.component import Component, check_sizes
 from seqcost.formulas.parts.norm import Norm
 from seqcost.formulas.parts.patches import PatchEmbedding
 from seqcost.formulas.stacks.chain import Assembled, Chain, Repeat

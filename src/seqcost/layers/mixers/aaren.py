@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqcost.formulas.mixers import aaren
+from seqcost.layers.core.causal import CausalLayer
+from seqcost.layers.core.layer import check_features
+from seqcost.layers.core.state import State
 from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.prefix_attention import prefix_attention, prefix_attention_step
 from seqcost.layers.ops.scan import wide_start
-from seqcost.layers.parts.causal import CausalLayer
-from seqcost.layers.parts.layer import check_features
-from seqcost.layers.parts.state import State
 
 
 @dataclasses.dataclass(frozen=True)

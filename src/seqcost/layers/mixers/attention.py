@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import attention
+from seqcost.layers.core.layer import Layer, check_features, check_keep, places
+from seqcost.layers.core.open_length import is_open
+from seqcost.layers.core.state import State, empty
 from seqcost.layers.ops.masks import hidden
-from seqcost.layers.ops.open_length import is_open
-from seqcost.layers.parts.layer import Layer, check_features, check_keep, places
 from seqcost.layers.parts.rope import rope_frequency, rope_tables, rope_turn
-from seqcost.layers.parts.state import State, empty
 
 
 @dataclasses.dataclass(frozen=True)

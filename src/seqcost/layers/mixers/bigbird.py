@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import bigbird
+from seqcost.layers.core.layer import Layer, check_features, check_keep
+from seqcost.layers.core.open_length import refuse_open
+from seqcost.layers.core.state import State
+from seqcost.layers.core.transforms import uncompiled
 from seqcost.layers.ops.block_attention import key_mask, planned_attention
 from seqcost.layers.ops.masks import hidden
-from seqcost.layers.ops.open_length import refuse_open
-from seqcost.layers.parts.layer import Layer, check_features, check_keep
-from seqcost.layers.parts.state import State
-from seqcost.layers.parts.transforms import uncompiled
 
 Plan = tuple[tuple[tuple[int, ...], ...], ...]  # head, block of queries (the second to the last but one), key blocks
 

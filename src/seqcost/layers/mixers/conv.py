@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import conv
-from seqcost.layers.parts.causal import CausalLayer
-from seqcost.layers.parts.layer import check_features, check_keep
-from seqcost.layers.parts.state import State, empty
+from seqcost.layers.core.causal import CausalLayer
+from seqcost.layers.core.layer import check_features, check_keep
+from seqcost.layers.core.state import State, empty
 
 
 @dataclasses.dataclass(frozen=True)

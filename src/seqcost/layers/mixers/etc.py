@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import etc
+from seqcost.layers.core.layer import Layer, check_features, check_keep
+from seqcost.layers.core.open_length import cut, is_open
+from seqcost.layers.core.state import State
 from seqcost.layers.ops.block_attention import band_keys, band_mask, band_queries, band_tokens, whole_blocks
 from seqcost.layers.ops.chunks import heads_first
-from seqcost.layers.ops.open_length import cut, is_open
 from seqcost.layers.ops.relative_labels import distances, label_scores, labelled
-from seqcost.layers.parts.layer import Layer, check_features, check_keep
-from seqcost.layers.parts.state import State
 
 
 class Etc(Layer):

@@ -7,6 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqcost.formulas.mixers import gla
+from seqcost.layers.core.causal import CausalLayer
+from seqcost.layers.core.layer import check_features
+from seqcost.layers.core.state import State
 from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.gated_linear_attention import (
     gated_linear_attention,
@@ -14,9 +17,6 @@ from seqcost.layers.ops.gated_linear_attention import (
     start_state,
 )
 from seqcost.layers.ops.row_norms import rms_norm
-from seqcost.layers.parts.causal import CausalLayer
-from seqcost.layers.parts.layer import check_features
-from seqcost.layers.parts.state import State
 
 
 @dataclasses.dataclass(frozen=True)

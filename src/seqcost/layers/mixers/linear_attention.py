@@ -13,8 +13,12 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import linear_attention
+from seqcost.layers.core.causal import CausalLayer
+from seqcost.layers.core.full_precision import full_precision
+from seqcost.layers.core.layer import check_features, check_keep
+from seqcost.layers.core.open_length import Tensors, Turn, walk
+from seqcost.layers.core.state import State
 from seqcost.layers.ops.chunks import at_least_float32
-from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.gated_linear_attention import (
     gated_linear_attention,
     gated_linear_attention_step,
@@ -22,10 +26,6 @@ from seqcost.layers.ops.gated_linear_attention import (
     start_state,
     summed_attention,
 )
-from seqcost.layers.ops.open_length import Tensors, Turn, walk
-from seqcost.layers.parts.causal import CausalLayer
-from seqcost.layers.parts.layer import check_features, check_keep
-from seqcost.layers.parts.state import State
 
 
 @dataclasses.dataclass(frozen=True)

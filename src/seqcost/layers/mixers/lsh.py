@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import lsh
+from seqcost.layers.core.layer import Layer, check_features, check_keep
+from seqcost.layers.core.state import State, empty
 from seqcost.layers.ops.lsh import bucket_attention, hashed, latest, normalised, read_latest, to_itself
-from seqcost.layers.parts.layer import Layer, check_features, check_keep
-from seqcost.layers.parts.state import State, empty
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from seqcost.formulas.mixers import lstm
+from seqcost.layers.core.state import State, empty
 from seqcost.layers.parts.recurrence import RecurrentLayer
-from seqcost.layers.parts.state import State, empty
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqcost.formulas.mixers import mamba
+from seqcost.layers.core.causal import CausalLayer
+from seqcost.layers.core.layer import check_features
+from seqcost.layers.core.state import State, empty
 from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.selective_scan import chunked_scan, scan_step, sequential_scan
 from seqcost.layers.ops.short_conv import conv_bias, conv_weight, short_conv
-from seqcost.layers.parts.causal import CausalLayer
-from seqcost.layers.parts.layer import check_features
-from seqcost.layers.parts.state import State, empty
 from seqcost.layers.parts.step_size import step_size_bias
 
 Signals = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # v, δ, A, B, C

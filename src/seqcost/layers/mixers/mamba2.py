@@ -7,13 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqcost.formulas.mixers import mamba2
+from seqcost.layers.core.causal import CausalLayer
+from seqcost.layers.core.layer import check_features
+from seqcost.layers.core.state import State, empty
 from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.row_norms import rms_norm
 from seqcost.layers.ops.short_conv import conv_bias, conv_weight, short_conv
 from seqcost.layers.ops.ssd import chunked_ssd, sequential_ssd, ssd_step
-from seqcost.layers.parts.causal import CausalLayer
-from seqcost.layers.parts.layer import check_features
-from seqcost.layers.parts.state import State, empty
 from seqcost.layers.parts.step_size import step_size_bias
 
 RATES = (1.0, 16.0)  # of −A at the start, as in mamba_ssm

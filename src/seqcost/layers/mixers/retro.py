@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import retro
+from seqcost.layers.core.layer import Layer, check_features
+from seqcost.layers.core.open_length import cut, is_open, num_chunks
+from seqcost.layers.core.state import State
 from seqcost.layers.ops.masks import hidden
-from seqcost.layers.ops.open_length import cut, is_open, num_chunks
-from seqcost.layers.parts.layer import Layer, check_features
-from seqcost.layers.parts.state import State
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqcost.formulas.mixers import supra
+from seqcost.layers.core.causal import CausalLayer
+from seqcost.layers.core.layer import check_features
+from seqcost.layers.core.state import State
 from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.decays import alibi_log_decay, retnet_log_decay
 from seqcost.layers.ops.gated_linear_attention import (
@@ -16,10 +19,7 @@ from seqcost.layers.ops.gated_linear_attention import (
     start_state,
 )
 from seqcost.layers.ops.row_norms import group_norm
-from seqcost.layers.parts.causal import CausalLayer
-from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.rope import rope_frequency, rope_tables, rope_turn
-from seqcost.layers.parts.state import State
 
 DECAYS: dict[str, Callable[[int, Tensor], Tensor]] = {"alibi": alibi_log_decay, "retnet": retnet_log_decay}
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.mixers import window
+from seqcost.layers.core.layer import Layer, check_features, check_keep
+from seqcost.layers.core.open_length import cut, is_open, refuse_open
+from seqcost.layers.core.state import State, empty
 from seqcost.layers.ops.block_attention import band_attention, whole_blocks
-from seqcost.layers.ops.open_length import cut, is_open, refuse_open
-from seqcost.layers.parts.layer import Layer, check_features, check_keep
 from seqcost.layers.parts.rope import rope_frequency, rope_tables, rope_turn
-from seqcost.layers.parts.state import State, empty
 
 
 @dataclasses.dataclass(frozen=True)

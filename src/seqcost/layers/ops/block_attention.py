@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqcost.formulas.ops.block_attention import Band
+from seqcost.layers.core.open_length import is_open, num_chunks
 from seqcost.layers.ops.chunks import heads_first
 from seqcost.layers.ops.masks import hidden
-from seqcost.layers.ops.open_length import is_open, num_chunks
 
 
 def band_attention(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGK: Tensor, band: Band, keep_BS: Tensor | None = None) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqcost.layers.ops.open_length import Tensors, Turn, cut, num_chunks, walk
+from seqcost.layers.core.open_length import Tensors, Turn, cut, num_chunks, walk
 
 
 def chunked(x_BTHK: Tensor, C: int) -> Tensor:

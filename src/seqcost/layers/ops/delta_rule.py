@@ -11,10 +11,10 @@ part of b ⊙ K Kᵀ ⊙ decay: the WY form of Yang et al. 2024, arXiv 2406.0648
 import torch
 from torch import Tensor
 
+from seqcost.layers.core.full_precision import full_precision
+from seqcost.layers.core.open_length import Tensors, Turn, num_chunks, walk
 from seqcost.layers.ops.chunks import at_least_float32, chunked, joined, pair_decays
-from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
-from seqcost.layers.ops.open_length import Tensors, Turn, num_chunks, walk
 
 
 @full_precision

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seqcost.layers.core.full_precision import full_precision
+from seqcost.layers.core.open_length import cut, num_chunks
 from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.fft_convolution import fft_convolution
-from seqcost.layers.ops.full_precision import full_precision
-from seqcost.layers.ops.open_length import cut, num_chunks
 
 Pair = tuple[Tensor, Tensor]
 

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seqcost.layers.core.open_length import cut, is_open
 from seqcost.layers.ops.chunks import at_least_float32
-from seqcost.layers.ops.open_length import cut, is_open
 
 
 def fft_convolution(u_DBT: Tensor, kernel_DT: Tensor) -> Tensor:

@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seqcost.layers.core.full_precision import full_precision
+from seqcost.layers.core.open_length import is_open
 from seqcost.layers.ops.chunks import at_least_float32, carried, chunked, heads_first, joined, pair_decays
-from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
-from seqcost.layers.ops.open_length import is_open
 
 
 @dataclass(frozen=True)

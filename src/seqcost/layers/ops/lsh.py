@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqcost.layers.ops.open_length import num_chunks
+from seqcost.layers.core.open_length import num_chunks
 
 TO_ITSELF = 1e5  # taken off a token's score of itself, or what float16 has: it reads itself only without any other
 FAR = 2**30  # the code of a place that no token has

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seqcost.layers.core.open_length import cut, is_open, num_chunks
 from seqcost.layers.ops.chunks import carried, states
-from seqcost.layers.ops.open_length import cut, is_open, num_chunks
 
 
 def linear_scan(a_BTN: Tensor, b_BTN: Tensor, initial_state_BN: Tensor, C: int) -> tuple[Tensor, Tensor]:

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seqcost.layers.core.full_precision import full_precision
+from seqcost.layers.core.open_length import Tensors, Turn, cut, num_chunks, walk
 from seqcost.layers.ops.chunks import carried
-from seqcost.layers.ops.full_precision import full_precision
 from seqcost.layers.ops.kernels import kernel_for
-from seqcost.layers.ops.open_length import Tensors, Turn, cut, num_chunks, walk
 
 
 @full_precision

@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqcost.layers.ops.full_precision import full_precision
-from seqcost.layers.ops.open_length import Tensors, Turn, walk
+from seqcost.layers.core.full_precision import full_precision
+from seqcost.layers.core.open_length import Tensors, Turn, walk
 
 # gelu_tanh(x) = ½·x·(1 + tanh(u)) = x·σ(2u), 2u = x·(SLOPE + BEND·x²)
 SLOPE = 2 * math.sqrt(2 / math.pi)

@@ -1,1 +1,1 @@
-"""Pieces of layers, and the contract that all layers keep."""
+"""Pieces of layers: norms, heads, feed-forward, positions."""

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.parts import classify
-from seqcost.layers.parts.layer import Layer, check_features, check_keep
-from seqcost.layers.parts.state import State
+from seqcost.layers.core.layer import Layer, check_features, check_keep
+from seqcost.layers.core.state import State
 
 _WHOLE = "A classifier reads a whole sequence; it has no state: call it on the whole."
 

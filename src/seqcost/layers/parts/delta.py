@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from seqcost.formulas.parts import delta
+from seqcost.layers.core.causal import CausalLayer
+from seqcost.layers.core.layer import check_features
+from seqcost.layers.core.state import State, empty
 from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.delta_rule import delta_rule, delta_rule_step
 from seqcost.layers.ops.row_norms import l2_norm, rms_norm
 from seqcost.layers.ops.short_conv import conv_weight, short_conv
-from seqcost.layers.parts.causal import CausalLayer
-from seqcost.layers.parts.layer import check_features
-from seqcost.layers.parts.state import State, empty
 
 
 @dataclasses.dataclass(frozen=True)

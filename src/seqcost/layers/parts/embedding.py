@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.parts import embedding
-from seqcost.layers.parts.layer import Pointwise
+from seqcost.layers.core.layer import Pointwise
 
 
 class Embedding(Pointwise):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqcost.formulas.parts import feed_forward
-from seqcost.layers.parts.layer import Pointwise, check_features
+from seqcost.layers.core.layer import Pointwise, check_features
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,

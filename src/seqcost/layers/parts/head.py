@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.parts import head
-from seqcost.layers.parts.layer import Layer, Pointwise
-from seqcost.layers.parts.state import State
+from seqcost.layers.core.layer import Layer, Pointwise
+from seqcost.layers.core.state import State
 
 
 def first_scale(D: int) -> float:

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seqcost.layers.core.causal import CausalLayer
+from seqcost.layers.core.layer import check_features
 from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.scan import linear_scan, wide_start
-from seqcost.layers.parts.causal import CausalLayer
-from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.recurrence import Hidden
 
 

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from seqcost.formulas.parts import norm
-from seqcost.layers.parts.layer import Pointwise, check_features
+from seqcost.layers.core.layer import Pointwise, check_features
 
 
 class Norm(Pointwise):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.parts import patches
-from seqcost.layers.parts.layer import WholeLayer
+from seqcost.layers.core.layer import WholeLayer
 from seqcost.layers.parts.rope import angles, rope_frequency
 
 

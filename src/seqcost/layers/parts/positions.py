@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.parts import positions
-from seqcost.layers.parts.layer import Layer, Pointwise, check_keep, places
+from seqcost.layers.core.layer import Layer, Pointwise, check_keep, places
+from seqcost.layers.core.state import Position
 from seqcost.layers.parts.rope import angles, rope_frequency
-from seqcost.layers.parts.state import Position
 
 
 class _Positions(Layer):

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from seqcost.layers.ops.full_precision import full_precision
-from seqcost.layers.ops.open_length import Tensors, Turn, is_open, walk
-from seqcost.layers.parts.causal import CausalLayer
-from seqcost.layers.parts.layer import check_features
-from seqcost.layers.parts.state import State, empty
-from seqcost.layers.parts.transforms import mapped
+from seqcost.layers.core.causal import CausalLayer
+from seqcost.layers.core.full_precision import full_precision
+from seqcost.layers.core.layer import check_features
+from seqcost.layers.core.open_length import Tensors, Turn, is_open, walk
+from seqcost.layers.core.state import State, empty
+from seqcost.layers.core.transforms import mapped
 
 
 @dataclasses.dataclass(frozen=True)

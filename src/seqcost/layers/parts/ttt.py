@@ -8,8 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqcost.formulas.parts import ttt
+from seqcost.layers.core.causal import CausalLayer
+from seqcost.layers.core.layer import check_features
+from seqcost.layers.core.open_length import is_open, refuse_open
+from seqcost.layers.core.state import State
 from seqcost.layers.ops.chunks import at_least_float32, chunked, joined
-from seqcost.layers.ops.open_length import is_open, refuse_open
 from seqcost.layers.ops.ttt import (
     Inner,
     Rule,
@@ -21,10 +24,7 @@ from seqcost.layers.ops.ttt import (
     part_of_mini_batch,
     sum_gradients,
 )
-from seqcost.layers.parts.causal import CausalLayer
-from seqcost.layers.parts.layer import check_features
 from seqcost.layers.parts.rope import rope_frequency, rope_tables, rope_turn
-from seqcost.layers.parts.state import State
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.stacks import chain
+from seqcost.layers.core.layer import Layer
+from seqcost.layers.core.state import State, States
 from seqcost.layers.parts.head import Head, first_scale
-from seqcost.layers.parts.layer import Layer
 from seqcost.layers.parts.norm import Norm
 from seqcost.layers.parts.positions import SinusoidalPositions
-from seqcost.layers.parts.state import State, States
 
 
 class Chain(Layer):

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from seqcost.errors import BadSize
 from seqcost.formulas.stacks import dit
+from seqcost.layers.core.layer import WholeLayer
 from seqcost.layers.mixers.attention import Attention
 from seqcost.layers.parts.feed_forward import FeedForward
-from seqcost.layers.parts.layer import WholeLayer
 from seqcost.layers.parts.patches import PatchEmbedding
 from seqcost.layers.parts.rope import rope_frequency
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from seqcost.formulas.stacks import encoder_decoder
-from seqcost.layers.parts.layer import Layer
-from seqcost.layers.parts.state import States
+from seqcost.layers.core.layer import Layer
+from seqcost.layers.core.state import States
 from seqcost.layers.stacks.chain import Chain
 
 

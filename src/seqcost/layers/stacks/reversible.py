@@ -20,9 +20,9 @@ from torch.func import functional_call
 
 from seqcost.errors import BadSize
 from seqcost.formulas.stacks import reversible
-from seqcost.layers.parts.layer import Layer, check_features
-from seqcost.layers.parts.state import States
-from seqcost.layers.parts.transforms import transformed, uncompiled
+from seqcost.layers.core.layer import Layer, check_features
+from seqcost.layers.core.state import States
+from seqcost.layers.core.transforms import transformed, uncompiled
 from seqcost.layers.stacks.chain import passed_on
 
 

@@ -8,7 +8,7 @@ token and knows positions only by how many tokens have passed, whatever its kern
 import torch
 from torch import Tensor
 
-from seqcost.layers.parts.layer import Layer, check_features, check_keep
+from seqcost.layers.core.layer import Layer, check_features, check_keep
 
 
 class CausalLayer(Layer):

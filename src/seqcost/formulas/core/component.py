@@ -22,9 +22,9 @@ from seqcost.algebra.bill import Bill
 from seqcost.algebra.expr import Size, is_array, is_size
 from seqcost.algebra.line import Kind, Line
 from seqcost.errors import MOST_DIGITS, BadSize, UnknownName, shortened
-from seqcost.formulas.ops.operator import Operator
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.itemsizes import over_itemsizes
+from seqcost.formulas.core.itemsizes import over_itemsizes
+from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.workload import Workload
 
 Question = Callable[[Any, Workload], Bill]
 

@@ -7,8 +7,8 @@ import pytest
 from seqcost.algebra import Bill, Kind, Size
 from seqcost.errors import BadSize, UnknownName
 from seqcost.formulas import Component, Workload
-from seqcost.formulas.ops.operator import Operator, elementwise, matmul
-from seqcost.formulas.parts.component import exact_div, made_of
+from seqcost.formulas.core.component import exact_div, made_of
+from seqcost.formulas.core.operator import Operator, elementwise, matmul
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from seqcost.errors import BadSize
-from seqcost.formulas.parts.component import Component, made_of, needed
-from seqcost.layers.parts.state import State
+from seqcost.formulas.core.component import Component, made_of, needed
+from seqcost.layers.core.state import State
 
 
 class Layer(nn.Module, ABC):

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from seqcost.algebra import Size, maximum, where
-from seqcost.formulas.ops.operator import Operator
-from seqcost.formulas.ops.tape import FAR, Tape
-from seqcost.formulas.ops.values import Value, equal, expanded
+from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.tape import FAR, Tape
+from seqcost.formulas.core.values import Value, equal, expanded
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The table of operations an element: each a whole number, and in proportion."""
 
-from seqcost.formulas.ops import pointwise
+from seqcost.formulas.core import pointwise
 
 TABLE = {name: value for name, value in vars(pointwise).items() if name.isupper()}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from seqcost.algebra import Bill, Kind
-from seqcost.formulas.ops.operator import (
+from seqcost.formulas.core.operator import (
     Operator,
     copy,
     elementwise,

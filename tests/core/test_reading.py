@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 from seqcost.algebra import Bill, sweep, symbol
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.program import Program
+from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.workload import Workload
 
 
 @dataclass(frozen=True, kw_only=True)

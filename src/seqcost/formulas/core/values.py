@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from seqcost.algebra import Size
 from seqcost.algebra.expr import is_array, is_symbolic
-from seqcost.formulas.ops import pointwise
-from seqcost.formulas.ops.operator import Operator
+from seqcost.formulas.core import pointwise
+from seqcost.formulas.core.operator import Operator
 
 
 class One(int):

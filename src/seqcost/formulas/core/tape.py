@@ -21,9 +21,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from seqcost.algebra import Size
-from seqcost.formulas.ops import pointwise
-from seqcost.formulas.ops.operator import Operator
-from seqcost.formulas.ops.values import (
+from seqcost.formulas.core import pointwise
+from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.values import (
     FUNCTIONS,
     ONE,
     Backward,
@@ -34,7 +34,7 @@ from seqcost.formulas.ops.values import (
     product,
     same,
 )
-from seqcost.formulas.ops.workload import Workload
+from seqcost.formulas.core.workload import Workload
 
 TURNS = (1, 2, 3, 4, 5)  # of a loop: two to draw a line from the third on, one to check it, the first for themselves
 FAR = (30, 31)  # where the chain of dependent operators goes through the loop, if it ever does

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from seqcost.algebra import Bill, Kind, Line
-from seqcost.formulas.ops.operator import Operator
-from seqcost.formulas.ops.reading import AMOUNTS, Reading, longest_chain, through
-from seqcost.formulas.ops.tape import FAR, TURNS, Tape
-from seqcost.formulas.ops.values import Value
-from seqcost.formulas.ops.workload import Workload
-from seqcost.formulas.parts.component import Component
+from seqcost.formulas.core.component import Component
+from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.reading import AMOUNTS, Reading, longest_chain, through
+from seqcost.formulas.core.tape import FAR, TURNS, Tape
+from seqcost.formulas.core.values import Value
+from seqcost.formulas.core.workload import Workload
 
 
 @lru_cache(maxsize=256)
