@@ -10,9 +10,10 @@ import torch
 from page import publish
 
 from seqcost.measure import Limits, measure
+from seqcost.programs import Target
 from seqcost.records import Job
 from seqcost.report.table import Table
-from seqcost.trace import Target, trace
+from seqcost.trace import trace
 
 B = 2
 LENGTHS = (63, 256, 1000)

@@ -13,10 +13,10 @@ import torch
 from page import publish
 
 from seqcost.measure.peak import peak_allocated_bytes
+from seqcost.programs import Target
+from seqcost.programs.inputs import Inputs
+from seqcost.programs.program import prepare
 from seqcost.report.table import Table
-from seqcost.trace import Target
-from seqcost.trace.inputs import Inputs
-from seqcost.trace.program import prepare
 from seqcost.trace.rungs import fake_rung
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))

@@ -76,7 +76,8 @@ def record_of(kind: str) -> dict[str, Any]:
 
 
 def _traced(kind: str, config: dict[str, Any]) -> Any:
-    from seqcost.trace import Target, trace
+    from seqcost.programs import Target
+    from seqcost.trace import trace
 
     target = Target.of_spec({"kind": "hugging-face", "name": kind, "config": config, "sizes": {}})
     return trace(target, phase="forward", B=B, T=T)
@@ -86,7 +87,7 @@ def _own_count(config: dict[str, Any]) -> int | None:
     """The package's own count, of a model without memory; None where it cannot be built so."""
     import torch
 
-    from seqcost.trace.hugging_face import model_of
+    from seqcost.programs.hugging_face.models import model_of
 
     try:
         with torch.device("meta"):

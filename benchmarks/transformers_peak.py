@@ -25,10 +25,11 @@ from peak import PHASES, B
 from shrunk import small
 
 from seqcost.measure.peak import peak_allocated_bytes
+from seqcost.programs import Target
+from seqcost.programs.hugging_face.runs import on_plain_torch
+from seqcost.programs.program import load
 from seqcost.report.table import Table
-from seqcost.trace import Target, trace
-from seqcost.trace.hugging_face_runs import on_plain_torch
-from seqcost.trace.program import load
+from seqcost.trace import trace
 
 LENGTHS = (63, 200, 500)
 LIMIT_S, LIMIT_BYTES = 60.0, 4 * 2**30

@@ -51,8 +51,8 @@ def types() -> list[str]:
 
     from transformers import CONFIG_MAPPING
 
-    from seqcost.trace.hugging_face import class_of
-    from seqcost.trace.hugging_face_config import configuration_of
+    from seqcost.programs.hugging_face.configuration import configuration_of
+    from seqcost.programs.hugging_face.models import class_of
 
     found = []
     for kind in sorted(CONFIG_MAPPING.keys()):
@@ -82,8 +82,8 @@ def configuration(kind: str) -> dict[str, Any]:
 
 def record_of(kind: str) -> dict[str, Any]:
     """What a forward pass was given, and the share of the parameters that it did not meet."""
-    from seqcost.trace import Target
-    from seqcost.trace.hugging_face_senses import said_of_senses, senses_of
+    from seqcost.programs import Target
+    from seqcost.programs.hugging_face.senses import said_of_senses, senses_of
     from seqcost.trace.rungs import fake_rung
 
     try:

@@ -41,7 +41,7 @@ GOOD = ("answered", "refused")
 WHOLE = 10  # every so many files are read in a process of their own, the others in this one
 _LOOKED_UP = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.sendto")
 _READERS = ("seqcost.files.safetensors_header", "seqcost.questions.weights", "seqcost.questions.targets",
-            "seqcost.trace.exported", "seqcost.trace.onnx_file")  # fmt: skip
+            "seqcost.programs.files.exported", "seqcost.programs.files.onnx.file")  # fmt: skip
 _seen: list[tuple[str, str]] = []
 
 

@@ -10,9 +10,10 @@ from strategies import KINDS, drawn_config, examples, typical
 from seqcost.algebra import Kind
 from seqcost.formulas.core.workload import Workload
 from seqcost.layers import build
+from seqcost.programs import Target
 from seqcost.questions.count import count_formula
 from seqcost.questions.phases import by_formula
-from seqcost.trace import Target, trace
+from seqcost.trace import trace
 
 every_kind = pytest.mark.parametrize("variant", KINDS, ids=attrgetter("id"))
 SIZES = {"B": st.integers(1, 3), "T": st.integers(2, 14), "S": st.integers(1, 9)}

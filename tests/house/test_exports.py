@@ -26,10 +26,8 @@ EXPORTS = {
     "seqcost.records": (
         "Environment Interval Job PHASES Run STATUSES Store default_path median_interval merge this_environment"
     ),
-    "seqcost.trace": (
-        "Coverage PHASES Phase Program Target Trace Uncounted Watched forget_operator load register_operator "
-        "symbolic_totals trace watch"
-    ),
+    "seqcost.programs": "PHASES Phase Program Target load",
+    "seqcost.trace": ("Coverage Trace Uncounted Watched forget_operator register_operator symbolic_totals trace watch"),
 }
 
 

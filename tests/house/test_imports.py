@@ -40,7 +40,7 @@ def test_a_number_needs_neither_torch_nor_sympy():
     assert loads("from seqcost.algebra import symbol\nsymbol('T')", "sympy")
 
 
-@pytest.mark.parametrize("module", ["seqcost.layers", "seqcost.trace"])
+@pytest.mark.parametrize("module", ["seqcost.layers", "seqcost.programs", "seqcost.trace"])
 def test_the_compiler_waits_for_something_to_compile(module):
     assert not loads(f"import {module}", "torch._dynamo")
 

@@ -13,7 +13,8 @@ from seqcost.errors import BadSize, UnknownName
 from seqcost.formulas import Workload
 from seqcost.formulas.catalogue import MIXERS, classifier
 from seqcost.layers import Classifier, build
-from seqcost.trace import Target, trace
+from seqcost.programs import Target
+from seqcost.trace import trace
 
 SIZES = {"U": 11, "D": 16, "L": 2, "F": 24, "classes": 3}
 every_mixer = pytest.mark.parametrize("mixer", MIXERS)

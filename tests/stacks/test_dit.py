@@ -13,7 +13,8 @@ from seqcost.formulas import Workload
 from seqcost.formulas.catalogue import configure
 from seqcost.formulas.stacks.dit import DiT as Formula
 from seqcost.layers import build
-from seqcost.trace import Target, trace
+from seqcost.programs import Target
+from seqcost.trace import trace
 
 SIZES = {"D": 24, "L": 2, "H": 2, "F": 96, "M": 16, "patch": 2, "channels": 3, "classes": 7}
 

@@ -19,7 +19,8 @@ from seqcost.formulas.parts.norm import Norm
 from seqcost.formulas.stacks.chain import Chain
 from seqcost.formulas.stacks.reversible import Reversible, ReversibleBlock
 from seqcost.layers import build
-from seqcost.trace import Target, trace
+from seqcost.programs import Target
+from seqcost.trace import trace
 
 SMALL = {
     "attention": {"H": 2},

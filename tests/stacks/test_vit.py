@@ -10,7 +10,8 @@ from seqcost.formulas import Workload
 from seqcost.formulas.catalogue import configure
 from seqcost.formulas.stacks.vit import ViT as Formula
 from seqcost.layers import build
-from seqcost.trace import Target, trace
+from seqcost.programs import Target
+from seqcost.trace import trace
 
 # (D, L, H, F) of table 1; patches of 224²; parameters with 1,000 classes as torchvision and timm publish them; the
 # multiply-adds of a forward pass that timm publishes, which the papers call FLOPs.

@@ -9,7 +9,8 @@ import seqcost
 from seqcost.algebra import Kind, Samples
 from seqcost.algebra.quasi import QuasiPolynomial
 from seqcost.errors import TraceFailed
-from seqcost.trace import Target, trace
+from seqcost.programs import Target
+from seqcost.trace import trace
 from seqcost.trace.blocks import curve, named_blocks, seen_blocks
 
 QUANTITIES = ("flops", "pointwise", "bytes_moved", "saved_bytes", "depth")

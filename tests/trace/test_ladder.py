@@ -9,8 +9,9 @@ from torch import nn
 
 from seqcost.algebra import Kind, Polynomial, Samples
 from seqcost.errors import BadSize, BadTarget, TraceFailed, UnknownName
-from seqcost.trace import Target, forget_operator, register_operator, trace
-from seqcost.trace.memory import Memory
+from seqcost.programs import Target
+from seqcost.trace import forget_operator, register_operator, trace
+from seqcost.trace.book.memory import Memory
 
 LIBRARY = torch.library.Library("seqcost_test", "DEF")
 LIBRARY.define("double(Tensor x) -> Tensor")

@@ -13,7 +13,8 @@ LLAMA = """
     from torch import nn
     from torch.nn import functional
     from seqcost.measure.resident import peak_resident_bytes
-    from seqcost.trace import Target, trace
+    from seqcost.programs import Target
+    from seqcost.trace import trace
 
 
     class Block(nn.Module):

@@ -7,8 +7,9 @@ import pytest
 from mutated_configs import BASES, as_json, mutated
 
 from seqcost.errors import BadSize, BadTarget, SeqcostError
+from seqcost.programs import Target
 from seqcost.questions.targets import spec_of
-from seqcost.trace import Target, trace
+from seqcost.trace import trace
 
 SEED, CASES = 20260, 60
 
@@ -68,7 +69,7 @@ def test_what_would_take_all_time_or_memory_is_refused(asked, kind, changes, err
 
 
 def test_a_constructor_of_too_many_modules_is_stopped(asked, monkeypatch):
-    monkeypatch.setattr("seqcost.trace.hugging_face.MOST_MODULES", 10)
+    monkeypatch.setattr("seqcost.programs.hugging_face.models.MOST_MODULES", 10)
     with pytest.raises(BadSize, match="over 10 modules"):
         asked(json.dumps({"model_type": "llama"} | BASES["llama"]))
 

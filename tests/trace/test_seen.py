@@ -9,8 +9,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import seqcost
 from seqcost.algebra import Kind, Samples
+from seqcost.programs import Target
 from seqcost.report.counts import lengths_table, totals_table
-from seqcost.trace import Target, trace
+from seqcost.trace import trace
 from seqcost.trace.blocks import curve, named_limits
 
 

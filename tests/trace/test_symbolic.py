@@ -5,7 +5,8 @@ from torch import nn
 
 from seqcost.algebra import symbol
 from seqcost.errors import BadTarget, TraceFailed
-from seqcost.trace import Target, symbolic_totals, trace
+from seqcost.programs import Target
+from seqcost.trace import symbolic_totals, trace
 
 TARGETS = {
     "feed-forward": lambda: nn.Sequential(nn.Linear(8, 24), nn.GELU(), nn.Linear(24, 8)),

@@ -8,11 +8,12 @@ from torch.utils.checkpoint import checkpoint
 
 from seqcost.algebra import Kind
 from seqcost.errors import BadSize, BadTarget, SeqcostError, UnknownName
-from seqcost.trace import Target, load, trace
-from seqcost.trace.history import CATEGORIES
-from seqcost.trace.inputs import example_inputs
-from seqcost.trace.program import prepare
-from seqcost.trace.training import OPTIMIZERS
+from seqcost.programs import Target, load
+from seqcost.programs.inputs import example_inputs
+from seqcost.programs.program import prepare
+from seqcost.programs.training import OPTIMIZERS
+from seqcost.trace import trace
+from seqcost.trace.book.history import CATEGORIES
 
 D, U = 32, 61
 

@@ -30,7 +30,7 @@ MOST_JSON_BYTES = 64 * 2**20  # GPT-2's graph has one million
 MOST_NODES = 200_000
 MOST_DEPTH = 20  # of graphs inside graphs
 _MODEL = re.compile(r"models/([^/]+)\.json")
-# By name alone; whether it may be called is decided where it is looked up (trace/program_operators).
+# By name alone; whether it may be called is decided where it is looked up (programs/files/program_operators).
 _TARGET = re.compile(r"[A-Za-z_][\w.]{0,200}")
 _PLAIN = {"as_bool": bool, "as_int": int, "as_float": (int, float), "as_string": str}
 _LISTS = {"as_bools": "as_bool", "as_ints": "as_int", "as_floats": "as_float", "as_strings": "as_string"}

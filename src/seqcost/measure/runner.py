@@ -15,7 +15,7 @@ from seqcost.measure.limits import Limits
 from seqcost.measure.process import ask
 from seqcost.records import Job, Run, this_environment
 
-LOADER = "seqcost.trace.program:load"
+LOADER = "seqcost.programs.program:load"
 
 
 def measure(

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from seqcost.errors import FOREIGN_ERRORS, BadSize, BadTarget, shortened, with_type
+from seqcost.programs import Target
+from seqcost.programs.inputs import Inputs
 from seqcost.questions.arguments import one_of, sizes_in
 from seqcost.questions.count import whole
 from seqcost.questions.invariants.bench import Bench, Row
@@ -21,8 +23,6 @@ from seqcost.questions.invariants.ids import words_only
 from seqcost.questions.invariants.sight import Sees
 from seqcost.questions.invariants.suite import all_rows
 from seqcost.questions.targets import spec_of
-from seqcost.trace import Target
-from seqcost.trace.inputs import Inputs
 from seqcost.trace.rungs import untouched_random_state
 
 LENGTH, BATCH, TOLERANCE = 48, 3, 1e-4

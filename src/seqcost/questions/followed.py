@@ -9,8 +9,8 @@ from seqcost.algebra import Size
 from seqcost.errors import BadTarget
 from seqcost.questions.derivation import Step
 from seqcost.trace import Trace
-from seqcost.trace.result import Booked
-from seqcost.trace.wording import shapes_text, words_for
+from seqcost.trace.answer.result import Booked
+from seqcost.trace.answer.wording import shapes_text, words_for
 
 COLUMNS = {"flops": "contraction", "pointwise": "pointwise", "bytes_moved": "moved_bytes"}
 

@@ -233,7 +233,7 @@ class _Catalogue:
         self.settings = configure(name, **self._given).sizes()
         self._sampler: Any = None
         if trace:
-            from seqcost.trace import Target
+            from seqcost.programs import Target
             from seqcost.trace.letters import Sampler
 
             def target_at(at: Mapping[str, int]) -> Target:

@@ -7,13 +7,14 @@ from typing import Any
 
 from seqcost.algebra import Bill, Kind
 from seqcost.errors import BadTarget
+from seqcost.programs import Target
 from seqcost.questions.cost import CONVENTIONS, Bills, Count
 from seqcost.questions.followed import Followed
 from seqcost.questions.hub_cache import cached_configuration, names_a_model
 from seqcost.questions.targets import formula_of, spec_of
 from seqcost.questions.unused import unused_rows
 from seqcost.questions.weights import disagreement
-from seqcost.trace import Target, Trace, trace
+from seqcost.trace import Trace, trace
 
 EXPERTS = "no token is dropped, so FLOPs do not depend on how evenly the router fills them; bytes are of all experts"
 

@@ -14,18 +14,18 @@ from fractions import Fraction
 from seqcost.algebra import Bill, Kind, Line, Samples
 from seqcost.algebra.quasi import Curve
 from seqcost.errors import FOREIGN_ERRORS, BadSize, BadTarget, SeqcostError, TraceFailed, with_type
+from seqcost.fakes.faking import unlogged
+from seqcost.programs.program import check_phase
+from seqcost.programs.targets import Target
+from seqcost.programs.training import check_training
+from seqcost.trace.answer.composition import compose
+from seqcost.trace.answer.result import Alike, Booked, Coverage, Trace, Uncounted
+from seqcost.trace.answer.versions import said_of_versions
 from seqcost.trace.blocks import curve, far_lengths_of, lengths_of, named_blocks, named_limits, seen_blocks
-from seqcost.trace.composition import compose
-from seqcost.trace.fakes import unlogged
-from seqcost.trace.ledger import Entry, Key, Shown
-from seqcost.trace.lookups import too_short
-from seqcost.trace.program import check_phase
-from seqcost.trace.result import Alike, Booked, Coverage, Trace, Uncounted
+from seqcost.trace.book.ledger import Entry, Key, Shown
+from seqcost.trace.book.lookups import too_short
 from seqcost.trace.rungs import Rung, fake_rung, real_rung, untouched_random_state
 from seqcost.trace.sighting import TOO_MANY, TOTALS, Sighting, extrapolate
-from seqcost.trace.targets import Target
-from seqcost.trace.training import check_training
-from seqcost.trace.versions import said_of_versions
 
 # Odd and even, a power of two and one beyond: what depends on divisibility or on rounding up shows itself. With the
 # length asked for they determine a quadratic and leave two spare; the further ones are run only where those disagree.

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from seqcost.errors import FOREIGN_ERRORS, BadTarget, one_line
-from seqcost.trace.hugging_face_config import configuration_of
+from seqcost.programs.hugging_face.configuration import configuration_of
+from seqcost.programs.targets import Target
 from seqcost.trace.ladder import LONGEST_REAL
 from seqcost.trace.rungs import Rung, fake_rung, real_rung, untouched_random_state
-from seqcost.trace.targets import Target
 
 
 class Sampler:

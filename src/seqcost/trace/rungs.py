@@ -18,24 +18,24 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 from seqcost.errors import BadTarget, TraceFailed
+from seqcost.fakes.copies import deep_copy
+from seqcost.fakes.faking import UNFAKEABLE, as_fake, copied, fake_mode, inside, no_larger_than, retype
+from seqcost.fakes.formats import check_dtype, main_format, mixture
+from seqcost.fakes.threads import ONE_AT_A_TIME
+from seqcost.fakes.trees import tensors_in
+from seqcost.fakes.values import values_known
 from seqcost.formulas.core.component import Component
-from seqcost.trace.copies import deep_copy
-from seqcost.trace.fakes import UNFAKEABLE, as_fake, copied, fake_mode, inside, no_larger_than, retype
-from seqcost.trace.formats import check_dtype, main_format, mixture
-from seqcost.trace.hugging_face import is_hugging_face
-from seqcost.trace.hugging_face_runs import counted_as_they_should, on_plain_torch, without_padding
-from seqcost.trace.hugging_face_senses import said_of_senses, senses_of
-from seqcost.trace.inputs import Inputs
-from seqcost.trace.own_sizes import Reading, read, source_in
-from seqcost.trace.paths import Paths
-from seqcost.trace.program import prepare
-from seqcost.trace.quantised import said_of
-from seqcost.trace.replayed import Replayed
+from seqcost.programs.files.replayed import Replayed
+from seqcost.programs.hugging_face.models import is_hugging_face
+from seqcost.programs.hugging_face.quantised import said_of
+from seqcost.programs.hugging_face.runs import counted_as_they_should, on_plain_torch, without_padding
+from seqcost.programs.hugging_face.senses import said_of_senses, senses_of
+from seqcost.programs.inputs import Inputs
+from seqcost.programs.own_sizes import Reading, read, source_in
+from seqcost.programs.program import prepare
+from seqcost.programs.targets import Built, Target
+from seqcost.trace.book.paths import Paths
 from seqcost.trace.sighting import Sighting, see
-from seqcost.trace.targets import Built, Target
-from seqcost.trace.threads import ONE_AT_A_TIME
-from seqcost.trace.trees import tensors_in
-from seqcost.trace.values import values_known
 
 _PLAIN = (str, int, float, bool, type(None))
 _LARGEST_REAL_BYTES = 4 * 2**30  # of parameters that are built for real only to be traced

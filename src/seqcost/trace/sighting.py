@@ -11,18 +11,18 @@ import torch
 
 from seqcost.algebra import Samples
 from seqcost.errors import FOREIGN_ERRORS, with_type
+from seqcost.fakes.cpu_kernels import Substituting
+from seqcost.fakes.higher_order import uncompiled
+from seqcost.fakes.trees import tensors_in
+from seqcost.programs.parameters import parameter_shapes, trained
+from seqcost.programs.program import Program
 from seqcost.trace.blocks import curve
-from seqcost.trace.cpu_kernels import Substituting
-from seqcost.trace.higher_order import uncompiled
-from seqcost.trace.history import History, Repeat
-from seqcost.trace.keeper import Keeper
-from seqcost.trace.ledger import Entry, Key, Ledger
-from seqcost.trace.lookups import Table
-from seqcost.trace.memory import Memory
-from seqcost.trace.parameters import parameter_shapes, trained
-from seqcost.trace.paths import OPTIMIZER, Paths
-from seqcost.trace.program import Program
-from seqcost.trace.trees import tensors_in
+from seqcost.trace.book.history import History, Repeat
+from seqcost.trace.book.keeper import Keeper
+from seqcost.trace.book.ledger import Entry, Key, Ledger
+from seqcost.trace.book.lookups import Table
+from seqcost.trace.book.memory import Memory
+from seqcost.trace.book.paths import OPTIMIZER, Paths
 
 COLUMNS = ("calls", "contraction", "pointwise", "moved_bytes")  # a line's amounts, which are sums over its calls
 # A forward pass of more operators is not run a second time to see what it would keep.

@@ -17,14 +17,14 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 
 from seqcost.algebra import Size, symbol
 from seqcost.errors import FOREIGN_ERRORS, BadTarget, TraceFailed
-from seqcost.trace.fakes import retype
-from seqcost.trace.formats import check_dtype
-from seqcost.trace.ledger import Ledger
-from seqcost.trace.memory import Memory
-from seqcost.trace.paths import Paths
-from seqcost.trace.program import prepare
+from seqcost.fakes.faking import retype
+from seqcost.fakes.formats import check_dtype
+from seqcost.programs.program import prepare
+from seqcost.programs.targets import Built, Target
+from seqcost.trace.book.ledger import Ledger
+from seqcost.trace.book.memory import Memory
+from seqcost.trace.book.paths import Paths
 from seqcost.trace.rungs import untouched_random_state
-from seqcost.trace.targets import Built, Target
 
 _HINT = 64  # the length that decides branches
 _OTHER = 65  # tells which sizes of an input are the length

@@ -11,10 +11,10 @@ from typing import Any
 from torch import nn
 
 from seqcost.algebra import Bill, Kind, Line
-from seqcost.trace.ledger import Entry, Key, Ledger, tensors_among
-from seqcost.trace.memory import Memory
-from seqcost.trace.paths import BACKWARD, Paths
-from seqcost.trace.result import Coverage, Uncounted
+from seqcost.trace.answer.result import Coverage, Uncounted
+from seqcost.trace.book.ledger import Entry, Key, Ledger, tensors_among
+from seqcost.trace.book.memory import Memory
+from seqcost.trace.book.paths import BACKWARD, Paths
 
 _OUTSIDE = "code"
 

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from seqcost.errors import BadTarget
-from seqcost.trace.trees import distinct_bytes, tensors_in
+from seqcost.fakes.trees import distinct_bytes, tensors_in
 
 
 class Carrier(ABC):

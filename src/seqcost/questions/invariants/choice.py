@@ -4,10 +4,10 @@ import inspect
 
 from torch import Tensor, nn
 
+from seqcost.programs.hugging_face.caches import NAMES
 from seqcost.questions.invariants.carriers import Carrier, OurLayer, Stateless
 from seqcost.questions.invariants.customs import STATES, HuggingFace, recurrence
 from seqcost.questions.invariants.direction import reads_both_ways
-from seqcost.trace.caches import NAMES
 
 
 def carrier_of(module: nn.Module, x: Tensor, time_axis: int) -> Carrier:

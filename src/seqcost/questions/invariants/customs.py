@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from seqcost.errors import FOREIGN_ERRORS
+from seqcost.programs.hugging_face.caches import NAMES, cache_tensors
 from seqcost.questions.invariants.carriers import Carrier, Stateless, first_output
 from seqcost.questions.invariants.direction import says_causal
 from seqcost.questions.invariants.ids import padding_id
-from seqcost.trace.caches import NAMES, cache_tensors
 
 # Names under which modules take what they carry, and words for it in the names of wishes to have it back.
 STATES = ("state", "states", "hx", "hidden", "hidden_state", "cache", "carry", "prev_hidden", "memory_state", "mems")

@@ -1,0 +1,1 @@
+"""Programs from files, replayed node by node: torch.export's, and ONNX graphs in onnx/."""

@@ -1,0 +1,1 @@
+"""Models of the transformers package: built from a configuration, given words, images and sounds; their caches."""

@@ -1,0 +1,3 @@
+"""The fixtures of all rooms that trace."""
+
+from traced_peaks import measured_peak, peaks, two_threads  # noqa: F401
