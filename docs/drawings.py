@@ -9,6 +9,7 @@ import kept_runs
 from PIL import Image
 
 import seqcost
+from seqcost.algebra.quantity import QUANTITIES
 from seqcost.formulas.catalogue import MIXERS
 from seqcost.report.files import write_bytes
 from seqcost.report.plots import Panel, Series, draw, to_png
@@ -79,11 +80,9 @@ def preset_state() -> Panel:
 def mixer_panels(name: str, layers: Mapping[str, Mapping[str, Series]]) -> list[Panel]:
     """FLOPs and bytes kept of one architecture's layer, attention dashed beside it, all others behind."""
     panels = []
-    for quantity, (title, unit) in {
-        "flops": ("one layer, D = 512: forward FLOPs", "FLOP"),
-        "saved_bytes": ("kept for backward", "B"),
-    }.items():
-        curves = layers[quantity]
+    for name_of, scope in (("flops", "one layer, D = 512: "), ("saved_bytes", "")):
+        quantity, curves = QUANTITIES[name_of], layers[name_of]
+        title, unit = f"{scope}{quantity.page_label}", quantity.symbol
         reference = curves["attention"] if name != "attention" else None
         behind = [curve for other, curve in curves.items() if other not in (name, "attention")]
         panels.append(Panel(title, unit, [curves[name]], behind=behind, reference=reference))

@@ -16,7 +16,7 @@ from seqcost.algebra import Kind, symbol
 from seqcost.algebra.rendering import size_to_text, titled_totals
 from seqcost.formulas.catalogue import CATALOGUE
 from seqcost.formulas.core import pointwise
-from seqcost.questions.explain import QUESTIONS, Explanation, Section
+from seqcost.questions.explain import Explanation, Section
 from seqcost.questions.targets import parse_assignment
 from seqcost.report import formulas
 from seqcost.report.table import Table
@@ -66,7 +66,7 @@ def steps(name: str, *assignments: str) -> str:
 
 def totals(name: str, *assignments: str) -> str:
     """Each question's total and its leading term."""
-    table = formulas.totals_table(section_of(name, *assignments), QUESTIONS)
+    table = formulas.totals_table(section_of(name, *assignments))
     return f"{table.to_markdown()}\n\n{table.note}"
 
 

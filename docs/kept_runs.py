@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from seqcost.algebra.quantity import QUANTITIES
 from seqcost.algebra.rendering import scaled
-from seqcost.report.comparisons import MEASURED, crossovers_table, measured_table, panels, pictures
+from seqcost.report.comparisons import crossovers_table, measured_table, panels, pictures
 from seqcost.report.families import longest_table, measured_tables, verdicts_table
 from seqcost.report.plots import Panel, draw, to_png
 
@@ -46,7 +47,9 @@ def drawn() -> dict[str, bytes]:
     if is_kept("demo"):
         out["demo"] = to_png(draw(_demo_panels()))
     if is_kept("all"):
-        names = {"FLOPs of contractions": "all-flops", MEASURED[0][3]: "all-time", MEASURED[1][3]: "all-peak"}
+        names = {"FLOPs of contractions": "all-flops", QUANTITIES["time"].title: "all-time"} | {
+            QUANTITIES["peak memory"].title: "all-peak"
+        }
         out |= {names[title]: png for title, png in pictures(answer("all")) if title in names}
     return out
 

@@ -4,19 +4,13 @@ from formula_blocks import section_of
 
 import seqcost
 from seqcost.algebra import Kind, leading_term, symbol
+from seqcost.algebra.quantity import QUANTITIES
 from seqcost.algebra.rendering import size_to_text
 from seqcost.formulas.catalogue import MIXERS
 from seqcost.questions.complexity import order
 from seqcost.report.table import Table
 
-QUESTIONS = {
-    "parameters": "params",
-    "forward FLOPs": "flops",
-    "kept for backward": "saved_bytes",
-    "carried state": "state_bytes",
-    "depth": "depth",
-    "path": "path_length",
-}
+ASKED = [QUANTITIES[name] for name in ("params", "flops", "saved_bytes", "state_bytes", "depth", "path_length")]
 
 
 def zoo() -> str:
@@ -24,9 +18,9 @@ def zoo() -> str:
     rows = []
     for name, mixer in MIXERS.items():
         section = section_of(f"{name}-layer")
-        cells = [size_to_text(section.leading(q)) if q in section.bills else "—" for q in QUESTIONS.values()]
+        cells = [size_to_text(section.leading(q.name)) if q.name in section.bills else "—" for q in ASKED]
         rows.append((f"[{name}]({mixer.page}.md)", *cells))
-    return Table.of("", ("<architecture", *QUESTIONS), rows).to_markdown()
+    return Table.of("", ("<architecture", *(q.page_label for q in ASKED)), rows).to_markdown()
 
 
 # Tay et al. 2020, arXiv 2009.06732, table 1: complexity of the models that stand here, as printed there.

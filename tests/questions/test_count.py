@@ -4,9 +4,9 @@ import pytest
 
 import seqcost
 from seqcost.algebra import Kind
+from seqcost.algebra.quantity import QUANTITIES
 from seqcost.errors import BadSize, BadTarget, UnknownName
 from seqcost.formulas.catalogue import CATALOGUE, MIXERS, configure
-from seqcost.questions.cost import TOTALS
 
 KEYS = [
     "target", "sizes", "phase", "dtype", "conventions", "rung", "flops", "pointwise", "params",
@@ -168,7 +168,7 @@ def test_a_polynomial_is_never_wrong(name):
         if curve is None or not curve.to_dict()["exact"]:
             continue
         for length, found in given.items():
-            assert length < curve.valid_from or curve(length) == TOTALS[quantity](found.bills), quantity
+            assert length < curve.valid_from or curve(length) == found.bills.total(QUANTITIES[quantity]), quantity
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 import seqcost
+from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.errors import BadTarget, UnknownName
 from seqcost.formulas.catalogue import CATALOGUE
-from seqcost.questions.derivation import QUANTITIES
+from seqcost.questions.cost import Bills
 from seqcost.questions.written import put_in
 
 
@@ -53,7 +54,7 @@ def test_the_lines_of_a_formula_add_up(name, phase):
     if name == "bigbird" and phase in ("prefill", "decode"):
         pytest.skip("it sees the future")
     count = seqcost.count(name, length=96, batch=3, phase=phase)
-    for quantity in QUANTITIES:
+    for quantity in QUANTITIES.names(Told.COUNT):
         whole = count.to_dict()[quantity]
         if whole is None:
             with pytest.raises(BadTarget, match=f"{quantity} of {name} is not known"):
@@ -83,7 +84,9 @@ def test_sizes_are_put_in_for_letters_and_not_for_words():
     assert put_in("⌈T/C⌉·log₂ T + Max(T, 3)", {"T": 8, "C": 4, "M": 2, "a": 1}) == "⌈8/4⌉·log₂ 8 + Max(8, 3)"
 
 
-@pytest.mark.parametrize("quantity", [name for name in QUANTITIES if name not in ("depth", "state_bytes")])
+@pytest.mark.parametrize(
+    "quantity", [name for name in QUANTITIES.names(Told.COUNT) if name not in ("depth", "state_bytes")]
+)
 def test_the_operators_of_a_trace_add_up(traced, quantity):
     found = traced.explain(quantity)
     assert found.total == found.whole == traced.to_dict()[quantity] > 0
@@ -165,7 +168,7 @@ def test_a_count_put_together_by_hand_says_that_it_cannot_tell():
 def test_steps_that_do_not_add_up_are_never_shown():
     count = seqcost.count("gpt2")
     fewer = dataclasses.replace(
-        count.origin, bills=dataclasses.replace(count.bills, flops=count.bills.flops.select("head"))
+        count.origin, bills=Bills(**{**count.bills.named, "flops": count.bills.flops.select("head")})
     )
     with pytest.raises(AssertionError, match="add up to"):
         dataclasses.replace(count, origin=fewer).explain("flops")
@@ -173,6 +176,6 @@ def test_steps_that_do_not_add_up_are_never_shown():
 
 def test_letters_that_give_another_number_are_not_shown():
     count = seqcost.count("gpt2")
-    other = dataclasses.replace(count.bills, flops=count.bills.flops.map(lambda amount: amount + 1))
+    other = Bills(**{**count.bills.named, "flops": count.bills.flops.map(lambda amount: amount + 1)})
     steps = dataclasses.replace(count.origin, bills=other).steps("flops")
     assert [(step.expression, step.numbers) for step in steps] == [("", "")] * len(steps)

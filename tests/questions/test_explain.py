@@ -2,10 +2,10 @@ import pytest
 
 import seqcost
 from seqcost.algebra import Kind, symbols
+from seqcost.algebra.quantity import QUANTITIES
 from seqcost.algebra.rendering import formula_to_latex, size_to_text
 from seqcost.errors import UnknownName
 from seqcost.formulas.catalogue import CATALOGUE
-from seqcost.questions.explain import QUESTIONS
 from seqcost.report.formulas import page_html, totals_table
 
 
@@ -55,8 +55,8 @@ def test_no_total_adds_pointwise_operations_to_contractions():
     """Known from the lines: no text of the page is the sum of both kinds."""
     page = seqcost.explain("attention-layer", D=512, H=8)
     (section,) = page.sections
-    rows = {row[0]: row[1] for row in totals_table(section, QUESTIONS).rows}
-    for question, title in QUESTIONS:
+    rows = {row[0]: row[1] for row in totals_table(section).rows}
+    for question, title in ((row.name, row.page_label) for row in QUANTITIES.on_pages()):
         if not question.endswith("flops"):
             continue
         bill = section.bills[question]
@@ -64,7 +64,7 @@ def test_no_total_adds_pointwise_operations_to_contractions():
         for kind, name in kinds.items():
             assert rows[name] == size_to_text(sum(line.amount for line in bill if line.kind == kind))
         mixed = sum(line.amount for line in bill)
-        for text in (page.to_latex(), page_html(page, QUESTIONS), str(page), str(page.to_dict())):
+        for text in (page.to_latex(), page_html(page), str(page), str(page.to_dict())):
             assert size_to_text(mixed) not in text
             assert formula_to_latex(mixed) not in text
             assert str(mixed) not in text

@@ -6,8 +6,9 @@ import pytest
 from mutated_files import ROOM, SOUND, packed
 
 import seqcost
+from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.errors import BadTarget
-from seqcost.questions.weights import MISSING, NOT_TOLD, disagreement, weights_at
+from seqcost.questions.weights import NOT_TOLD, disagreement, weights_at
 
 
 @pytest.fixture
@@ -36,8 +37,9 @@ def test_a_count_of_weights(file):
     rows = [(line["name"], line["amount"]) for line in count.lines]
     assert rows == [("h.0.attn", 20), ("h.2", 0), ("h.10.up", 3), ("scale", 1)]
     data = count.to_dict()
-    assert all(data[quantity] is None for quantity in MISSING if quantity != "polynomials")
-    assert {row["quantity"] for row in data["uncounted"]} == set(MISSING)
+    unknown = {row.name for row in QUANTITIES.told(Told.COUNT)} - {"params"}
+    assert all(data[quantity] is None for quantity in unknown | {"memory"})
+    assert {row["quantity"] for row in data["uncounted"]} == unknown | {"memory", "polynomials"}
     for row in data["uncounted"]:
         said = NOT_TOLD if row["quantity"] == "trainable_params" else "no operators; give the config.json"
         assert said in row["reason"]

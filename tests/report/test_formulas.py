@@ -1,7 +1,7 @@
 import pytest
 
 from seqcost.formulas.catalogue import CATALOGUE
-from seqcost.questions.explain import QUESTIONS, explain
+from seqcost.questions.explain import explain
 from seqcost.report.formulas import equation_to_text, page_html
 
 
@@ -25,7 +25,7 @@ def test_no_equation_keeps_a_backslash():
 
 
 def test_the_page_stands_alone():
-    page = page_html(explain("transformer"), QUESTIONS)
+    page = page_html(explain("transformer"))
     assert page.startswith("<!doctype html>")
     assert "24·B·D²·T" in page or "24·B·D²·L·T" in page
     assert "http" not in page

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from seqcost.cli import options
-from seqcost.questions.explain import QUESTIONS, explain
+from seqcost.questions.explain import explain
 from seqcost.questions.targets import resolve_sizes
 from seqcost.report.files import check_file
 
@@ -31,7 +31,7 @@ def explain_command(
         from seqcost.report.files import write_text
         from seqcost.report.formulas import page_html
 
-        write_text(html, page_html(page, QUESTIONS))
+        write_text(html, page_html(page))
         typer.echo(f"wrote {html}")
         return
 
@@ -56,7 +56,7 @@ def explain_command(
         for section in page.sections:
             out += [Text.assemble((section.name, "bold"), f" — {section.summary}"), Text(section.source, "dim"), ""]
             out += [f"    {equation_to_text(equation)}" for equation in section.equations]
-            out += ["", steps_table(section), totals_table(section, QUESTIONS)]
+            out += ["", steps_table(section), totals_table(section)]
         return out
 
     options.show(as_json=as_json, as_csv=as_csv, data=page.to_dict, csv=csv, rich=tables)

@@ -9,7 +9,7 @@ import typer
 from seqcost.errors import BadSize
 from seqcost.questions.derivation import check_quantity
 from seqcost.questions.lengths import parse_whole
-from seqcost.questions.views import check_view
+from seqcost.questions.views import check_view, ranks
 
 if TYPE_CHECKING:
     from seqcost.questions.cost import Count
@@ -23,7 +23,7 @@ Rank = Annotated[
     typer.Option(
         "--rank",
         metavar="QUANTITY",
-        help="rank by flops, pointwise, bytes_moved, saved_bytes or params [default: flops]",
+        help=f"rank by {', '.join(ranks()[:-1])} or {ranks()[-1]} [default: flops]",
     ),
 ]
 Depth = Annotated[str | None, typer.Option("--depth", metavar="N", help="levels of modules to show [default: all]")]

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqcost.algebra.crossings import FARTHEST
+from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.algebra.rendering import plain
 from seqcost.questions.cost import Count
 from seqcost.records import Run
-
-SOLVED = ("flops", "bytes_moved", "saved_bytes", "state_bytes")
-MEASURED = {"time": "median_s", "peak memory": "peak_allocated_bytes"}
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,6 @@ def _letters(count: Count) -> dict[str, Any]:
 
 def _point_row(point: Point) -> dict[str, Any]:
     cost, run = point.count.to_dict(), point.run
-    keys = ("flops", "pointwise", "params", "bytes_moved", "saved_bytes", "state_bytes", "depth")
     measured = (
         {}
         if run is None
@@ -157,6 +154,8 @@ def _point_row(point: Point) -> dict[str, Any]:
         }
     )
     head = {"target": point.target, "T": point.length, "B": cost["sizes"]["B"]}
-    row = head | {key: cost[key] for key in keys} | {"path_length": point.path_length} | measured
+    row = (
+        head | {key: cost[key] for key in QUANTITIES.names(Told.COUNT)} | {"path_length": point.path_length} | measured
+    )
     note = cost["conventions"].get("positions")
     return row if note is None else row | {"remark": f"{point.target}: {note}"}

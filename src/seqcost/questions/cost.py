@@ -1,44 +1,64 @@
 """The answer to "what does it cost?": Bills of one target at one length, in one phase.
 
-JSON contract of `Count.to_dict()`, stable: keys target, sizes, phase, dtype, conventions, rung, flops, pointwise,
-params, trainable_params, bytes_moved, saved_bytes, state_bytes, peak_bytes, depth, lines, uncounted, polynomials,
-seen_to, memory, optimizer, accumulate; timeline where it is asked for; weights of a file of weights; unused of a trace.
+JSON contract of `Count.to_dict()`, stable: keys target, sizes, phase, dtype, conventions, rung, every quantity that the
+table of quantities tells of a count, lines, uncounted, polynomials, seen_to, memory, optimizer, accumulate; timeline
+where it is asked for; weights of a file of weights; unused of a trace.
 The command adds letters, view and explanation where they are. What a source cannot give is None and listed under
 `uncounted` with the reason, never 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from seqcost.algebra import Bill, Kind
+from seqcost.algebra import Bill, Line, Size
+from seqcost.algebra.quantity import QUANTITIES, Quantity, Told
 from seqcost.algebra.quasi import Curve
 from seqcost.algebra.rendering import plain
+from seqcost.errors import UnknownName
 from seqcost.questions.derivation import Derivation, Origin, derive
 from seqcost.questions.views import View, view
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Bills:
-    """The Bills of one phase; None where the source cannot tell."""
+    """The Bills of one phase by the names that the table of quantities gives them; None where the source cannot tell.
 
-    flops: Bill | None
-    params: Bill
-    moved: Bill | None
-    saved: Bill | None
-    state: Bill | None
-    depth: Bill | None
+    `bills.moved` is the Bill of that name.
+    """
+
+    named: Mapping[str, Bill | None]
+
+    def __init__(self, **named: Bill | None) -> None:
+        unknown = set(named) - set(QUANTITIES.bills())
+        assert not unknown, f"no quantity reads a bill named {unknown}"
+        object.__setattr__(self, "named", named)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in QUANTITIES.bills():
+            return self.named.get(name)
+        raise AttributeError(f"there is no bill named {name!r}; choose {', '.join(QUANTITIES.bills())}")
+
+    def lines(self, quantity: Quantity) -> Iterator[Line]:
+        """The lines that add up to a quantity; none where it has no Bill."""
+        bill = self.named.get(quantity.bill)
+        return (line for line in bill or () if line.kind in quantity.kinds)
+
+    def total(self, quantity: Quantity) -> Size | None:
+        """Their sum; None where the source cannot tell."""
+        bill = self.named.get(quantity.bill)
+        return None if bill is None else bill.total(*quantity.kinds)
 
 
-CONVENTIONS = {
-    "flop": "one multiply or one add; a multiply-add is two",
-    "flops": "contractions only (matrix products, convolutions, FFTs); pointwise operations apart",
-    "causal": "full: the whole rectangle of scores is counted",
-    "lookup": "0 FLOPs; bytes count",
-    "head": "counted, tied or not",
-    "bytes_moved": "every operator reads each operand once and writes each result once",
-    "depth": "longest chain of dependent operators; a fused recurrent kernel is one a token",
-}
+def conventions() -> dict[str, str]:
+    """What is declared beside every count."""
+    return {
+        "flop": "one multiply or one add; a multiply-add is two",
+        "causal": "full: the whole rectangle of scores is counted",
+        "lookup": "0 FLOPs; bytes count",
+        "head": "counted, tied or not",
+        **{row.name: row.convention for row in QUANTITIES.told(Told.COUNT) if row.convention},
+    }
 
 
 @dataclass(frozen=True)
@@ -51,8 +71,7 @@ class Count:
     dtype: str
     rung: str
     bills: Bills
-    trainable_params: int | None  # scalars of the parameters that a training step trains
-    peak_bytes: int | None
+    numbers: Mapping[str, Any]  # quantities that no Bill has: trainable_params, peak_bytes
     uncounted: tuple[Mapping[str, Any], ...]
     polynomials: Mapping[str, Curve]
     conventions: Mapping[str, str]
@@ -65,40 +84,64 @@ class Count:
     unused: tuple[Mapping[str, Any], ...] | None = None  # parameters that no operator met: path, params, share
     origin: Origin | None = field(default=None, repr=False, compare=False)  # what it can tell of its making
 
+    def amount(self, quantity: str) -> Any:
+        """The number of a quantity, exact; None where the source cannot tell.
+
+        Raises UnknownName for what is no quantity of a count.
+        """
+        if quantity not in QUANTITIES.names(Told.COUNT):
+            raise UnknownName.among("quantity", str(quantity), QUANTITIES.names(Told.COUNT))
+        row = QUANTITIES[quantity]
+        return plain(self.bills.total(row) if row.bill else self.numbers.get(quantity))
+
     @property
     def flops(self) -> int | None:
         """FLOPs of contractions; None of weights alone."""
-        return None if self.bills.flops is None else int(self.bills.flops.total(Kind.CONTRACTION))
+        found: int | None = self.amount("flops")
+        return found
 
     @property
     def pointwise(self) -> int | None:
         """Pointwise operations; None of weights alone."""
-        return None if self.bills.flops is None else int(self.bills.flops.total(Kind.POINTWISE))
+        found: int | None = self.amount("pointwise")
+        return found
 
     @property
     def params(self) -> int:
         """Scalars of all parameters, trained or frozen."""
-        return int(self.bills.params.total())
+        return int(self.amount("params"))
+
+    @property
+    def trainable_params(self) -> int | None:
+        """Scalars of the parameters that a training step trains; None where the source does not say."""
+        found: int | None = self.amount("trainable_params")
+        return found
 
     @property
     def bytes_moved(self) -> Any:
         """Bytes read and written by all operators; None where the source cannot tell."""
-        return _total(self.bills.moved)
+        return self.amount("bytes_moved")
 
     @property
     def saved_bytes(self) -> Any:
         """Bytes kept for backward; None where the source cannot tell."""
-        return _total(self.bills.saved)
+        return self.amount("saved_bytes")
 
     @property
     def state_bytes(self) -> Any:
         """Bytes of the state that decoding carries; None where there is none that the source can see."""
-        return _total(self.bills.state)
+        return self.amount("state_bytes")
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """Most bytes alive at one moment; None where the source cannot tell."""
+        found: int | None = self.amount("peak_bytes")
+        return found
 
     @property
     def depth(self) -> Any:
         """Longest chain of dependent operators; None where the source cannot tell."""
-        return _total(self.bills.depth)
+        return self.amount("depth")
 
     def explain(self, quantity: str, path: str = "") -> Derivation:
         """How a number came about: steps that add up to it; those of one module or line where a `path` is given.
@@ -117,7 +160,7 @@ class Count:
     @property
     def lines(self) -> tuple[Mapping[str, Any], ...]:
         """Every line of every bill, as plain data."""
-        bills = [self.bills.flops, self.bills.params, self.bills.moved, self.bills.saved, self.bills.state]
+        bills = (self.bills.named.get(name) for name in dict.fromkeys(row.bill for row in QUANTITIES.lined()))
         return tuple(row for bill in bills if bill is not None for row in bill.to_dict()["lines"])
 
     def to_dict(self, *, timeline: bool = False) -> dict[str, Any]:
@@ -129,15 +172,7 @@ class Count:
             "dtype": self.dtype,
             "conventions": dict(self.conventions),
             "rung": self.rung,
-            "flops": self.flops,
-            "pointwise": self.pointwise,
-            "params": self.params,
-            "trainable_params": self.trainable_params,
-            "bytes_moved": self.bytes_moved,
-            "saved_bytes": self.saved_bytes,
-            "state_bytes": self.state_bytes,
-            "peak_bytes": self.peak_bytes,
-            "depth": self.depth,
+            **{name: self.amount(name) for name in QUANTITIES.names(Told.COUNT)},
             "lines": list(self.lines),
             "uncounted": [dict(item) for item in self.uncounted],
             "polynomials": {name: curve.to_dict() for name, curve in self.polynomials.items()},
@@ -160,17 +195,3 @@ class Count:
         from seqcost.report.notebook import count_html
 
         return count_html(self.to_dict(), self.by("line").to_dict())
-
-
-def _total(bill: Bill | None) -> Any:
-    return None if bill is None else plain(bill.total())
-
-
-TOTALS: dict[str, Any] = {
-    "flops": lambda bills: None if bills.flops is None else bills.flops.total(Kind.CONTRACTION),
-    "pointwise": lambda bills: None if bills.flops is None else bills.flops.total(Kind.POINTWISE),
-    "bytes_moved": lambda bills: None if bills.moved is None else bills.moved.total(),
-    "saved_bytes": lambda bills: None if bills.saved is None else bills.saved.total(),
-    "state_bytes": lambda bills: None if bills.state is None else bills.state.total(),
-    "depth": lambda bills: None if bills.depth is None else bills.depth.total(),
-}

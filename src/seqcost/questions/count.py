@@ -10,13 +10,14 @@ from functools import partial
 from typing import Any
 
 from seqcost.algebra import Polynomial, lift
+from seqcost.algebra.quantity import QUANTITIES, Quantity, Told
 from seqcost.algebra.quasi import Curve, QuasiPolynomial, lengths_for, lift_blocks
 from seqcost.errors import MOST_DIGITS, BadSize, BadTarget, shortened
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.rounding import block_sizes
 from seqcost.formulas.core.workload import Workload
 from seqcost.questions.arguments import flag, one_of, sizes_in
-from seqcost.questions.cost import CONVENTIONS, TOTALS, Bills, Count
+from seqcost.questions.cost import Bills, Count, conventions
 from seqcost.questions.lengths import parse_length
 from seqcost.questions.phases import PHASES, by_formula
 from seqcost.questions.targets import formula_of, kind_of
@@ -201,18 +202,18 @@ def _at_length(
     bills, uncounted = by_formula(config, run, phase)
     reason = "formulas do not follow allocations; ask the trace (trace=True, --trace)"
     uncounted = (*uncounted, *({"quantity": quantity, "reason": reason} for quantity in ("peak_bytes", "memory")))
-    conventions = dict(CONVENTIONS)
+    declared = conventions()
     if run.causal == "half":
         whole_bills, _ = by_formula(config, replace(run, causal="full"), phase)
-        same = _total_flops(whole_bills) == _total_flops(bills)
-        conventions["causal"] = (
+        same = all(whole_bills.total(row) == bills.total(row) for row in QUANTITIES.told(Told.LETTERS))
+        declared["causal"] = (
             "half: it has no causal attention, so that this is the full count"
             if same
             else "half: only the pairs that are not masked are counted"
         )
     most = longest_text(config)
     if most is not None and most < run.T:
-        conventions["positions"] = (
+        declared["positions"] = (
             f"T = {run.T:,} exceeds the {most:,} learned positions: the formula goes on, the layer refuses"
         )
     letters = {k: v for k, v in config.sizes().items() if v is not None}
@@ -224,37 +225,32 @@ def _at_length(
         dtype=dtype,
         rung="formula",
         bills=bills,
-        trainable_params=int(bills.params.total()),  # nothing in our layers is frozen
-        peak_bytes=None,
+        numbers={"trainable_params": int(bills.params.total())},  # nothing in our layers is frozen
         uncounted=uncounted,
         polynomials=polynomials,
-        conventions=conventions,
+        conventions=declared,
         origin=Written(config, run, phase, bills),
     )
-
-
-def _total_flops(bills: Bills) -> tuple[Any, Any]:
-    return TOTALS["flops"](bills), TOTALS["pointwise"](bills)
 
 
 def _polynomials(config: Component, run: Any, phase: str) -> dict[str, Curve]:
     """Every total as a polynomial in T, or in T and ⌈T/c⌉ (a source, if any, as long as the target unless fixed)."""
     seen: dict[int, Bills] = {}
 
-    def value(name: str, T: int) -> Any:
+    def value(quantity: Quantity, T: int) -> Any:
         if T not in seen:
             seen[T] = by_formula(config, run(T), phase)[0]
-        return TOTALS[name](seen[T])
+        return seen[T].total(quantity)
 
     out: dict[str, Curve] = {}
     blocks = block_sizes(config)
-    for name in TOTALS:
-        if value(name, LIFTED_AT[-1]) is None:
+    for quantity in QUANTITIES.told(Told.CURVE):
+        if value(quantity, LIFTED_AT[-1]) is None:
             continue
-        found: Curve = lift(partial(value, name), LIFTED_AT)
+        found: Curve = lift(partial(value, quantity), LIFTED_AT)
         if not isinstance(found, Polynomial) and blocks:
-            found = _in_blocks(partial(value, name), blocks) or found
-        out[name] = found
+            found = _in_blocks(partial(value, quantity), blocks) or found
+        out[quantity.name] = found
     return out
 
 

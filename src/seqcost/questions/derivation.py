@@ -11,13 +11,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from seqcost.algebra import Size
+from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.algebra.rendering import plain
 from seqcost.errors import BadTarget, UnknownName, shortened
-
-QUANTITIES = (
-    "flops", "pointwise", "params", "trainable_params", "bytes_moved", "saved_bytes", "state_bytes", "peak_bytes",
-    "depth",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +45,7 @@ class Origin(Protocol):
         """The same, without words: by path of a module or line."""
 
     def operators(self) -> Sequence[Mapping[str, Any]]:
-        """Rows `operator`, `calls`, `flops`, `pointwise`, `bytes_moved`; raises BadTarget where it knows none."""
+        """Rows `name`, `calls` and every quantity of operators; raises BadTarget where it knows none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +124,8 @@ def derive(count: Any, quantity: str, path: str = "") -> Derivation:
 
 def check_quantity(quantity: str) -> None:
     """Refuse what is no quantity."""
-    if quantity not in QUANTITIES:
-        raise UnknownName.among("quantity", str(quantity), QUANTITIES)
+    if quantity not in QUANTITIES.names(Told.COUNT):
+        raise UnknownName.among("quantity", str(quantity), QUANTITIES.names(Told.COUNT))
 
 
 def origin_of(count: Any) -> Origin:
@@ -142,7 +138,7 @@ def origin_of(count: Any) -> Origin:
 
 def known(count: Any, quantity: str) -> Size:
     """A number of a count, or a sentence with the reason why there is none."""
-    value = getattr(count, quantity)
+    value = count.amount(quantity)
     if value is None:
         reasons = (row["reason"] for row in count.uncounted if row.get("quantity") == quantity)
         reason = str(next(reasons, "its source does not tell")).rstrip(".")

@@ -9,25 +9,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from seqcost.algebra import Polynomial
+from seqcost.algebra import Kind, Polynomial
+from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.algebra.rendering import plain
 from seqcost.errors import BadSize, BadTarget
 from seqcost.formulas.core.foreign_names import FRIENDLY
 from seqcost.questions.arguments import flag, sizes_in
 from seqcost.questions.cost import Count
 from seqcost.questions.count import count
-from seqcost.questions.derivation import QUANTITIES
 from seqcost.questions.targets import formula_of, kind_of
 
-# The bill behind the lines of a kind; lines of a bill that one side cannot give are not compared.
-_BILLS = {
-    "contraction": "flops",
-    "pointwise": "flops",
-    "parameters": "params",
-    "traffic": "moved",
-    "saved": "saved",
-    "state": "state",
-}
 _ABOUT = ("target", "sizes", "phase", "dtype", "rung", "conventions", "uncounted")
 
 
@@ -95,19 +86,19 @@ class Diff:
     def quantities(self) -> tuple[Difference, ...]:
         """Every quantity of a count."""
         left, right = self.a.to_dict(), self.b.to_dict()
-        return tuple(Difference(name, _exact(left[name]), _exact(right[name])) for name in QUANTITIES)
+        return tuple(Difference(name, _exact(left[name]), _exact(right[name])) for name in _names())
 
     @property
     def lines(self) -> tuple[LineDifference, ...]:
         """Lines that appear, vanish or change; kinds in the order of a count, in each the largest change first."""
         left, right = self._amounts()
-        kinds = list(_BILLS)
+        kinds = [kind for row in QUANTITIES.lined() for kind in row.kinds]
         found = [
             LineDifference(name, left.get((kind, name)), right.get((kind, name)), kind)
             for kind, name in dict.fromkeys((*left, *right))
         ]
         changed = [line for line in found if line.a != line.b]
-        return tuple(sorted(changed, key=lambda line: (kinds.index(line.kind), -abs(line.difference), line.name)))
+        return tuple(sorted(changed, key=lambda line: (kinds.index(Kind(line.kind)), -abs(line.difference), line.name)))
 
     @property
     def unchanged(self) -> int:
@@ -116,10 +107,12 @@ class Diff:
         return sum(right.get(key) == amount for key, amount in left.items())
 
     def _amounts(self) -> tuple[dict[tuple[str, str], Fraction], dict[tuple[str, str], Fraction]]:
+        # Lines of a bill that one side cannot give are not compared.
         known = {
             kind
-            for kind, bill in _BILLS.items()
-            if all(getattr(side.bills, bill) is not None for side in (self.a, self.b))
+            for row in QUANTITIES.lined()
+            for kind in row.kinds
+            if all(side.bills.named.get(row.bill) is not None for side in (self.a, self.b))
         }
         return _amounts(self.a, known), _amounts(self.b, known)
 
@@ -127,7 +120,7 @@ class Diff:
     def polynomials(self) -> dict[str, dict[str, Any]]:
         """By quantity, both sides' functions of T and, where both are polynomials, their difference; plain data."""
         out = {}
-        for name in QUANTITIES:
+        for name in _names():
             a, b = self.a.polynomials.get(name), self.b.polynomials.get(name)
             if a is None and b is None:
                 continue
@@ -259,6 +252,10 @@ def _at_one_size(
             f"{a.target} came with inputs of B = {a_B:,}, T = {a_T:,}, {b.target} with B = {b_B:,}, T = {b_T:,}; a "
             "difference is taken at one size: give both the same."
         ) from None
+
+
+def _names() -> tuple[str, ...]:
+    return QUANTITIES.names(Told.COUNT)
 
 
 def _size(count: Count) -> tuple[int, int]:

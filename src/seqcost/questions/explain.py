@@ -10,24 +10,13 @@ from fractions import Fraction
 from typing import Any
 
 from seqcost.algebra import Bill, Kind, Size, symbol, symbols
+from seqcost.algebra.quantity import QUANTITIES, Quantity
 from seqcost.algebra.rendering import formula_to_latex, plain, totals_by_kind
 from seqcost.errors import BadSize
 from seqcost.formulas.catalogue import Entry, configure, entry
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.workload import Workload
 from seqcost.questions.complexity import growth
-
-QUESTIONS = (
-    ("params", "parameters"),
-    ("flops", "forward FLOPs"),
-    ("backward_flops", "backward FLOPs"),
-    ("bytes_moved", "bytes moved"),
-    ("saved_bytes", "kept for backward"),
-    ("state_bytes", "carried state"),
-    ("step_flops", "FLOPs of a decoding step"),
-    ("depth", "depth"),
-    ("path_length", "path length"),
-)
 
 
 @dataclass(frozen=True)
@@ -53,12 +42,12 @@ class Section:
 
     def leading(self, question: str, letter: str = "T") -> Size:
         """Leading term of a question's total; of its contractions where it counts FLOPs."""
-        kinds = (Kind.CONTRACTION,) if question.endswith("flops") else ()
+        kinds = (Kind.CONTRACTION,) if QUANTITIES[question].unit == "FLOP" else ()
         return self.bills[question].leading(letter, *kinds)
 
     def order(self, question: str, *kinds: Kind) -> str:
         """How the total grows with T alone: O(T²); of contractions where it counts FLOPs and no kind is given."""
-        kinds = kinds or ((Kind.CONTRACTION,) if question.endswith("flops") else ())
+        kinds = kinds or ((Kind.CONTRACTION,) if QUANTITIES[question].unit == "FLOP" else ())
         return growth(self.bills[question].total(*kinds), "T")
 
     @property
@@ -104,10 +93,9 @@ class Explanation:
             out += [rf"\[ {equation} \]" for equation in section.equations]
             out.append(rf"\[ {section.bills['flops'].only(Kind.CONTRACTION).to_latex()} \]")
             totals = [
-                rf"\text{{{title if kind != Kind.POINTWISE else title.replace('FLOPs', 'pointwise operations')}}} &= "
-                rf"{formula_to_latex(total)}"
-                for question, title in QUESTIONS
-                for kind, total in totals_by_kind(section.bills.get(question, Bill()).lines).items()
+                rf"\text{{{_title(row, kind)}}} &= {formula_to_latex(total)}"
+                for row in QUANTITIES.on_pages()
+                for kind, total in totals_by_kind(section.bills.get(row.name, Bill()).lines).items()
             ]
             out.append("\\[\\begin{aligned}\n" + " \\\\\n".join(totals) + "\n\\end{aligned}\\]")
         return "\n".join(out)
@@ -147,7 +135,7 @@ def _section(name: str, found: Entry, sizes: Mapping[str, Any]) -> Section:
         S=open_letters["S"] if config.takes_source else 0,
         itemsize=4,
     )
-    bills = {question: _answer(config, run, question) for question, _ in QUESTIONS}
+    bills = {row.name: _answer(config, run, row.name) for row in QUANTITIES.on_pages()}
     return Section(
         name=name,
         summary=found.summary,
@@ -157,6 +145,11 @@ def _section(name: str, found: Entry, sizes: Mapping[str, Any]) -> Section:
         run=run,
         bills={question: bill for question, bill in bills.items() if bill is not None},
     )
+
+
+def _title(row: Quantity, kind: Kind) -> str:
+    label = row.page_label
+    return label.replace("FLOPs", "pointwise operations") if kind is Kind.POINTWISE else label
 
 
 def _answer(config: Component, run: Workload, question: str) -> Bill | None:

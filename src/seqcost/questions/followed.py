@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqcost.algebra import Size
+from seqcost.algebra.quantity import QUANTITIES
 from seqcost.errors import BadTarget
 from seqcost.questions.derivation import Step
 from seqcost.trace import Trace
 from seqcost.trace.answer.result import Booked
 from seqcost.trace.answer.wording import shapes_text, words_for
-
-COLUMNS = {"flops": "contraction", "pointwise": "pointwise", "bytes_moved": "moved_bytes"}
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,11 @@ class Followed:
                 "the depth of a trace is one chain through the whole run, which keeps its length and not its links; "
                 "ask a formula for its depth, or this trace for flops or bytes_moved."
             )
-        return [step for row in self.seen.operators for step in self._of_row(row, COLUMNS[quantity])]
+        return [step for row in self.seen.operators for step in self._of_row(row, QUANTITIES[quantity].row)]
 
     def amounts(self, quantity: str) -> Iterable[tuple[str, Size]]:
         """By path of the module."""
-        if quantity in COLUMNS:
-            column = COLUMNS[quantity]
+        if column := QUANTITIES[quantity].row:
             return ((self._path(row), getattr(row, column)) for row in self.seen.operators)
         if quantity == "params":
             return ((name.rpartition(".")[0], math.prod(shape)) for name, shape in self.seen.weights.items())
@@ -51,12 +49,12 @@ class Followed:
 
     def operators(self) -> Sequence[Mapping[str, Any]]:
         """Sums by operator over all modules and directions."""
-        found: dict[str, dict[str, Any]] = {}
+        quantities, found = QUANTITIES.of_operators(), dict[str, dict[str, Any]]()
         for row in self.seen.operators:
-            sums = found.setdefault(row.operator, {"calls": 0, **dict.fromkeys(COLUMNS, 0)})
+            sums = found.setdefault(row.operator, {"calls": 0, **dict.fromkeys((q.name for q in quantities), 0)})
             sums["calls"] += row.calls
-            for quantity, column in COLUMNS.items():
-                sums[quantity] += getattr(row, column)
+            for quantity in quantities:
+                sums[quantity.name] += getattr(row, quantity.row)
         return [{"name": name, **sums} for name, sums in found.items()]
 
     def _of_row(self, row: Booked, column: str) -> Iterable[Step]:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from seqcost.algebra import Kind
 from seqcost.algebra.multilift import multilift
 from seqcost.algebra.multinomial import Multinomial, Unfitted
+from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.errors import BadSize, BadTarget, UnknownName, shortened
 from seqcost.formulas.catalogue import configure
 from seqcost.formulas.core.foreign_names import FRIENDLY, SETTINGS
@@ -23,7 +23,6 @@ from seqcost.questions.phases import by_formula
 from seqcost.questions.targets import HUGGING_FACE, formula_of, resolve_sizes, spec_of
 
 AUTO = "auto"
-QUANTITIES = ("flops", "pointwise", "params")
 
 
 @dataclass(frozen=True)
@@ -165,8 +164,7 @@ def letters(
 
 def _totals(answer: Count) -> dict[str, int]:
     assert answer.flops is not None, "weights alone have no letters"
-    assert answer.pointwise is not None
-    return {"flops": answer.flops, "pointwise": answer.pointwise, "params": answer.params}
+    return {name: answer.amount(name) for name in QUANTITIES.names(Told.LETTERS)}
 
 
 class _Model(Protocol):
@@ -260,12 +258,8 @@ class _Catalogue:
         if config.takes_source:
             tokens = config.source_tokens(T) if self._source is None else self._source
         bills, _ = by_formula(config, Workload(B=self._batch, T=T, S=tokens), self._phase)
-        assert bills.flops is not None, "a formula has FLOPs"
-        return {
-            "flops": bills.flops.total(Kind.CONTRACTION),
-            "pointwise": bills.flops.total(Kind.POINTWISE),
-            "params": bills.params.total(),
-        }
+        totals = {row.name: bills.total(row) for row in QUANTITIES.told(Told.LETTERS)}
+        return {name: total for name, total in totals.items() if total is not None}
 
 
 def _settings(letters: str | Mapping[str, str], model: _Model, target: str) -> dict[str, str]:

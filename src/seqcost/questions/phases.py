@@ -57,4 +57,5 @@ def _training(
         output = run.B * (1 if config.pools else config.tokens_out(run.T)) * config.width_out
         flops += Bill.of(Kind.POINTWISE, sum=(output, "the sum of the output stands for a loss")).under("loss")
     flops += config.backward_flops(run).under("backward")
-    return Bills(flops, config.params(), None, saved, state, None), tuple(missing)
+    bills = Bills(flops=flops, params=config.params(), moved=None, saved=saved, state=state, depth=None)
+    return bills, tuple(missing)

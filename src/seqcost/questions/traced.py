@@ -8,7 +8,7 @@ from typing import Any
 from seqcost.algebra import Bill, Kind
 from seqcost.errors import BadTarget
 from seqcost.programs import Target
-from seqcost.questions.cost import CONVENTIONS, Bills, Count
+from seqcost.questions.cost import Bills, Count, conventions
 from seqcost.questions.followed import Followed
 from seqcost.questions.hub_cache import cached_configuration, names_a_model
 from seqcost.questions.targets import formula_of, spec_of
@@ -99,16 +99,16 @@ def _answer(target: Target, letters: Mapping[str, Any], seen: Trace, dtype: str 
         raise BadTarget(
             f"dtype {dtype} was asked of {target.name}, a program that holds {seen.dtype}; export it in that type."
         )
-    conventions = {**CONVENTIONS, **seen.conventions}
-    conventions["coverage"] = f"{operators:.4g} % of operators, {moved:.4g} % of bytes"
+    declared = {**conventions(), **seen.conventions}
+    declared["coverage"] = f"{operators:.4g} % of operators, {moved:.4g} % of bytes"
     if seen.phase == "train":
-        conventions["step"] = _step(seen)
+        declared["step"] = _step(seen)
         if seen.no_trainable:
-            conventions["trained"] = f"every floating-point parameter: {seen.no_trainable}"
+            declared["trained"] = f"every floating-point parameter: {seen.no_trainable}"
     if any("_grouped_mm" in line.name for line in seen.flops):
-        conventions["experts"] = EXPERTS
+        declared["experts"] = EXPERTS
     if seen.extrapolated:
-        conventions["extrapolated"] = (
+        declared["extrapolated"] = (
             f"extrapolated from T ≤ {seen.seen_to:,}: the cost at T = {seen.T:,} is that of formulas"
         )
     at = {"B": seen.B, "T": seen.T} | ({} if seen.S is None else {"S": seen.S})
@@ -127,11 +127,10 @@ def _answer(target: Target, letters: Mapping[str, Any], seen: Trace, dtype: str 
         dtype=seen.dtype,
         rung=seen.rung,
         bills=bills,
-        trainable_params=seen.trainable_params,
-        peak_bytes=seen.peak_bytes,
+        numbers={"trainable_params": seen.trainable_params, "peak_bytes": seen.peak_bytes},
         uncounted=tuple(uncounted),
         polynomials=seen.polynomials,
-        conventions=conventions,
+        conventions=declared,
         memory=None if seen.memory is None else seen.memory.to_dict(),
         timeline=_timeline(seen),
         optimizer=seen.optimizer,

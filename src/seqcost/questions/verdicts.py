@@ -13,8 +13,9 @@ from typing import Any
 
 from seqcost.algebra import Polynomial
 from seqcost.algebra.crossings import FARTHEST, crossings
+from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.algebra.quasi import QuasiPolynomial
-from seqcost.questions.comparison import MEASURED, SOLVED, Balance, Cheapest, Crossover, Dominance, Point
+from seqcost.questions.comparison import Balance, Cheapest, Crossover, Dominance, Point
 
 Cost = Callable[[int], Any]
 
@@ -93,7 +94,7 @@ def solved(points: Sequence[Point]) -> tuple[list[Crossover], list[Dominance]]:
     first_of = {point.target: point.count for point in reversed(points)}
     found: list[Crossover] = []
     none: list[Dominance] = []
-    for quantity in SOLVED:
+    for quantity in QUANTITIES.names(Told.CURVE, Told.VERDICT):
         curves = {name: c.polynomials.get(quantity) for name, c in first_of.items()}
         exact = {name: curve for name, curve in curves.items() if isinstance(curve, Polynomial | QuasiPolynomial)}
         for a, b in itertools.combinations(exact.items(), 2):
@@ -108,14 +109,19 @@ def solved(points: Sequence[Point]) -> tuple[list[Crossover], list[Dominance]]:
 def cheapest_of(points: Sequence[Point]) -> Iterator[Cheapest]:
     """Who costs least of each quantity: by the formulas, then as measured."""
     names = list(dict.fromkeys(point.target for point in points))
-    for quantity in SOLVED:
+    for quantity in QUANTITIES.names(Told.CURVE, Told.VERDICT):
         curves = {p.target: p.count.polynomials.get(quantity) for p in points}
-        values = {name: {p.length: getattr(p.count, quantity) for p in points if p.target == name} for name in names}
+        values = {name: {p.length: p.count.amount(quantity) for p in points if p.target == name} for name in names}
         yield from cheapest(quantity, curves, values)
-    for quantity, attribute in MEASURED.items():
+    for quantity, attribute in _measured():
         if all(p.run is not None for p in points):
             values = {n: {p.length: getattr(p.run, attribute) for p in points if p.target == n} for n in names}
             yield from cheapest(quantity, dict.fromkeys(names), values)
+
+
+def _measured() -> Iterator[tuple[str, str]]:
+    """Name of each measured quantity, and the field of a run that holds it."""
+    return ((row.name, row.measured) for row in QUANTITIES.measured())
 
 
 def balances(points: Sequence[Point]) -> Iterator[Balance]:
@@ -133,7 +139,7 @@ def interpolated(points: Sequence[Point]) -> list[Crossover]:
     lengths: noise crosses, too.
     """
     out = []
-    for quantity, attribute in MEASURED.items():
+    for quantity, attribute in _measured():
         curves: dict[str, dict[int, float]] = {}
         for point in points:
             value = None if point.run is None else getattr(point.run, attribute)

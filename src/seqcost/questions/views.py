@@ -5,26 +5,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqcost.algebra import Size
+from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.algebra.rendering import plain
 from seqcost.errors import BadTarget, UnknownName
 from seqcost.questions.derivation import known, origin_of
 
 WAYS = ("module", "operator", "line")
-RANKS = ("flops", "pointwise", "bytes_moved", "saved_bytes", "params")
-OF_OPERATORS = RANKS[:3]
-# quantity: kind of the lines that make it up
-KINDS = {
-    "flops": "contraction",
-    "pointwise": "pointwise",
-    "bytes_moved": "traffic",
-    "saved_bytes": "saved",
-    "params": "parameters",
-}
+
+
+def ranks(by: str = "line") -> tuple[str, ...]:
+    """What a count that is divided in this way can be ranked by; last what no length changes."""
+    if by == "operator":
+        return tuple(row.name for row in QUANTITIES.of_operators())
+    return tuple(row.name for row in sorted(QUANTITIES.told(Told.DIVIDED), key=lambda row: Told.CURVE not in row.told))
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """Rows of plain data: `name`, the quantities of RANKS (None where they are unknown), `calls` of an operator.
+    """Rows of plain data: `name`, the divided quantities (None where they are unknown), `calls` of an operator.
 
     By module each row is a path with what lies below it included, parents first; the row "" is the whole. Otherwise
     rows fall by `rank`.
@@ -64,7 +62,7 @@ class View:
 
 
 def view(count: Any, by: str, rank: str = "flops") -> View:
-    """A `Count` divided in one of WAYS and ranked by one of RANKS.
+    """A `Count` divided in one of WAYS and ranked by one of `ranks`.
 
     Raises UnknownName for another way or rank, BadTarget where the count cannot be divided so or does not know the
     quantity.
@@ -72,13 +70,12 @@ def view(count: Any, by: str, rank: str = "flops") -> View:
     check_view(by, rank)
     known(count, rank)
     if by == "operator":
-        rows = sorted(origin_of(count).operators(), key=lambda row: _rank(row, rank, OF_OPERATORS), reverse=True)
-        totals = {name: getattr(count, name) for name in OF_OPERATORS}
+        rows = sorted(origin_of(count).operators(), key=lambda row: _rank(row, rank, ranks(by)), reverse=True)
     else:
         rows = list(_modules(count) if by == "module" else _lines(count))
-        totals = {name: getattr(count, name) for name in RANKS}
         if by == "line":
-            rows.sort(key=lambda row: _rank(row, rank, RANKS), reverse=True)
+            rows.sort(key=lambda row: _rank(row, rank, ranks(by)), reverse=True)
+    totals = {name: count.amount(name) for name in ranks(by)}
     return View(target=count.target, by=by, rank=rank, totals=totals, rows=tuple(rows))
 
 
@@ -86,11 +83,11 @@ def check_view(by: str, rank: str) -> None:
     """Refuse what is no way to divide, no rank, or both of which do not go together."""
     if by not in WAYS:
         raise UnknownName.among("way to divide a count", str(by), WAYS)
-    if rank not in RANKS:
-        raise UnknownName.among("quantity to rank by", str(rank), RANKS)
-    if by == "operator" and rank not in OF_OPERATORS:
+    if rank not in ranks():
+        raise UnknownName.among("quantity to rank by", str(rank), ranks())
+    if rank not in ranks(by):
         raise BadTarget(
-            f"{rank} is no cost of operators; rank them by {', '.join(OF_OPERATORS)}, or ask by module or by line."
+            f"{rank} is no cost of operators; rank them by {', '.join(ranks(by))}, or ask by module or by line."
         )
 
 
@@ -100,13 +97,11 @@ def _rank(row: Mapping[str, Any], rank: str, names: Iterable[str]) -> list[Size]
 
 def _lines(count: Any) -> Iterator[Mapping[str, Any]]:
     """The lines of all bills, those of one name together."""
-    quantity_of = {kind: quantity for quantity, kind in KINDS.items()}
     empty, found = _empty(count), dict[str, dict[str, Any]]()
-    for bill in (count.bills.flops, count.bills.moved, count.bills.saved, count.bills.params):
-        for line in bill or ():
+    for quantity in QUANTITIES.told(Told.DIVIDED):
+        for line in count.bills.lines(quantity):
             row = found.setdefault(line.name, dict(empty))
-            quantity = quantity_of[str(line.kind)]
-            row[quantity] += line.amount
+            row[quantity.name] += line.amount
     return ({"name": name, **row} for name, row in found.items())
 
 
@@ -114,7 +109,7 @@ def _modules(count: Any) -> Iterator[Mapping[str, Any]]:
     """Every path with what is below it, parents before children, in the order of their first operator."""
     origin, empty = origin_of(count), _empty(count)
     found: dict[str, dict[str, Any]] = {"": dict(empty)}
-    for quantity in (name for name in RANKS if empty[name] is not None):
+    for quantity in (name for name in ranks() if empty[name] is not None):
         for path, amount in origin.amounts(quantity):
             parts = path.split(".") if path else []
             for n in range(len(parts) + 1):
@@ -124,4 +119,4 @@ def _modules(count: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _empty(count: Any) -> dict[str, Any]:
-    return {name: None if getattr(count, name) is None else 0 for name in RANKS}
+    return {name: None if count.amount(name) is None else 0 for name in ranks()}

@@ -13,6 +13,7 @@ from typing import Any
 
 from seqcost.algebra import Bill, Kind
 from seqcost.algebra.line import Line
+from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.errors import BadTarget
 from seqcost.files.child import read
 from seqcost.files.safetensors_header import Stored, stored_at
@@ -21,10 +22,6 @@ from seqcost.questions.targets import INDEX_OF_WEIGHTS, WEIGHTS
 
 REASON = "a safetensors header has no operators; give the config.json"
 NOT_TOLD = "a safetensors header does not say which tensors are trained; give the config.json or the module"
-MISSING = dict.fromkeys(
-    ("flops", "pointwise", "bytes_moved", "saved_bytes", "state_bytes", "peak_bytes", "depth", "memory", "polynomials"),
-    REASON,
-) | {"trainable_params": NOT_TOLD}
 # A header's word for a data type, and the word that every Count uses.
 DTYPES = {"F32": "float32", "F64": "float64", "F16": "float16", "BF16": "bfloat16"}
 CONVENTIONS = {
@@ -116,7 +113,9 @@ def count_weights(target: str, *, lengths: Sequence[int], batch: int, phase: str
     """The same Count for each length: of weights nothing depends on it."""
     weights = weights_at(Path(target))
     dtype = next(iter(weights.by_dtype), "F32")
-    uncounted = tuple({"quantity": quantity, "reason": reason} for quantity, reason in MISSING.items())
+    missing = [*(row.name for row in QUANTITIES.told(Told.COUNT) if row.bill != "params"), "memory", "polynomials"]
+    reasons = dict.fromkeys(missing, REASON) | {"trainable_params": NOT_TOLD}
+    uncounted = tuple({"quantity": quantity, "reason": reason} for quantity, reason in reasons.items())
     bill = weights.bill()
     return [
         Count(
@@ -125,9 +124,8 @@ def count_weights(target: str, *, lengths: Sequence[int], batch: int, phase: str
             phase=phase,
             dtype=DTYPES.get(dtype, dtype.lower()),
             rung="safetensors header",
-            bills=Bills(flops=None, params=bill, moved=None, saved=None, state=None, depth=None),
-            trainable_params=None,
-            peak_bytes=None,
+            bills=Bills(params=bill),
+            numbers={},
             uncounted=uncounted,
             polynomials={},
             conventions=CONVENTIONS,

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from seqcost.algebra import Bill, Kind, Line, Size, symbol
+from seqcost.algebra import Kind, Line, Size, symbol
 from seqcost.algebra.expr import is_symbolic
+from seqcost.algebra.quantity import QUANTITIES
 from seqcost.algebra.rendering import size_to_text
 from seqcost.errors import BadTarget, SeqcostError
 from seqcost.formulas.core.component import Component
@@ -97,19 +98,8 @@ def put_in(expression: str, sizes: dict[str, Any]) -> str:
 
 
 def _lines_of(bills: Bills, quantity: str) -> Iterator[Line]:
-    kind = {"flops": Kind.CONTRACTION, "pointwise": Kind.POINTWISE}.get(quantity)
-    name = {
-        "flops": "flops",
-        "pointwise": "flops",
-        "params": "params",
-        "trainable_params": "params",
-        "bytes_moved": "moved",
-        "saved_bytes": "saved",
-        "state_bytes": "state",
-        "depth": "depth",
-    }[quantity]
-    bill: Bill | None = getattr(bills, name)
-    return (line for line in bill or () if kind is None or line.kind is kind)
+    # Nothing in our layers is frozen.
+    return bills.lines(QUANTITIES["params" if quantity == "trainable_params" else quantity])
 
 
 def _value(amount: Size, sizes: dict[str, Any]) -> Size:

@@ -6,11 +6,12 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from seqcost.algebra.quantity import QUANTITIES, Quantity, Told
 from seqcost.algebra.rendering import scaled, seconds
+from seqcost.report.counts import amount_text
 from seqcost.report.families import family_panels, longest_table, many, measured_tables, verdicts_table
 from seqcost.report.files import write_bytes, write_text
 from seqcost.report.formulas import document
@@ -20,29 +21,21 @@ from seqcost.report.table import Table
 
 Row = Mapping[str, Any]
 
-# key of a point, heading, unit, title of its plot
-COUNTED = (
-    ("flops", "FLOPs", "FLOP", "FLOPs of contractions"),
-    ("bytes_moved", "moved", "B", "bytes moved"),
-    ("saved_bytes", "kept", "B", "bytes kept for backward"),
-    ("state_bytes", "state", "B", "carried state (cache)"),
-    ("depth", "depth", "", "depth: dependent operators"),
-    ("path_length", "path", "", "path between two positions"),
-)
-MEASURED = (
-    ("median_s", "time", "s", "measured time (median, interval)"),
-    ("peak_allocated_bytes", "peak memory", "B", "measured peak of allocated memory"),
-)
+
+def counted(answer: Row) -> list[Quantity]:
+    """What is compared without a run, as far as any target has it."""
+    compared = [row for row in QUANTITIES.told(Told.COMPARED) if not row.measured]
+    return [row for row in compared if any(point.get(row.name) is not None for point in answer["points"])]
 
 
 def points_table(answer: Row) -> Table:
     """By formula, a row a target and length."""
-    columns = [c for c in COUNTED if any(point[c[0]] is not None for point in answer["points"])]
+    columns = counted(answer)
     rows = [
-        [point["target"], f"{point['T']:,}", *(_amount(point[key], unit) for key, _, unit, _ in columns)]
+        [point["target"], f"{point['T']:,}", *(amount_text(point.get(row.name), row) for row in columns)]
         for point in answer["points"]
     ]
-    headings = ["<target", "T", *(heading for _, heading, _, _ in columns)]
+    headings = ["<target", "T", *(row.heading for row in columns)]
     return Table.of(f"{answer['phase']}, by formula", headings, rows)
 
 
@@ -54,10 +47,6 @@ def measured_table(answer: Row) -> Table:
     return Table.of(f"{answer['phase']}, measured on this machine", headings, rows, note)
 
 
-def _amount(value: Any, unit: str) -> str:
-    return "—" if value is None else scaled(Fraction(value), unit)
-
-
 def _measured_row(point: Row) -> list[str]:
     interval, median = point["interval_s"], point["median_s"]
     return [
@@ -65,25 +54,24 @@ def _measured_row(point: Row) -> list[str]:
         f"{point['T']:,}",
         "—" if median is None else f"{seconds(median)}{'*' * bool(point.get('disturbed'))}",
         "" if interval is None else f"{50 * (interval[1] - interval[0]) / median:.0f} %",
-        _amount(point["peak_allocated_bytes"], "B"),
-        _amount(point["peak_resident_bytes"], "B"),
+        amount_text(point["peak_allocated_bytes"], QUANTITIES["peak memory"]),
+        amount_text(point["peak_resident_bytes"], QUANTITIES["peak memory"]),
         "" if point["status"] == "ok" else str(point["status"]),
     ]
 
 
 def crossovers_table(answer: Row) -> Table:
     """Where one overtakes another; where none ever does, the order that holds at every length."""
-    names = {key: title for key, _, _, title in COUNTED}
     rows = [
         (
-            names.get(c["quantity"], f"measured {c['quantity']}"),
+            QUANTITIES[c["quantity"]].title,
             f"{c['rising']} over {c['other']}",
             f"T = {c['length']:,}" if c["how"] == "solved" else f"T ≈ {c['length']:,.0f}",
             c["how"] if c["how"] == "solved" else f"{c['how']} between {c['low']:,} and {c['high']:,}",
         )
         for c in answer["crossovers"]
     ]
-    rows += [(names.get(q, q), order, "every T", "solved") for q, order in _orders(answer["dominances"])]
+    rows += [(QUANTITIES[q].title, order, "every T", "solved") for q, order in _orders(answer["dominances"])]
     return Table.of("crossovers: from this length on the first costs more", ("<in", "<who", "<from", "<how"), rows)
 
 
@@ -161,14 +149,14 @@ def tables(answer: Row) -> list[Table]:
 
 def panels(answer: Row) -> list[Panel]:
     """A panel a quantity that any target has."""
-    return [Panel(title, unit, series, _marks(answer, key, series)) for key, unit, title, series in _quantities(answer)]
+    return [Panel(row.title, row.symbol, series, _marks(answer, row, series)) for row, series in _quantities(answer)]
 
 
-def _quantities(answer: Row) -> Iterator[tuple[str, str, str, list[Series]]]:
-    for key, _, unit, title in (*COUNTED, *MEASURED):
-        series = [s for name in answer["targets"] if (s := _series(answer, name, key)) is not None]
+def _quantities(answer: Row) -> Iterator[tuple[Quantity, list[Series]]]:
+    for row in QUANTITIES.told(Told.COMPARED):
+        series = [s for name in answer["targets"] if (s := _series(answer, name, row.column)) is not None]
         if series:
-            yield key, unit, title, series
+            yield row, series
 
 
 def _series(answer: Row, name: str, key: str) -> Series | None:
@@ -182,12 +170,11 @@ def _series(answer: Row, name: str, key: str) -> Series | None:
     return Series(name, [p["T"] for p in points], [float(p[key]) for p in points], low, high)
 
 
-def _marks(answer: Row, key: str, series: Sequence[Series]) -> list[tuple[float, float, str]]:
-    quantity = {"median_s": "time", "peak_allocated_bytes": "peak memory"}.get(key, key)
+def _marks(answer: Row, quantity: Quantity, series: Sequence[Series]) -> list[tuple[float, float, str]]:
     first, last = min(answer["lengths"]), max(answer["lengths"])
     out = []
     for c in answer["crossovers"]:
-        if c["quantity"] == quantity and first < c["length"] < last:
+        if c["quantity"] == quantity.name and first < c["length"] < last:
             curve = next(s for s in series if s.name == c["rising"])
             out.append((c["length"], _interpolated(curve, c["length"]), f"{c['length']:,.0f}"))
     return out
@@ -237,5 +224,5 @@ def pictures(answer: Row) -> Iterator[tuple[str, bytes]]:
     if not many(answer):
         yield from ((panel.title, to_png(draw([panel], columns=1))) for panel in panels(answer))
         return
-    for _, unit, title, series in _quantities(answer):
-        yield title, to_png(draw(family_panels(answer, series, unit), title=title))
+    for row, series in _quantities(answer):
+        yield row.title, to_png(draw(family_panels(answer, series, row.symbol), title=row.title))

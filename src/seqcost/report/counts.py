@@ -4,21 +4,11 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from seqcost.algebra.quantity import QUANTITIES, Quantity, Told
 from seqcost.algebra.rendering import scaled
 from seqcost.report.table import Table
 
 TRAINABLE = "trainable_params"  # told in tables only where it is not the number of all parameters
-QUANTITIES = (
-    ("flops", "FLOPs (contractions)", "FLOP"),
-    ("pointwise", "pointwise operations", "FLOP"),
-    ("params", "parameters", ""),
-    (TRAINABLE, "trainable parameters", ""),
-    ("bytes_moved", "bytes moved", "B"),
-    ("saved_bytes", "kept for backward", "B"),
-    ("state_bytes", "carried state", "B"),
-    ("peak_bytes", "peak memory", "B"),
-    ("depth", "depth (operators)", ""),
-)
 
 
 def totals_table(count: Mapping[str, Any]) -> Table:
@@ -28,12 +18,14 @@ def totals_table(count: Mapping[str, Any]) -> Table:
     starts = {curve["valid_from"] for curve in curves.values() if curve["exact"]}
     start = starts.pop() if len(starts) == 1 else 1  # one for all is told once
     rows = []
-    for key, label, unit in told_of(count):
+    for quantity in told_of(count):
+        label, key = quantity.label, quantity.name
         value = count[key]
         if value is None:
             rows.append((label, "—", "", "see below" if key in reasons else ""))
         else:
-            rows.append((label, f"{value:,}", scaled(Fraction(value), unit), curve_text(curves.get(key), told=start)))
+            about = scaled(Fraction(value), quantity.symbol)
+            rows.append((label, f"{value:,}", about, curve_text(curves.get(key), told=start)))
     sizes = count["sizes"]
     at = ", ".join(f"{letter} = {sizes[letter]:,}" for letter in ("B", "T", "S") if letter in sizes)
     title = f"{count['target']} · {count['phase']} · {count['dtype']} · {at} · by {count['rung']}{_seen_to(count)}"
@@ -41,9 +33,10 @@ def totals_table(count: Mapping[str, Any]) -> Table:
     return Table.of(title, ("<", "exact", "", "<as a function of T"), rows, note)
 
 
-def told_of(*counts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """The rows of QUANTITIES that a table of these counts has."""
-    return [q for q in QUANTITIES if q[0] != TRAINABLE or any(count[TRAINABLE] != count["params"] for count in counts)]
+def told_of(*counts: Mapping[str, Any]) -> list[Quantity]:
+    """The quantities that a table of these counts has."""
+    alike = all(count[TRAINABLE] == count["params"] for count in counts)
+    return [row for row in QUANTITIES.told(Told.COUNT) if row.name != TRAINABLE or not alike]
 
 
 def _seen_to(count: Mapping[str, Any]) -> str:
@@ -78,7 +71,7 @@ def curve_text(curve: Mapping[str, Any] | None, *, told: int = 1) -> str:
 
 def letters_table(found: Mapping[str, Any]) -> Table:
     """Formulas in several letters, or the letters that are not polynomial; what each letter stands for."""
-    labels = {key: label for key, label, _ in QUANTITIES}
+    labels = {name: row.label for name, row in QUANTITIES.items()}
     rows = [
         (labels[name], curve.get("formula") or f"not a polynomial in {' and '.join(curve['not_polynomial_in'])}")
         for name, curve in found["quantities"].items()
@@ -93,32 +86,6 @@ def letters_table(found: Mapping[str, Any]) -> Table:
     return Table.of(
         f"in letters · {meanings} · B = {found['batch']}", ("<", "<as a function of all letters"), rows, note
     )
-
-
-def lines_table(count: Mapping[str, Any], *, most: int = 16) -> Table:
-    """The lines of one count, by falling FLOPs: contractions, pointwise, traffic and kept bytes side by side."""
-    kinds = ("contraction", "pointwise", "traffic", "saved")
-    by_name: dict[str, dict[str, int]] = {}
-    for line in count["lines"]:
-        if line["kind"] in kinds:
-            row = by_name.setdefault(line["name"], dict.fromkeys(kinds, 0))
-            row[line["kind"]] += int(Fraction(line["amount"]))
-    ranked = sorted(by_name.items(), key=lambda item: [item[1][kind] for kind in kinds], reverse=True)
-    total = max(count["flops"] or 0, 1)
-    rows = [
-        (
-            name,
-            _blank(values["contraction"], "FLOP"),
-            f"{100 * values['contraction'] / total:.1f} %" if values["contraction"] else "",
-            _blank(values["pointwise"], "FLOP"),
-            _blank(values["traffic"], "B"),
-            _blank(values["saved"], "B"),
-        )
-        for name, values in ranked[:most]
-    ]
-    rest = len(ranked) - len(rows)
-    note = f"and {rest} smaller lines: --lines {len(ranked)} shows them, --json gives all" if rest > 0 else ""
-    return Table.of("by line", ("<line", "FLOPs", "share", "pointwise", "moved", "kept"), rows, note)
 
 
 def parameters_table(count: Mapping[str, Any], *, most: int = 16) -> Table:
@@ -146,25 +113,22 @@ def weights_table(weights: Mapping[str, Any]) -> Table:
     return Table.of(title, ("<dtype", "tensors", "elements", "bytes", ""), rows)
 
 
-def _blank(value: int, unit: str) -> str:
-    return scaled(value, unit) if value else ""
-
-
 def lengths_table(counts: Sequence[Mapping[str, Any]]) -> Table:
     """Several lengths of one target, a row each."""
-    keys = [q for q in told_of(*counts) if any(count[q[0]] is not None for count in counts)]
-    rows = [[f"{count['sizes']['T']:,}", *(_value(count[key], unit) for key, _, unit in keys)] for count in counts]
+    told = [row for row in told_of(*counts) if any(count[row.name] is not None for count in counts)]
+    rows = [[f"{count['sizes']['T']:,}", *(amount_text(count[row.name], row) for row in told)] for count in counts]
     first = counts[0]
     last = max(counts, key=lambda count: count["sizes"]["T"])
     title = (
         f"{first['target']} · {first['phase']} · {first['dtype']} · B = {first['sizes']['B']} · by {first['rung']}"
         f"{_seen_to(last)}"
     )
-    return Table.of(title, ["T", *(label.partition(" (")[0] for _, label, _ in keys)], rows)
+    return Table.of(title, ["T", *(row.label.partition(" (")[0] for row in told)], rows)
 
 
-def _value(value: Any, unit: str) -> str:
-    return "—" if value is None else scaled(Fraction(value), unit)
+def amount_text(value: Any, quantity: Quantity) -> str:
+    """A rounded amount with its unit, a dash where it is not known."""
+    return "—" if value is None else scaled(Fraction(value), quantity.symbol)
 
 
 def uncounted_notes(count: Mapping[str, Any]) -> list[str]:
@@ -212,4 +176,4 @@ def _unused(count: Mapping[str, Any], *, most: int = 4) -> str | None:
 def flat_row(count: Mapping[str, Any]) -> dict[str, object]:
     """One count as a CSV row: sizes and totals."""
     head = {"target": count["target"], "phase": count["phase"], "dtype": count["dtype"], "rung": count["rung"]}
-    return head | dict(count["sizes"]) | {key: count[key] for key, _, _ in QUANTITIES}
+    return head | dict(count["sizes"]) | {name: count[name] for name in QUANTITIES.names(Told.COUNT)}

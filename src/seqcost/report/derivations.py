@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from seqcost.report.counts import QUANTITIES
+from seqcost.algebra.quantity import QUANTITIES
 from seqcost.report.folding import numbers_apart, spans
 from seqcost.report.memory import LABELS
 from seqcost.report.table import Table
 
+_HEADINGS = {"FLOP": "FLOPs", "byte": "bytes", "second": "seconds"}
 _ALIKE = ("direction", "operator", "expression", "numbers", "note")
 
 
@@ -32,8 +33,13 @@ def derivation_table(found: Mapping[str, Any], *, most: int = 16) -> Table:
         shown.append((f"and {len(rest):,} more", "", sum((row.amount for row in rest), start=Fraction(0))))
     shown.append(("total", "", total))
     explained = any(how for _, how, _ in shown)  # what autograd keeps, and what was alive, have no formula
-    label, unit = next((label, unit) for key, label, unit in QUANTITIES if key == found["quantity"])
-    headings = ["<", *(["<how"] if explained else []), {"FLOP": "FLOPs", "B": "bytes"}.get(unit, "number"), "share"]
+    quantity = QUANTITIES[found["quantity"]]
+    headings = [
+        "<",
+        *(["<how"] if explained else []),
+        _HEADINGS.get(quantity.unit, "number"),
+        "share",
+    ]
     cells = [[where, *([how] if explained else []), _exact(n), _share(n, total)] for where, how, n in shown]
     notes = [f"{len(rest):,} more: --lines {len(rows)} shows them, --json gives all"] if rest else []
     if found["quantity"] == "peak_bytes" and rows:
@@ -41,7 +47,7 @@ def derivation_table(found: Mapping[str, Any], *, most: int = 16) -> Table:
     if found["path"]:
         notes.append(f"{_share(total, Fraction(found['whole']))} of {_exact(Fraction(found['whole']))}")
     where = f" of {found['path']}" if found["path"] else ""
-    return Table.of(f"{label}{where}, step by step", headings, cells, "; ".join(notes))
+    return Table.of(f"{quantity.label}{where}, step by step", headings, cells, "; ".join(notes))
 
 
 def _alike(steps: list[Mapping[str, Any]]) -> list[_Row]:

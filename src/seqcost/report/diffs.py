@@ -4,21 +4,12 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+from seqcost.algebra.quantity import QUANTITIES, Quantity
 from seqcost.algebra.rendering import scaled
-from seqcost.report.counts import QUANTITIES, curve_text, told_of, uncounted_notes
+from seqcost.report.counts import amount_text, curve_text, told_of, uncounted_notes
 from seqcost.report.table import Table
 
 Row = Mapping[str, Any]
-
-# kind of a line, heading, unit
-KINDS = (
-    ("contraction", "FLOPs", "FLOP"),
-    ("pointwise", "pointwise", "FLOP"),
-    ("parameters", "parameters", ""),
-    ("traffic", "moved", "B"),
-    ("saved", "kept", "B"),
-    ("state", "state", "B"),
-)
 
 
 def quantities_table(diff: Row) -> Table:
@@ -26,17 +17,10 @@ def quantities_table(diff: Row) -> Table:
     found = {row["quantity"]: row for row in diff["quantities"]}
     rows = []
     sides = [{name: row[side] for name, row in found.items()} for side in ("a", "b")]
-    for key, label, unit in told_of(*sides):
-        row = found[key]
-        rows.append(
-            (
-                label,
-                _amount(row["a"], unit),
-                _amount(row["b"], unit),
-                _signed(row["difference"], unit),
-                _ratio(row["ratio"]),
-            )
-        )
+    for quantity in told_of(*sides):
+        row = found[quantity.name]
+        amounts = (amount_text(row[side], quantity) for side in ("a", "b"))
+        rows.append((quantity.label, *amounts, _signed(row["difference"], quantity), _ratio(row["ratio"])))
     left, right = diff["a"], diff["b"]
     at = ", ".join(f"{letter} = {left['sizes'][letter]:,}" for letter in ("B", "T", "S") if letter in left["sizes"])
     rungs = left["rung"] if left["rung"] == right["rung"] else f"{left['rung']} and {right['rung']}"
@@ -60,17 +44,18 @@ def lines_table(diff: Row, *, most: int = 16) -> Table:
     by_name: dict[str, dict[str, Row]] = {}
     for line in diff["lines"]:
         by_name.setdefault(line["name"], {})[line["kind"]] = line
-    columns = [column for column in KINDS if any(column[0] in row for row in by_name.values())]
+    kinds_of = [(kind, row) for row in QUANTITIES.lined() for kind in row.kinds]
+    columns = [(kind, quantity) for kind, quantity in kinds_of if any(kind in row for row in by_name.values())]
 
     def size(kinds: Mapping[str, Row]) -> list[Fraction]:
-        return [abs(Fraction(kinds[kind]["difference"])) if kind in kinds else Fraction(0) for kind, _, _ in columns]
+        return [abs(Fraction(kinds[kind]["difference"])) if kind in kinds else Fraction(0) for kind, _ in columns]
 
     ranked = sorted(by_name.items(), key=lambda item: size(item[1]), reverse=True)
     rows = [
         (
             name,
             _word(kinds),
-            *(_signed(kinds[kind]["difference"], unit) if kind in kinds else "" for kind, _, unit in columns),
+            *(_signed(kinds[kind]["difference"], q) if kind in kinds else "" for kind, q in columns),
         )
         for name, kinds in ranked[:most]
     ]
@@ -78,20 +63,19 @@ def lines_table(diff: Row, *, most: int = 16) -> Table:
     notes = [f"{diff['unchanged']:,} lines of a name and kind are the same"]
     if rest > 0:
         notes.append(f"and {rest} smaller differences: --lines {len(ranked)} shows them, --json gives all")
-    headings = ("<line", "<", *(heading for _, heading, _ in columns))
+    headings = ("<line", "<", *(quantity.heading for _, quantity in columns))
     return Table.of("lines that differ, B − A", headings, rows, "; ".join(notes))
 
 
 def curves_table(diff: Row) -> Table:
     """As functions of T, the quantities in which they are not the same on both sides."""
-    labels = {key: label for key, label, _ in QUANTITIES}
     rows = []
     for key, sides in diff["polynomials"].items():
         if sides["a"] == sides["b"]:
             continue
         for side, word in (("a", "A"), ("b", "B"), ("difference", "B − A")):
             if sides[side] is not None:
-                label = labels[key] if side == "a" or sides["a"] is None else ""
+                label = QUANTITIES[key].label if side == "a" or sides["a"] is None else ""
                 rows.append((label, word, curve_text(sides[side]).replace("-", "−")))
     return Table.of("functions of T that differ", ("<quantity", "<", "<as a function of T"), rows)
 
@@ -130,15 +114,11 @@ def _word(kinds: Mapping[str, Row]) -> str:
     return words.pop() if len(words) == 1 else "changes"
 
 
-def _amount(value: Any, unit: str) -> str:
-    return "—" if value is None else scaled(Fraction(value), unit)
-
-
-def _signed(value: Any, unit: str) -> str:
+def _signed(value: Any, quantity: Quantity) -> str:
     if value is None:
         return "—"
     exact = Fraction(value)
-    return f"{'+' if exact > 0 else ''}{scaled(exact, unit)}".replace("-", "−")
+    return f"{'+' if exact > 0 else ''}{scaled(exact, quantity.symbol)}".replace("-", "−")
 
 
 def _ratio(value: float | None) -> str:

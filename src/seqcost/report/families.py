@@ -6,24 +6,15 @@ target in grey behind. Of the crossovers those with the first target are shown; 
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
+from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.algebra.rendering import scaled, seconds
+from seqcost.report.counts import amount_text
 from seqcost.report.plots import COLOURS, Panel, Series
 from seqcost.report.table import Table
 
 Row = Mapping[str, Any]
-
-# quantity of a crossover, its heading
-VERDICTS = (
-    ("flops", "FLOPs"),
-    ("bytes_moved", "moved"),
-    ("saved_bytes", "kept"),
-    ("state_bytes", "state"),
-    ("time", "time"),
-    ("peak memory", "peak"),
-)
 
 
 def many(answer: Row) -> bool:
@@ -56,12 +47,10 @@ def longest_table(answer: Row) -> Table:
     """What each costs at the longest length, by formula and measured."""
     T = max(answer["lengths"])
     points = {point["target"]: point for point in answer["points"] if point["T"] == T}
-    columns: list[tuple[str, str, str]] = [
-        ("params", "params", ""), ("flops", "FLOPs", ""), ("bytes_moved", "moved", "B"), ("saved_bytes", "kept", "B"),
-        ("state_bytes", "state", "B"), ("depth", "depth", ""),
-    ]  # fmt: skip
-    rows = _by_family(answer, lambda name: [_amount(points[name][key], unit) for key, _, unit in columns])
-    headings = ("<target", *(heading for _, heading, _ in columns))
+    counted = QUANTITIES.told(Told.COUNT, Told.COMPARED)
+    columns = [q for q in (QUANTITIES["params"], *counted) if any(p.get(q.name) is not None for p in points.values())]
+    rows = _by_family(answer, lambda name: [amount_text(points[name].get(q.name), q) for q in columns])
+    headings = ("<target", *(q.heading for q in columns))
     return Table.of(f"{answer['phase']}, by formula, at T = {T:,}", headings, rows)
 
 
@@ -105,18 +94,18 @@ def _run_cell(point: Row | None, key: str, text: Callable[[Any], str]) -> str:
 def verdicts_table(answer: Row) -> Table:
     """For each target the lengths at which it costs less than the first one."""
     reference = answer["targets"][0]
-    columns = [(q, h) for q, h in VERDICTS if any(_known(answer, q))]
+    columns = [row for row in QUANTITIES.told(Told.VERDICT) if any(_known(answer, row.name))]
     rows = _by_family(
         answer,
         lambda name: [
-            _cheaper(answer, quantity, name, reference) if name != reference else "" for quantity, _ in columns
+            _cheaper(answer, quantity.name, name, reference) if name != reference else "" for quantity in columns
         ],
     )
     note = (
         "T at which it costs less. FLOPs and bytes are solved from the formulas, time and peak interpolated between "
         "measured lengths. —: no formula in T, or nothing to compare."
     )
-    return Table.of(f"cheaper than {reference}", ("<target", *(f"<{h}" for _, h in columns)), rows, note)
+    return Table.of(f"cheaper than {reference}", ("<target", *(f"<{row.heading}" for row in columns)), rows, note)
 
 
 def _known(answer: Row, quantity: str) -> Iterator[bool]:
@@ -148,15 +137,11 @@ def _throughout(answer: Row, quantity: str, name: str, reference: str) -> str:
     for d in answer["dominances"]:
         if d["quantity"] == quantity and {d["costly"], d["cheap"]} == {name, reference}:
             return "always" if d["cheap"] == name else "never"
-    key = {"time": "median_s", "peak memory": "peak_allocated_bytes"}.get(quantity)
-    if key is None:
+    key = QUANTITIES[quantity].measured
+    if not key:
         return "—"
     theirs = {p["T"]: p.get(key) for p in answer["points"] if p["target"] == reference}
     signs = {
         p[key] < theirs[p["T"]] for p in answer["points"] if p["target"] == name and p.get(key) and theirs.get(p["T"])
     }
     return "—" if len(signs) != 1 else "always" if signs.pop() else "never"
-
-
-def _amount(value: Any, unit: str) -> str:
-    return "—" if value is None else scaled(Fraction(value), unit)

@@ -2,10 +2,10 @@
 
 import html
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from seqcost.algebra import Kind
+from seqcost.algebra.quantity import QUANTITIES
 from seqcost.algebra.rendering import size_to_text
 from seqcost.report.table import Table
 
@@ -35,10 +35,11 @@ def steps_table(section: Any) -> Table:
     return Table.of("contractions", ("<line", "<what it is", "FLOPs a token", "FLOPs of B·T tokens"), rows)
 
 
-def totals_table(section: Any, questions: Sequence[tuple[str, str]]) -> Table:
+def totals_table(section: Any) -> Table:
     """Each question's total and its leading term in T."""
     rows = []
-    for question, title in questions:
+    for quantity in QUANTITIES.on_pages():
+        question, title = quantity.name, quantity.page_label
         bill = section.bills.get(question)
         if bill is None:
             rows.append((title, "none: it sees the future", "", ""))
@@ -63,7 +64,7 @@ def _totals(section: Any, question: str, title: str) -> list[tuple[str, str, str
     ]
 
 
-def page_html(explanation: Any, questions: Sequence[tuple[str, str]]) -> str:
+def page_html(explanation: Any) -> str:
     """A self-contained page; equations and formulas as text, LaTeX in their titles."""
     parts = []
     for section in explanation.sections:
@@ -75,7 +76,7 @@ def page_html(explanation: Any, questions: Sequence[tuple[str, str]]) -> str:
         parts.append(
             f"<section><h2>{html.escape(section.name)}</h2><p>{html.escape(section.summary)}</p>"
             f"<p class='source'>{html.escape(section.source)}</p>{equations}"
-            f"{steps_table(section).to_html()}{totals_table(section, questions).to_html()}"
+            f"{steps_table(section).to_html()}{totals_table(section).to_html()}"
             f"<details><summary>all lines</summary>{flops.to_html()}</details>"
             f"<details><summary>LaTeX</summary><pre>{html.escape(flops.to_latex())}</pre></details>"
             "</section>"

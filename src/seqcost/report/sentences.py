@@ -6,18 +6,11 @@ Reads the plain rows of an answer.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from seqcost.algebra.quantity import QUANTITIES
 from seqcost.algebra.rendering import scaled
 
 Row = Mapping[str, Any]
 
-TITLES = {
-    "flops": "FLOPs of contractions",
-    "bytes_moved": "bytes moved",
-    "saved_bytes": "bytes kept for backward",
-    "state_bytes": "carried state (cache)",
-    "time": "measured time",
-    "peak memory": "measured peak memory",
-}
 UNLIKE = 1.25  # times as many parameters: not of one size any more
 SIZES = ("L", "D", "H", "F", "N", "W", "U")  # shown where targets have them, in this order
 
@@ -46,10 +39,10 @@ def _cheapest(answer: Row) -> list[str]:
         scope = "" if first["exact"] else f", of the lengths {_span(answer['lengths'])}"
         if not later:
             every = "at every length" if first["exact"] else f"at all of the lengths {_span(answer['lengths'])}"
-            out.append(f"{TITLES[quantity]}: {first['target']} costs least {every}.")
+            out.append(f"{QUANTITIES[quantity].title}: {first['target']} costs least {every}.")
             continue
         changes = ", ".join(f"{row['target']} from T = {row['start']:,} on" for row in later)
-        out.append(f"{TITLES[quantity]}: {first['target']} costs least at first, {changes}{scope}.")
+        out.append(f"{QUANTITIES[quantity].title}: {first['target']} costs least at first, {changes}{scope}.")
     return out
 
 

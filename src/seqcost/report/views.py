@@ -3,18 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from seqcost.algebra import Kind
+from seqcost.algebra.quantity import QUANTITIES, Quantity, Told
 from seqcost.algebra.rendering import scaled
 from seqcost.report.folding import Node, tree
 from seqcost.report.table import Table
-
-# key, heading, unit
-COLUMNS = (
-    ("flops", "FLOPs", "FLOP"),
-    ("pointwise", "pointwise", "FLOP"),
-    ("bytes_moved", "moved", "B"),
-    ("saved_bytes", "kept", "B"),
-    ("params", "parameters", ""),
-)
 
 
 def view_table(view: Mapping[str, Any], *, most: int = 16, depth: int | None = None) -> Table:
@@ -33,34 +26,29 @@ def view_table(view: Mapping[str, Any], *, most: int = 16, depth: int | None = N
     by, rank, totals = view["by"], view["rank"], view["totals"]
     columns = _columns(by, rank)
     if by == "module":
-        rows, hidden = _of_modules(view, [key for key, _, _ in columns], most, depth)
+        rows, hidden = _of_modules(view, [row.name for row in columns], most, depth)
     else:
-        listed = [row for row in view["rows"] if any(row[key] for key, _, _ in columns)]
-        rows = [(row["name"], row.get("calls"), tuple(row[key] for key, _, _ in columns)) for row in listed[:most]]
+        listed = [row for row in view["rows"] if any(row[q.name] for q in columns)]
+        rows = [(row["name"], row.get("calls"), tuple(row[q.name] for q in columns)) for row in listed[:most]]
         hidden = len(listed) - len(rows)
     cells = []
     for name, calls, amounts in rows:
-        shown = [scaled(amount, unit) if amount else "" for amount, (_, _, unit) in zip(amounts, columns, strict=True)]
+        shown = [scaled(amount, q.symbol) if amount else "" for amount, q in zip(amounts, columns, strict=True)]
         share = f"{100 * amounts[0] / max(totals[rank], 1):.1f} %" if amounts[0] else ""
         cells.append([name, *([f"{calls:,}"] if by == "operator" else []), shown[0], share, *shown[1:]])
-    first, *others = [heading for _, heading, _ in columns]
+    first, *others = [row.heading for row in columns]
     headings = [f"<{by}", *(["calls"] if by == "operator" else []), first, "share", *others]
     words = f"and {hidden} smaller {_PLURALS[by]}: --lines {hidden + len(rows)} shows them, --json gives all"
     return Table.of(f"by {by}", headings, cells, words if hidden > 0 else "")
 
 
-def _columns(by: str, rank: str) -> list[tuple[str, str, str]]:
+def _columns(by: str, rank: str) -> list[Quantity]:
     """What is ranked by first; then what else can be said of such rows, as much as 80 columns hold."""
-    others = {
-        "module": ("flops", "bytes_moved", "saved_bytes", "params"),
-        "operator": ("flops", "pointwise", "bytes_moved"),
-        "line": ("flops", "pointwise", "bytes_moved", "saved_bytes"),
-    }[by]
-    found = {column[0]: column for column in COLUMNS}
-    shown = dict.fromkeys((rank, *others))
-    if by == "line" and rank == "params":  # parameters are lines of their own
-        del shown["pointwise"]
-    return [found[key] for key in shown]
+    told = QUANTITIES.of_operators() if by == "operator" else QUANTITIES.told(Told.DIVIDED)
+    # Modules have parameters, the lines of parameters are their own; pointwise operations give way to them.
+    less = {"module": Kind.POINTWISE, "line": Kind.POINTWISE if rank == "params" else Kind.PARAMETERS}.get(by)
+    others = sorted((q for q in told if less not in q.kinds), key=lambda q: Kind.PARAMETERS in q.kinds)
+    return list({q.name: q for q in (QUANTITIES[rank], *others)}.values())
 
 
 _PLURALS = {"module": "rows", "operator": "operators", "line": "lines"}
