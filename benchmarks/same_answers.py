@@ -10,11 +10,10 @@ line of a Bill under its own name, and writes the page: what differs, how often,
 """
 
 import json
-import multiprocessing
+import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -141,9 +140,15 @@ def write(folder: Path) -> None:
     """formulas.json and traced.json in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "formulas.json", dict(written()))
-    # A few targets a process, so that one after another does not fill the memory.
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=8) as started:
-        _write(folder / "traced.json", dict(zip(TRACED, started.map(traced, TRACED), strict=True)))
+    answers: dict[str, Any] = {}
+    for names in _batches(list(TRACED), 8):  # a few targets per process, so that its memory is given back
+        started = subprocess.run([sys.executable, __file__, "traced", *names], stdout=subprocess.PIPE, check=True)
+        answers |= json.loads(started.stdout)
+    _write(folder / "traced.json", answers)
+
+
+def _batches(names: list[str], most: int) -> Iterator[list[str]]:
+    yield from (names[start : start + most] for start in range(0, len(names), most))
 
 
 def _write(path: Path, answers: Mapping[str, Any]) -> None:
@@ -242,5 +247,8 @@ def _short(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    what, *folders = sys.argv[1:]
-    {"write": write, "compare": compare}[what](*(Path(folder) for folder in folders))
+    what, *given = sys.argv[1:]
+    if what == "traced":
+        print(json.dumps({name: traced(name) for name in given}))
+    else:
+        {"write": write, "compare": compare}[what](*(Path(folder) for folder in given))

@@ -6,18 +6,21 @@
     seqcost.explain("lstm")                            # the formula page
     seqcost.letters("hf:gpt2").flops                   # 4·L·D·T² + 24·L·D²·T + 2·D·U·T, found by tracing
 
-Importing this imports no PyTorch; what needs it imports it when called.
+Importing this imports no PyTorch; what needs it imports it when called, and says so where it is not installed.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from seqcost.algebra import Bill as Bill
 from seqcost.algebra import sweep as sweep
+from seqcost.errors import MissingExtra as MissingExtra
 from seqcost.errors import SeqcostError as SeqcostError
 from seqcost.formulas.catalogue import configure as configure
 from seqcost.formulas.core.workload import Workload as Workload
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from seqcost.questions.check import check as check
     from seqcost.questions.compare import compare as compare
     from seqcost.questions.count import count as count
@@ -31,6 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Bill",
+    "MissingExtra",
     "SeqcostError",
     "Workload",
     "__version__",
@@ -46,15 +50,30 @@ __all__ = [
     "watch",
 ]
 
-_TRACE = ("register_operator", "watch")
-_QUESTIONS = ("check", "compare", "count", "diff", "explain", "letters")
+# Imported when they are asked for: name -> where it lies.
+_LATE = {name: f"seqcost.questions.{name}" for name in ("check", "compare", "count", "diff", "explain", "letters")}
+_LATE |= dict.fromkeys(("register_operator", "watch"), "seqcost.trace")
 
 
 def __getattr__(name: str) -> Any:
     import importlib
 
-    if name in _TRACE:
-        return getattr(importlib.import_module("seqcost.trace"), name)
-    if name not in _QUESTIONS:
+    if name not in _LATE:
         raise AttributeError(f"module 'seqcost' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"seqcost.questions.{name}"), name)
+    try:
+        return getattr(importlib.import_module(_LATE[name]), name)
+    except MissingExtra as error:
+        return _refusing(error)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE})
+
+
+def _refusing(error: MissingExtra) -> "Callable[..., Any]":
+    """In the place of a function whose package is missing: a call says so, while looking (help, dir) goes well."""
+
+    def refuse(*args: object, **kwargs: object) -> Any:
+        raise error
+
+    return refuse

@@ -6,7 +6,7 @@ SeqcostError (ValueError)
  ├── BadTarget       a module, callable, file or text that cannot be used
  ├── TraceFailed     every rung of the ladder failed
  ├── RunFailed       a measured run could not be started at all
- └── MissingExtra    an optional dependency is not installed
+ └── MissingExtra    an optional dependency is not installed (an ImportError, too)
 
 Each message is one sentence: what was given, what is allowed, what to do. Errors of our own making are
 asserts, never these.
@@ -86,5 +86,5 @@ class RunFailed(SeqcostError):
     """A measured run that could not be started."""
 
 
-class MissingExtra(SeqcostError):
-    """An optional dependency that is not installed."""
+class MissingExtra(SeqcostError, ImportError):
+    """An optional dependency that is not installed; see `seqcost.extras` for the lines that bring them."""

@@ -166,7 +166,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_worked_out
 def test_parquet_without_pyarrow_is_refused_before_anything_is_worked_out(monkeypatch, tmp_path):
     from seqcost.cli import options
 
-    monkeypatch.setattr(options, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtra, match=r"pip install 'seqcost\[parquet\]'"):
         options.check_parquet(tmp_path / "rows.parquet")
 

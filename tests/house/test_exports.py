@@ -9,7 +9,7 @@ from seqcost.layers.build import TWINS
 
 EXPORTS = {
     "seqcost": (
-        "Bill SeqcostError Workload __version__ check compare configure count diff explain letters register_operator "
+        "Bill MissingExtra SeqcostError Workload __version__ check compare configure count diff explain letters register_operator "
         "sweep watch"
     ),
     "seqcost.algebra": (

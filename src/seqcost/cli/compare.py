@@ -9,6 +9,7 @@ import typer
 
 from seqcost.cli import options
 from seqcost.errors import BadSize, BadTarget
+from seqcost.extras import installed, missing, need
 from seqcost.foreign import harmless
 from seqcost.questions.lengths import parse_lengths, parse_whole
 from seqcost.report.files import check_folder
@@ -45,7 +46,12 @@ def compare_command(
         typer.Option("--memory-limit", metavar="BYTES", help="of one run: 8G [default: 80 % of what is free]"),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="measure anew what was measured before")] = False,
-    trace: Annotated[bool, typer.Option("--trace/--no-trace", help="trace each layer beside its formula")] = True,
+    trace: Annotated[
+        bool | None,
+        typer.Option(
+            "--trace/--no-trace", help="trace each layer beside its formula [default: where PyTorch is installed]"
+        ),
+    ] = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="write the page and its pictures")] = True,
     parquet: options.Parquet = None,
     as_json: options.Json = False,
@@ -58,12 +64,15 @@ def compare_command(
         raise BadSize("--text was given without --measure; formulas do not read text: add --measure.")
     if not targets and not every:
         raise BadTarget("no target was given; name architectures or presets of seqcost list, or give --all.")
+    if trace:
+        need("torch", "a trace needs")
+    if measure:
+        need("torch", "measured runs need")
     from seqcost.formulas.catalogue import language_models
 
     options.check_parquet(parquet)
     from rich.text import Text
 
-    from seqcost.measure import Limits
     from seqcost.questions.compare import compare, confirmed
     from seqcost.records import this_environment
     from seqcost.report.comparisons import agreement_table, tables, write_report
@@ -72,6 +81,11 @@ def compare_command(
     bounds: dict[str, Any] = {"time_s": float(parse_whole(time_limit, "--time-limit", _SECONDS))}
     if memory_limit is not None:
         bounds["memory_bytes"] = parse_whole(memory_limit, "--memory-limit", _BYTES)
+    limits = None
+    if measure:
+        from seqcost.measure import Limits
+
+        limits = Limits(**bounds)
     asked = parse_lengths(lengths or ["64..4096"])
     names = list(dict.fromkeys([*(targets or ()), *(language_models() if every else ())]))
     sizes = options.sizes_from(assignments, width, layers, heads, vocab)
@@ -87,7 +101,7 @@ def compare_command(
             measure=measure,
             text=text,
             store=store,
-            limits=Limits(**bounds),
+            limits=limits,
             again=again,
             on_start=on_start,
         )
@@ -96,7 +110,8 @@ def compare_command(
 
     def finished() -> tuple[dict[str, Any], Path | None]:
         """The answer with its traces, which take a while, and the report of it where one is wanted."""
-        whole = (confirmed(answer, sizes) if trace else answer).to_dict()
+        traced = installed("torch") if trace is None else trace
+        whole = (confirmed(answer, sizes) if traced else answer).to_dict()
         where = this_environment().to_dict() if measure else None
         return whole, write_report(whole, out, environment=where) if report else None
 
@@ -119,8 +134,12 @@ def compare_command(
         whole, page = finished()
         if whole["agreement"]:
             yield agreement_table(whole)
+        elif trace is None and not installed("torch"):
+            yield options.remark(missing("torch", "no layer was traced beside its formula; a trace needs"))
         if page is not None:
             yield Text(f"report: {page}")
+            if not installed("matplotlib"):
+                yield options.remark(missing("matplotlib", "the report has no plots, which need"))
 
     options.show(as_json=as_json, as_csv=as_csv, data=lambda: finished()[0], csv=csv, rich=shown)
 

@@ -7,6 +7,7 @@ import typer
 
 from seqcost.cli import options, parts
 from seqcost.errors import BadSize, BadTarget
+from seqcost.extras import need
 from seqcost.questions.count import count
 from seqcost.questions.lengths import parse_lengths, parse_whole
 from seqcost.report.files import check_file
@@ -71,6 +72,7 @@ def count_command(
     if timeline is not None and timeline.suffix != ".png":
         raise BadTarget(f"--timeline {timeline} was given; a name that ends in .png is allowed.")
     if timeline is not None:
+        need("matplotlib", "plots need")
         check_file(timeline)
     if timeline is not None and num_lengths > 1:
         raise BadSize(f"--timeline was given with {num_lengths} lengths; it plots one: give --length once.")

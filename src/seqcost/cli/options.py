@@ -2,18 +2,17 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from seqcost.cli.streams import holds_everything
-from seqcost.errors import BadTarget, MissingExtra
+from seqcost.errors import BadTarget
+from seqcost.extras import need
 from seqcost.foreign import harmless, harmless_json, harmless_lines
 from seqcost.questions.lengths import parse_whole
 from seqcost.questions.targets import parse_assignment
-from seqcost.records.export import NO_PYARROW
 from seqcost.report.files import check_file
 
 SetOption = Annotated[
@@ -57,8 +56,7 @@ def check_parquet(path: Path | None) -> None:
         return
     if path.suffix != ".parquet":
         raise BadTarget(f"--parquet {path} was given; a name that ends in .parquet is allowed.")
-    if find_spec("pyarrow") is None:
-        raise MissingExtra(NO_PYARROW)
+    need("pyarrow", "Parquet needs")
     check_file(path)
 
 

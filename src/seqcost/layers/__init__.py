@@ -5,8 +5,13 @@
     y_BTN = layer(x_BTD)
 
 Every layer keeps one contract (`Layer`): the whole sequence, any further tokens with a carried state, one token,
-and a readable reference. `build(config)` makes the layer of any config of `seqcost.formulas`.
+and a readable reference. `build(config)` makes the layer of any config of `seqcost.formulas`. Importing them without
+PyTorch raises MissingExtra.
 """
+
+from seqcost.extras import need as _need
+
+_need("torch", "the layers need")
 
 from seqcost.layers.build import Classifier as Classifier
 from seqcost.layers.build import LanguageModel as LanguageModel

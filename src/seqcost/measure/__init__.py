@@ -1,4 +1,4 @@
-"""Real runs, each in a process of its own, bounded in time and memory. Importing this loads no torch.
+"""Real runs, each in a process of its own, bounded in time and memory. Importing this loads no torch, but it is needed.
 
 limits        bounds of one run                        runner        one job, one record
 sweeps        many jobs, resumable                     process       starts, watches, reads, kills
@@ -7,6 +7,11 @@ repeat        how often a run is repeated              peak          most bytes 
 resident      most bytes held by the process           load          what others did meanwhile
 turn          one measurement at a time
 """
+
+from seqcost.extras import need as _need
+
+_need("torch", "measured runs need")
+_need("psutil", "measured runs need")
 
 from seqcost.measure.limits import Limits as Limits
 from seqcost.measure.runner import measure as measure

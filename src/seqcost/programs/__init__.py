@@ -8,6 +8,10 @@ refusals     what no run can follow                     own_code    importing th
 hugging_face/ models of the transformers package        files/      exported programs and ONNX graphs
 """
 
+from seqcost.extras import need as _need
+
+_need("torch", "a trace needs")
+
 from seqcost.programs.program import PHASES as PHASES
 from seqcost.programs.program import Phase as Phase
 from seqcost.programs.program import Program as Program

@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from seqcost.extras import need
+
+need("torch", "a check runs the module, which needs")
+
 import torch
 from torch import Tensor, nn
 

@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seqcost.errors import BadSize, BadTarget, UnknownName, shortened
 from seqcost.formulas.catalogue import configure, entry
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.workload import Workload
-from seqcost.measure import Limits, sweep
 from seqcost.questions.arguments import a_path, flag, sizes_in
 from seqcost.questions.comparison import Agreement, Comparison, Point
 from seqcost.questions.complexity import complexity_row
@@ -26,6 +25,9 @@ from seqcost.questions.count import count, longest_text, whole
 from seqcost.questions.targets import resolve_sizes, spec_of
 from seqcost.questions.verdicts import balances, cheapest_of, interpolated, solved
 from seqcost.records import Job, Run, Store
+
+if TYPE_CHECKING:
+    from seqcost.measure import Limits
 
 LONGEST_RUN = 2**31  # tokens of a batch that a real run is started for
 WAITING = "waiting: somebody else measures on this machine"
@@ -43,7 +45,7 @@ def compare(
     measure: bool = False,
     text: str | os.PathLike[str] | None = None,
     store: str | os.PathLike[str] | None = None,
-    limits: Limits | None = None,
+    limits: "Limits | None" = None,
     threads: int | None = None,
     again: bool = False,
     on_start: Callable[[Job | str], object] | None = None,
@@ -78,11 +80,13 @@ def compare(
         a_path(store, "store")
     if threads is not None:
         whole(threads, "threads")
-    if limits is not None and not isinstance(limits, Limits):
+    if limits is not None and not _are_limits(limits):
         raise BadTarget(f"limits = {shortened(limits)} was given; seqcost.measure.Limits are allowed.")
     if on_start is not None and not callable(on_start):
         raise BadTarget(f"on_start = {shortened(on_start)} was given; a function is allowed.")
     if measure:
+        from seqcost.measure import sweep
+
         jobs = _jobs(fitting, ordered, batch, phase, dtype, threads, digest)
         with Store(store) as kept:
             measured = sweep(
@@ -119,6 +123,12 @@ def compare(
         families={name: entry(name).family or entry(name).group for name in names},
     )
     return confirmed(found, sizes) if trace else found
+
+
+def _are_limits(given: Any) -> bool:
+    from seqcost.measure import Limits
+
+    return isinstance(given, Limits)
 
 
 def _ordered(lengths: Any) -> list[int]:

@@ -18,8 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from seqcost.extras import need
 from seqcost.records.digest import digest
 
 PACKAGE = Path(__file__).parents[1]
@@ -64,7 +63,13 @@ class Environment:
 
 
 def this_environment() -> Environment:
-    """The present machine, versions and source; a few milliseconds, most of them git's."""
+    """The present machine, versions and source; a few milliseconds, most of them git's.
+
+    Raises MissingExtra without psutil.
+    """
+    need("psutil", "facts of the machine need")
+    import psutil
+
     commit, dirty = _checkout()
     return Environment(
         machine_id=_machine_id(),

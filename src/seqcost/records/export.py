@@ -16,12 +16,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from seqcost.errors import BadTarget, MissingExtra
+from seqcost.errors import BadTarget
+from seqcost.extras import need
 from seqcost.foreign import harmless_cell
 from seqcost.records.digest import canonical_json
 from seqcost.records.run import Run
-
-NO_PYARROW = "Parquet needs pyarrow: pip install 'seqcost[parquet]'."
 
 # name of the column -> its type in Parquet
 COLUMNS = {
@@ -118,11 +117,10 @@ def _text(value: Any) -> str:
 
 
 def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise MissingExtra(NO_PYARROW) from error
+    need("pyarrow", "Parquet needs")
+    import pyarrow
+    from pyarrow import parquet
+
     return pyarrow, parquet
 
 

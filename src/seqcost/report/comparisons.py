@@ -11,6 +11,7 @@ from typing import Any
 
 from seqcost.algebra.quantity import QUANTITIES, Quantity, Told
 from seqcost.algebra.rendering import scaled, seconds
+from seqcost.extras import installed
 from seqcost.report.counts import amount_text
 from seqcost.report.families import family_panels, longest_table, many, measured_tables, verdicts_table
 from seqcost.report.files import write_bytes, write_text
@@ -190,13 +191,14 @@ def _interpolated(curve: Series, x: float) -> float:
 
 
 def write_report(answer: Row, folder: Path, *, environment: Mapping[str, Any] | None = None) -> Path:
-    """`index.html` (self-contained) and a PNG a panel; returns the page's path."""
+    """`index.html` (self-contained) and one PNG per panel; returns the page's path. No pictures without matplotlib."""
     shown = []
-    for title, png in pictures(answer):
+    drawn = installed("matplotlib")
+    for title, png in pictures(answer) if drawn else ():
         name = "".join(c if c.isalnum() else "-" for c in title.lower()).strip("-")
         write_bytes(folder / f"{name}.png", png)
         shown.append((title, base64.b64encode(png).decode()))
-    if not many(answer):
+    if drawn and not many(answer):
         write_bytes(folder / "overview.png", to_png(draw(panels(answer), title=", ".join(answer["targets"]))))
     images = "".join(f'<img alt="{html.escape(title)}" src="data:image/png;base64,{data}">' for title, data in shown)
     where = ""

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from seqcost.extras import need
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -44,7 +46,11 @@ class Panel:
 
 
 def draw(panels: Sequence[Panel], *, title: str = "", columns: int = 2) -> "Figure":
-    """A figure of small multiples."""
+    """A figure of small multiples.
+
+    Raises MissingExtra without matplotlib.
+    """
+    need("matplotlib", "plots need")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

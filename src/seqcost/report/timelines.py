@@ -5,6 +5,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from seqcost.errors import BadTarget
+from seqcost.extras import need
 from seqcost.report.memory import LABELS
 from seqcost.report.plots import COLOURS, to_png
 
@@ -26,7 +27,11 @@ def timeline_png(count: Mapping[str, Any]) -> bytes:
 
 
 def draw_timeline(count: Mapping[str, Any]) -> "Figure":
-    """A figure of one panel: bytes alive at every operator, the peak marked."""
+    """A figure of one panel: bytes alive at every operator, the peak marked.
+
+    Raises MissingExtra without matplotlib.
+    """
+    need("matplotlib", "plots need")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

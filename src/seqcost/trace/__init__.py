@@ -11,6 +11,10 @@ book/        every operator as it runs, every block of memory      operators/  w
 answer/      the result, what memory consists of, wording
 """
 
+from seqcost.extras import need as _need
+
+_need("torch", "a trace needs")
+
 from seqcost.trace.answer.result import Coverage as Coverage
 from seqcost.trace.answer.result import Trace as Trace
 from seqcost.trace.answer.result import Uncounted as Uncounted

@@ -5,11 +5,11 @@ A configuration is a dict with a `model_type` that the installed release knows. 
 to be looked up.
 """
 
-import importlib.util
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from seqcost.errors import BadTarget, MissingExtra, UnknownName, shortened, with_type
+from seqcost.errors import BadTarget, UnknownName, shortened, with_type
+from seqcost.extras import need
 from seqcost.formulas.core.foreign_names import settings_for
 from seqcost.programs.hugging_face.offline import offline
 from seqcost.programs.hugging_face.settings import check_settings
@@ -70,8 +70,7 @@ def _changed(settings: Mapping[str, Any], before: Any, kind: str, changes: Mappi
 
 def the_package() -> Any:
     """The transformers package, quiet."""
-    if importlib.util.find_spec("transformers") is None:
-        raise MissingExtra("Hugging Face configurations need the transformers package; pip install transformers.")
+    need("transformers", "Hugging Face configurations need")
     import transformers
 
     transformers.logging.set_verbosity_error()

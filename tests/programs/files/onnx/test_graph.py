@@ -1,5 +1,6 @@
 import random
 import resource
+import sys
 import warnings
 from functools import partial
 from pathlib import Path
@@ -163,7 +164,7 @@ def test_spoilt_files_are_answered_or_refused_in_one_sentence(tmp_path):
 
 def test_the_package_is_asked_for(tmp_path, monkeypatch):
     path = saved(tmp_path, [helper.make_node("Relu", ["x"], ["y"])])
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingExtra, match=r"pip install 'seqcost\[onnx\]'"):
         Target.of_spec({"kind": "onnx", "path": path})
 

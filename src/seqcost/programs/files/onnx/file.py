@@ -1,7 +1,6 @@
 """The graph of an ONNX file, from the plain data that its reader hands over (seqcost.files.onnx_model)."""
 
 import base64
-import importlib.util
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,8 @@ from typing import Any
 
 import torch
 
-from seqcost.errors import BadTarget, MissingExtra
+from seqcost.errors import BadTarget
+from seqcost.extras import need
 from seqcost.files.child import read
 from seqcost.programs.files.axes import Axes, Size
 
@@ -101,8 +101,7 @@ def graph_at(path: Path) -> Graph:
     """
     if not path.is_file():
         raise BadTarget(f"{path} is not there; name an ONNX file.")
-    if importlib.util.find_spec("onnx") is None:
-        raise MissingExtra("ONNX graphs need the onnx package; pip install 'seqcost[onnx]'.")
+    need("onnx", "ONNX graphs need")
     return graph_from(read("onnx", path))
 
 
