@@ -43,7 +43,7 @@ TRACED: dict[str, dict[str, Any]] = {
     "mistral-7b": {"sizes": {"layers": 4}, "dtype": "bfloat16"},
     "mamba-130m": {"sizes": {"layers": 4}, "phase": "decode"},
     "transformer-base": {"phase": "train"},
-    "vit-base-16": {},
+    "vit-base-16": {"length": 196},
     "classifier": {"phase": "train"},
     # models of transformers
     "hf:gpt2": {"phase": "train"},
@@ -97,12 +97,12 @@ def traced(name: str) -> dict[str, Any]:
     """The answer for one of `TRACED`."""
     import seqcost
 
-    asked = dict(TRACED[name])
+    asked = {"length": 256} | TRACED[name]
     target = asked.pop("target", name)
     if target.startswith("nn."):
         module, inputs = _module(target)
-        return _answer(lambda: seqcost.count(module, inputs=inputs, **asked))
-    return _answer(lambda: seqcost.count(target, length=256, trace=True, **asked))
+        return _answer(lambda: seqcost.count(module, inputs=inputs, **asked | {"length": None}))
+    return _answer(lambda: seqcost.count(target, trace=True, **asked))
 
 
 def _module(name: str) -> tuple[Any, tuple[Any, ...]]:

@@ -1,6 +1,11 @@
+from typing import Any, get_overloads, get_type_hints
+
 import pytest
 
+import seqcost
 from seqcost.errors import BadSize
+from seqcost.questions.cost import Count
+from seqcost.questions.count import count
 from seqcost.questions.lengths import parse_length, parse_lengths, parse_whole
 
 
@@ -60,3 +65,30 @@ def test_numbers_that_could_not_be_printed_squared_are_refused_quoted_short(text
 def test_the_error_names_what_was_asked():
     with pytest.raises(BadSize, match="--batch 'x' was given"):
         parse_whole("x", "--batch")
+
+
+def test_every_question_takes_lengths_as_text():
+    small = {"D": 8}
+    assert [answer.sizes["T"] for answer in seqcost.count("gru-layer", length="1k,128k")] == [1024, 131072]
+    assert [answer.sizes["T"] for answer in seqcost.count("gru-layer", length=["4", 5, "6..12"])] == [4, 5, 6, 12]
+    assert seqcost.count("gru-layer", length="2k", batch="4").sizes["B"] == 4
+    traced = seqcost.count("gru-layer", length="8,16", sizes=small, trace=True)
+    assert [answer.sizes["T"] for answer in traced] == [8, 16]
+    assert seqcost.diff("gru-layer", "rnn-layer", length="1k").a.sizes["T"] == 1024
+    assert seqcost.compare(["gru"], lengths="8..32", trace=False).lengths == (8, 16, 32)
+    assert seqcost.letters("gru-layer", "D", length="1k").own
+    assert seqcost.check("gru-layer", sizes=small, length="16", batch="2").length == 16
+
+
+@pytest.mark.parametrize("text", ["1k,128k", "1..4"])
+def test_a_difference_is_taken_at_one_length(text):
+    with pytest.raises(BadSize, match="at one whole number"):
+        seqcost.diff("gru-layer", "rnn-layer", length=text)
+
+
+def test_count_is_typed_by_what_its_length_asks_for():
+    one, text, several = (get_type_hints(overload) for overload in get_overloads(count))
+    assert one["return"] is Count
+    assert one["length"] == int | None
+    assert text["return"] == Count | Any
+    assert several["return"] == list[Count]

@@ -19,7 +19,15 @@ from seqcost.errors import BadSize, UnknownName
 
 @dataclass(frozen=True, init=False)
 class Bill:
-    """An immutable list of lines. Lines of one name and kind are summed, in the order of first appearance."""
+    """An immutable list of lines. Lines of one name and kind are summed, in the order of first appearance.
+
+    >>> from seqcost import Workload, configure
+    >>> bill = configure("lstm-layer", D=8).params()
+    >>> bill.total()
+    576
+    >>> [(line.name, line.amount) for line in bill.lines]
+    [('input', 256), ('hidden', 256), ('input_bias', 32), ('hidden_bias', 32)]
+    """
 
     lines: tuple[Line, ...]
 

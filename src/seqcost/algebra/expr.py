@@ -61,6 +61,12 @@ def sweep(values: Iterable[int], *, exact: bool = False) -> "np.ndarray[Any, Any
         True keeps Python ints (object array: exact at any size, slower); False takes float64, whose relative
         error is below 1e-15 an operation and which does not wrap.
 
+    Examples
+    --------
+    >>> from seqcost import Workload, configure
+    >>> configure("gpt2").state_bytes(Workload(T=sweep([1024, 2048], exact=True))).total()
+    array([75497472, 150994944], dtype=object)
+
     """
     import numpy as np
 

@@ -23,12 +23,14 @@ Layers = Annotated[str | None, typer.Option("--layers", metavar="N", help="layer
 Heads = Annotated[str | None, typer.Option("--heads", metavar="N", help="heads H")]
 Vocab = Annotated[str | None, typer.Option("--vocab", metavar="N", help="vocabulary U")]
 Batch = Annotated[str, typer.Option("--batch", metavar="N", help="sequences B")]
-DType = Annotated[str, typer.Option("--dtype", help="float32, bfloat16, float16 or float64")]
+DType = Annotated[str, typer.Option("--dtype", help="float32, bfloat16 (bf16), float16 or float64")]
 # Of one target, which may have sizes and formats of its own.
 OwnBatch = Annotated[str | None, typer.Option("--batch", metavar="N", help="sequences B [default: the target's, or 1]")]
 OwnDType = Annotated[
     str | None,
-    typer.Option("--dtype", help="float32, bfloat16, float16 or float64 [default: the target's own, or float32]"),
+    typer.Option(
+        "--dtype", help="float32, bfloat16 (bf16), float16 or float64 [default: the target's own, or float32]"
+    ),
 ]
 Phase = Annotated[str, typer.Option("--phase", help="forward, train, prefill or decode")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from seqcost.errors import UnknownName
+from seqcost.algebra.formats import dtype_named
 
 # Formats that a module computes in, and that one may be turned into. Others (int8, float8) are held as they are.
 WORDS = {torch.float32: "float32", torch.float64: "float64", torch.float16: "float16", torch.bfloat16: "bfloat16"}
@@ -14,10 +14,8 @@ _BY_NAME = {word: dtype for dtype, word in WORDS.items()}
 
 
 def check_dtype(dtype: str) -> torch.dtype:
-    """The data type of that name."""
-    if dtype not in _BY_NAME:
-        raise UnknownName.among("dtype", dtype, _BY_NAME)
-    return _BY_NAME[dtype]
+    """The data type of that name, a short one (bf16) included."""
+    return _BY_NAME[dtype_named(dtype)]
 
 
 def main_format(module: nn.Module, inputs: Iterable[Tensor | torch.dtype] = ()) -> str:

@@ -20,12 +20,12 @@ from seqcost.errors import FOREIGN_ERRORS, BadSize, BadTarget, shortened, with_t
 from seqcost.programs import Target
 from seqcost.programs.inputs import Inputs
 from seqcost.questions.arguments import one_of, sizes_in
-from seqcost.questions.count import whole
 from seqcost.questions.invariants.bench import Bench, Row
 from seqcost.questions.invariants.choice import carrier_of
 from seqcost.questions.invariants.ids import words_only
 from seqcost.questions.invariants.sight import Sees
 from seqcost.questions.invariants.suite import all_rows
+from seqcost.questions.lengths import whole
 from seqcost.questions.targets import spec_of
 from seqcost.trace.rungs import untouched_random_state
 
@@ -80,8 +80,8 @@ def check(
     *,
     sizes: Mapping[str, Any] | None = None,
     inputs: Any = None,
-    length: int = LENGTH,
-    batch: int = BATCH,
+    length: int | str = LENGTH,
+    batch: int | str = BATCH,
     tolerance: float = TOLERANCE,
     sees: Sees = "auto",
 ) -> Checked:
@@ -108,10 +108,16 @@ def check(
     BadSize
         For a length below 12 or a batch below 1.
 
+    Examples
+    --------
+    >>> check("gru-layer", sizes={"D": 8}).sound
+    True
+
     """
     sizes = sizes_in(sizes)
-    if whole(length, "length") < 12 or whole(batch, "batch") < 1:
-        raise BadSize(f"length {length} and batch {batch} were given; at least 12 tokens and 1 sequence are allowed.")
+    length, batch = whole(length, "length"), whole(batch, "batch")
+    if length < 12:
+        raise BadSize(f"length {length} was given; at least 12 tokens are allowed.")
     if isinstance(target, nn.Module):
         wanted = Target.of_module(copy.deepcopy(target), inputs)
     elif isinstance(target, str):

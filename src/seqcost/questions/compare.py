@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seqcost.algebra.formats import dtype_named
 from seqcost.errors import BadSize, BadTarget, UnknownName, shortened
 from seqcost.formulas.catalogue import configure, entry
 from seqcost.formulas.core.component import Component
@@ -21,7 +22,8 @@ from seqcost.questions.arguments import a_path, flag, sizes_in
 from seqcost.questions.comparison import Agreement, Comparison, Point
 from seqcost.questions.complexity import complexity_row
 from seqcost.questions.cost import Count
-from seqcost.questions.count import count, longest_text, whole
+from seqcost.questions.count import count, longest_text
+from seqcost.questions.lengths import lengths_in, whole
 from seqcost.questions.targets import resolve_sizes, spec_of
 from seqcost.questions.verdicts import balances, cheapest_of, interpolated, solved
 from seqcost.records import Job, Run, Store
@@ -36,11 +38,11 @@ WAITING = "waiting: somebody else measures on this machine"
 def compare(
     targets: Sequence[str],
     *,
-    lengths: int | Sequence[int],
+    lengths: int | str | Sequence[int | str],
     sizes: Mapping[str, Any] | None = None,
-    batch: int = 1,
+    batch: int | str = 1,
     phase: str = "forward",
-    dtype: str = "float32",
+    dtype: Any = "float32",
     trace: bool = True,
     measure: bool = False,
     text: str | os.PathLike[str] | None = None,
@@ -57,7 +59,7 @@ def compare(
     targets
         Names of the catalogue; the same `sizes` go to each that has them (H goes to attention only).
     lengths
-        Tokens T: one length or several.
+        Tokens T: one length or several, as numbers or as text ("64..8k").
     measure
         Also run each on this machine: `phase` once per repetition, in a started process, kept in `store`.
     text
@@ -65,10 +67,24 @@ def compare(
     on_start
         Called with each job before it is really run, and with each target before it is counted.
 
+    Raises
+    ------
+    UnknownName, BadSize, BadTarget
+        For a name, number or text that is not allowed.
+    MissingExtra
+        Where a trace or a run is asked for and PyTorch is not installed.
+
+    Examples
+    --------
+    >>> answer = compare(["transformer", "mamba"], lengths="1k..4k", sizes={"D": 256, "L": 2}, trace=False)
+    >>> [(row.rising, row.other, row.length) for row in answer.crossovers if row.quantity == "flops"]
+    [('transformer', 'mamba', 2)]
+
     """
     names, sizes = _distinct(targets), sizes_in(sizes)
+    batch, dtype = whole(batch, "batch"), dtype_named(dtype)
     trace, measure, again = flag(trace, "trace"), flag(measure, "measure"), flag(again, "again")
-    ordered = _ordered(lengths)
+    ordered = sorted(set(lengths_in(lengths, "lengths")))
     fitting = {name: _fitting(name, sizes) for name in names}
     refused = sorted(set(sizes) - {word for given in fitting.values() for word in given})
     if refused:
@@ -129,15 +145,6 @@ def _are_limits(given: Any) -> bool:
     from seqcost.measure import Limits
 
     return isinstance(given, Limits)
-
-
-def _ordered(lengths: Any) -> list[int]:
-    if isinstance(lengths, str) or not isinstance(lengths, int | Iterable):
-        raise BadSize(f"lengths = {shortened(lengths)} was given; whole numbers of at least 1 are allowed: [128, 256].")
-    found = {whole(length, "length") for length in ([lengths] if isinstance(lengths, int) else lengths)}
-    if not found:
-        raise BadSize("no length was given; give at least one whole number.")
-    return sorted(found)
 
 
 def _distinct(targets: Sequence[str]) -> list[str]:

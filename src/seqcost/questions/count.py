@@ -4,47 +4,69 @@ An architecture or preset is answered from its formulas, without PyTorch; code, 
 tracing. The answer is a `Count`: see cost.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict, Unpack, overload
 
 from seqcost.algebra import Polynomial, lift
+from seqcost.algebra.formats import ITEMSIZE, dtype_named
 from seqcost.algebra.quantity import QUANTITIES, Quantity, Told
 from seqcost.algebra.quasi import Curve, QuasiPolynomial, lengths_for, lift_blocks
-from seqcost.errors import MOST_DIGITS, BadSize, BadTarget, shortened
+from seqcost.errors import BadSize, BadTarget
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.rounding import block_sizes
 from seqcost.formulas.core.workload import Workload
 from seqcost.questions.arguments import flag, one_of, sizes_in
 from seqcost.questions.cost import Bills, Count, conventions
-from seqcost.questions.lengths import parse_length
+from seqcost.questions.lengths import lengths_in, names_several, whole
 from seqcost.questions.phases import PHASES, by_formula
 from seqcost.questions.targets import formula_of, kind_of
 from seqcost.questions.weights import checked_for_weights, count_weights
 from seqcost.questions.written import Written
 
-ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 # Short lengths and far ones: a window longer than the text, or a chunk that is not full, shows itself.
 LIFTED_AT = (1, 2, 3, 5, 8, 13, 21, 1021, 2050, 4099, 10007, 65537, 1000003)
 DEFAULT_LENGTH = 1024
 NAMED = 3  # uncounted operators that a refusal names
 
 
+class Asked(TypedDict, total=False):
+    """What may be asked besides a target and its length: the parameters of `count`."""
+
+    batch: int | str | None
+    source: int | str | None
+    phase: str
+    dtype: Any
+    causal: str
+    sizes: Mapping[str, Any] | None
+    inputs: Any
+    trace: bool
+    optimizer: str | None
+    accumulate: int | str
+    strict: bool
+
+
+@overload
+def count(target: Any, *, length: int | None = ..., **asked: Unpack[Asked]) -> Count: ...
+@overload
+def count(target: Any, *, length: str, **asked: Unpack[Asked]) -> Count | Any: ...  # "1k,128k" names several
+@overload
+def count(target: Any, *, length: Sequence[int | str], **asked: Unpack[Asked]) -> list[Count]: ...
 def count(
     target: Any,
     *,
-    length: int | str | Sequence[int] | None = None,
-    batch: int | None = None,
-    source: int | None = None,
+    length: int | str | Sequence[int | str] | None = None,
+    batch: int | str | None = None,
+    source: int | str | None = None,
     phase: str = "forward",
-    dtype: str | None = None,
+    dtype: Any = None,
     causal: str = "full",
     sizes: Mapping[str, Any] | None = None,
     inputs: Any = None,
     trace: bool = False,
     optimizer: str | None = None,
-    accumulate: int = 1,
+    accumulate: int | str = 1,
     strict: bool = False,
 ) -> Any:
     """Cost of a target.
@@ -56,8 +78,9 @@ def count(
     Parameters
     ----------
     length
-        Tokens of the sequence T (decode: the position of the token that is generated); several give a list. Where not
-        given, those of the inputs that came with the target, else 1024.
+        Tokens of the sequence T (decode: the position of the token that is generated), as a number or as text
+        ("128k"). Several give a list: [1024, 4096], "1k,128k", "64..8k". Where not given, those of the inputs that
+        came with the target, else 1024.
     batch
         Sequences B; where not given, those of the inputs that came with the target, else 1.
     source
@@ -66,8 +89,8 @@ def count(
     phase
         forward, train (forward, loss and backward), prefill (forward that fills a state) or decode (one token).
     dtype
-        float32, bfloat16, float16 or float64: parameters, buffers and features are turned into it. Where not given,
-        a formula's is float32 and a module keeps its own.
+        float32, bfloat16, float16 or float64, or short (bf16), or torch.bfloat16: parameters, buffers and features are
+        turned into it. Where not given, a formula's is float32 and a module keeps its own.
     causal
         How the pairs of causal attention are counted: "full" (the rectangle) or "half" (formulas only).
     sizes
@@ -88,25 +111,44 @@ def count(
     -------
     Count or list of Count
 
+    Raises
+    ------
+    UnknownName, BadSize
+        For a name, word or number that is not allowed.
+    BadTarget, TraceFailed
+        For a target that cannot be used, or that no rung of the trace could carry.
+    MissingExtra
+        Where a trace is needed and PyTorch, or another package for this target, is not installed.
+
+    Examples
+    --------
+    >>> count("gpt2", length=1024).flops
+    291648307200
+    >>> print(count("gpt2").polynomials["flops"])
+    36864·T² + 247064064·T
+    >>> [answer.state_bytes for answer in count("gpt2", length="1k,128k", phase="decode", dtype="bf16")]
+    [37748736, 4831838208]
+
     """
-    lengths = _lengths(length)
+    several = names_several(length)
+    lengths: list[int | None] = [None] if length is None else [*lengths_in(length)]
     one_of(phase, "phase", PHASES)
     one_of(causal, "convention for causal attention", ("full", "half"))
     if dtype is not None:
-        one_of(dtype, "dtype", ITEMSIZE)
+        dtype = dtype_named(dtype)
     sizes, trace, strict = sizes_in(sizes), flag(trace, "trace"), flag(strict, "strict")
     if batch is not None:
-        whole(batch, "batch")
+        batch = whole(batch, "batch")
     if source is not None:
-        whole(source, "source")
-    whole(accumulate, "accumulate")
+        source = whole(source, "source")
+    accumulate = whole(accumulate, "accumulate")
     config = formula_of(target, sizes) if isinstance(target, str) else None
     if isinstance(target, str) and kind_of(target) == "weights":
         given = {"a source": source, "inputs": inputs is not None, "a trace": trace, "an optimizer": optimizer}
         given |= {"accumulate": accumulate > 1, f"the phase {phase}": phase != "forward"}
         checked_for_weights(given | {f"the dtype {dtype}": dtype not in (None, "float32")}, target)
         answers = count_weights(target, lengths=_or_default(lengths), batch=batch or 1, phase=phase)
-        return answers if isinstance(length, list | tuple | range) else answers[0]
+        return answers if several else answers[0]
     if config is not None and source is not None and not config.takes_source:
         raise BadSize(f"source = {source:,} was given for {target}, which reads no source; leave it out.")
     trace = trace or optimizer is not None or accumulate > 1
@@ -140,7 +182,7 @@ def count(
         )
     if strict:
         refuse_uncounted(answers)
-    return answers if isinstance(length, list | tuple | range) else answers[0]
+    return answers if several else answers[0]
 
 
 def refuse_uncounted(answers: Sequence[Count]) -> None:
@@ -264,22 +306,3 @@ def _in_blocks(cost: Callable[[int], Any], blocks: list[int]) -> QuasiPolynomial
 
 def _or_default(lengths: Sequence[int | None]) -> list[int]:
     return [DEFAULT_LENGTH if length is None else length for length in lengths]
-
-
-def _lengths(length: Any) -> list[int | None]:
-    if length is None:
-        return [None]
-    given: Iterable[Any] = length if isinstance(length, list | tuple | range) else [length]
-    out: list[int | None] = [parse_length(item) if isinstance(item, str) else whole(item, "length") for item in given]
-    if not out:
-        raise BadSize("no length was given; give at least one whole number.")
-    return out
-
-
-def whole(value: Any, what: str) -> int:
-    """A whole number of at least 1, or a sentence."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise BadSize(f"{what} = {shortened(value)} was given; a whole number of at least 1 is allowed.")
-    if value >= 10**MOST_DIGITS:
-        raise BadSize(f"{what} = {shortened(value)} was given; one of at most {MOST_DIGITS:,} digits is allowed.")
-    return value

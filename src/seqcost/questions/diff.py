@@ -17,6 +17,7 @@ from seqcost.formulas.core.foreign_names import FRIENDLY
 from seqcost.questions.arguments import flag, sizes_in
 from seqcost.questions.cost import Count
 from seqcost.questions.count import count
+from seqcost.questions.lengths import names_several
 from seqcost.questions.targets import formula_of, kind_of
 
 _ABOUT = ("target", "sizes", "phase", "dtype", "rung", "conventions", "uncounted")
@@ -159,10 +160,10 @@ def diff(
     b: Any,
     *,
     length: int | str | None = None,
-    batch: int | None = None,
-    source: int | None = None,
+    batch: int | str | None = None,
+    source: int | str | None = None,
     phase: str = "forward",
-    dtype: str | None = None,
+    dtype: Any = None,
     causal: str = "full",
     sizes: Mapping[str, Any] | None = None,
     sizes_a: Mapping[str, Any] | None = None,
@@ -192,8 +193,14 @@ def diff(
         As `count` does for either side; BadSize for several lengths, and where both have inputs of their own of
         different lengths or batches.
 
+    Examples
+    --------
+    >>> change = diff("gpt2", "gpt2-medium", length="1k")
+    >>> change.quantities[0].name, change.quantities[0].difference
+    ('flops', Fraction(535302766592, 1))
+
     """
-    if length is not None and not isinstance(length, int | str):
+    if names_several(length) or not isinstance(length, int | str | None):
         raise BadSize(f"length = {length!r} was given; a difference is taken at one whole number of at least 1.")
     common, trace = sizes_in(sizes), flag(trace, "trace")
     own = [_overridden(common, sizes_in(sizes_a, "sizes_a")), _overridden(common, sizes_in(sizes_b, "sizes_b"))]
@@ -215,7 +222,7 @@ def diff(
     if named or (inputs is not None and not any(live)):
         raise BadTarget(f"inputs were given for {(named or targets)[0]!r}; only a live module takes them.")
 
-    def side(i: int, length: int | str | None, batch: int | None) -> Count:
+    def side(i: int, length: int | str | None, batch: int | str | None) -> Count:
         found: Count = count(
             targets[i],
             length=length,
@@ -234,7 +241,7 @@ def diff(
 
 
 def _at_one_size(
-    side: Callable[[int, int | str | None, int | None], Count], length: int | str | None, batch: int | None
+    side: Callable[[int, int | str | None, int | str | None], Count], length: int | str | None, batch: int | str | None
 ) -> tuple[Count, Count]:
     """Both sides; where one has inputs of its own, and nothing else was asked, the other at its sizes."""
     a, b = side(0, length, batch), side(1, length, batch)

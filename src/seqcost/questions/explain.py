@@ -112,6 +112,10 @@ def explain(name: str, **sizes: Any) -> Explanation:
 
     Raises UnknownName for a name or a size that does not exist, BadSize for a value that is not allowed and for B, T
     and S, which every page leaves open.
+
+    >>> page = explain("lstm-layer")
+    >>> print(page.sections[0].bills["params"].total())
+    4*D*N + 4*N**2 + 8*N
     """
     found = entry(name)
     if run := [letter for letter in "BTS" if letter in sizes and letter not in found.fields]:

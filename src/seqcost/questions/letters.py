@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from seqcost.algebra.formats import dtype_named
 from seqcost.algebra.multilift import multilift
 from seqcost.algebra.multinomial import Multinomial, Unfitted
 from seqcost.algebra.quantity import QUANTITIES, Told
@@ -18,6 +19,7 @@ from seqcost.formulas.core.workload import Workload
 from seqcost.questions.arguments import sizes_in
 from seqcost.questions.cost import Count
 from seqcost.questions.count import count
+from seqcost.questions.lengths import lengths_in, whole
 from seqcost.questions.letter_sizes import AUTOMATIC, LENGTH, choose, degree_of, kind_of
 from seqcost.questions.phases import by_formula
 from seqcost.questions.targets import HUGGING_FACE, formula_of, resolve_sizes, spec_of
@@ -89,11 +91,11 @@ def letters(
     target: str,
     letters: str | Mapping[str, str] = AUTO,
     *,
-    length: int = 256,
-    batch: int | None = None,
-    source: int | None = None,
+    length: int | str | None = 256,
+    batch: int | str | None = None,
+    source: int | str | None = None,
     phase: str = "forward",
-    dtype: str | None = None,
+    dtype: Any = None,
     sizes: Mapping[str, Any] | None = None,
     trace: bool = False,
     counted: Sequence[Count] | None = None,
@@ -114,6 +116,18 @@ def letters(
     counted
         Counts of this target that exist already, which then take the place of that one.
 
+    Raises
+    ------
+    UnknownName, BadSize, BadTarget
+        For a letter, setting, number or target that is not allowed.
+    TraceFailed, MissingExtra
+        Of a Hugging Face configuration, as `count` does.
+
+    Examples
+    --------
+    >>> print(letters("transformer-block", "D", length=64).params)
+    12·D² + 13·D
+
     """
     if not isinstance(target, str):
         raise BadTarget(
@@ -132,10 +146,15 @@ def letters(
         isinstance(counted, list | tuple) and all(isinstance(answer, Count) for answer in counted)
     ):
         raise BadTarget(f"counted = {shortened(counted)} was given; counts of this target are allowed.")
-    known = counted if counted is not None else [
-        count(target, length=length, batch=batch, source=source, phase=phase, dtype=dtype, sizes=given, trace=trace)
-    ]  # fmt: skip
-    batch = batch or 1
+    dtype = None if dtype is None else dtype_named(dtype)
+    batch = None if batch is None else whole(batch, "batch")
+    source = None if source is None else whole(source, "source")
+    if counted is None:
+        at = lengths_in(256 if length is None else length)
+        counted = count(
+            target, length=at, batch=batch, source=source, phase=phase, dtype=dtype, sizes=given, trace=trace
+        )
+    known, batch = counted, batch or 1
     model = _model_of(target, given, batch=batch, source=source, phase=phase, dtype=dtype, trace=trace)
     if not known:
         raise BadTarget("counted = [] was given; at least one count of this target is allowed, or leave it out.")

@@ -20,6 +20,10 @@ class Workload:
     and values, so the source is not read again; `stepping` that the one token goes through `step`, which may be another
     form than that of a whole sequence; `later` that the tokens come out of other operators, so that the longest chain
     is one from them and not one from the state.
+
+    >>> from seqcost import configure
+    >>> configure("gru-layer", D=8).state_bytes(Workload(B=2, T=10)).total()
+    64
     """
 
     B: Size = 1

@@ -67,6 +67,16 @@ def register_operator(
         `formula(*args, out=result, **kwargs)` in FLOPs, given the operator's own arguments and result, from which
         it may read shapes only. One left out counts 0.
 
+    Raises
+    ------
+    BadTarget
+        Without a formula, and for an operator that has one already.
+
+    Examples
+    --------
+    >>> register_operator("mylib::scan", pointwise=lambda x, out: x.numel())
+    >>> forget_operator("mylib::scan")
+
     """
     key = _key_of(name)
     if contraction is None and pointwise is None:
