@@ -22,6 +22,7 @@ from apart import apart
 from page import publish
 from shrunk import default_of, few_layers, small
 
+from seqcost.algebra import Curve
 from seqcost.report.table import Table
 
 T, B = 64, 1
@@ -29,7 +30,7 @@ LIMIT_S, LIMIT_BYTES = 120.0, 4 * 2**30
 RECORDS = Path(__file__).with_suffix(".jsonl")
 TARGET_TYPES, TARGET_BYTES = 0.95, 0.995
 LONGEST_CELL = 110
-FORMULAS = ("Polynomial", "QuasiPolynomial")
+FORMULAS = ("Polynomial", "QuasiPolynomial")  # in T, in T and whole blocks; what else is on record is samples
 WAYS = (("few layers", few_layers), ("small", small), ("default", default_of))
 
 
@@ -68,7 +69,7 @@ def record_of(kind: str) -> dict[str, Any]:
             "params": seen.params,
             "own_params": _own_count(shrink(kind)),
             "flops": str(found) if found is not None else "",
-            "kind_of_formula": type(found).__name__,
+            "kind_of_formula": _kind_of(found),
             "uncounted": sorted({entry.operator for entry in seen.uncounted}),
             "reasons": reasons,
         }
@@ -181,6 +182,13 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
         "<uncounted, or why not",
     )  # fmt: skip
     return Table.of(title, headings, [_cells(row) for row in rows])
+
+
+def _kind_of(found: Curve | None) -> str:
+    """As it stands in the records."""
+    if found is None or not found.exact:
+        return "NoneType" if found is None else "Samples"
+    return FORMULAS[bool(found.blocks)]
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from seqcost.algebra import Polynomial
+from seqcost.algebra import Curve
 from seqcost.algebra.crossings import FARTHEST, Crossing, crossings
 
 
 def polynomial(*coefficients):
-    return Polynomial("T", tuple(map(Fraction, coefficients)))
+    return Curve.polynomial(coefficients)
 
 
 def by_looking(cost_a, cost_b, farthest):

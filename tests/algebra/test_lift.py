@@ -1,14 +1,14 @@
-"""From samples to the polynomial behind them, or a refusal."""
+"""From samples to the formula behind them, in whole blocks too, or a refusal."""
 
-import json
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqcost.algebra import Polynomial, Samples, fit, lift
-from seqcost.algebra.lift import MAX_DEGREE, SPARE_POINTS, interpolate
+from seqcost.algebra import ceil_div, fit, lift
+from seqcost.algebra.curve import Curve
+from seqcost.algebra.lift import MAX_DEGREE, SPARE_POINTS, interpolate, lengths_for, lift_blocks
 
 COEFFICIENTS = st.lists(
     st.fractions(-(2**40), 2**40, max_denominator=64) | st.integers(-(2**80), 2**80).map(Fraction),
@@ -32,7 +32,8 @@ def without_zeros(coefficients):
 @given(COEFFICIENTS, LENGTHS)
 def test_a_polynomial_is_recovered_exactly(coefficients, lengths):
     found = lift(lambda n: value(coefficients, n), lengths)
-    assert found == Polynomial("T", without_zeros(coefficients), valid_from=min(lengths))
+    assert found == Curve.polynomial(coefficients, valid_from=min(lengths))
+    assert found.coefficients == without_zeros(coefficients)
     assert found(10**30) == value(coefficients, 10**30)
 
 
@@ -41,7 +42,7 @@ def test_one_wrong_point_is_refused(coefficients, lengths, error, data):
     values = {n: value(coefficients, n) for n in lengths}
     values[data.draw(st.sampled_from(lengths))] += error
     found = fit(values)
-    assert isinstance(found, Samples)
+    assert not found.exact
     assert found.values == values
 
 
@@ -51,65 +52,86 @@ def test_one_wrong_point_is_refused(coefficients, lengths, error, data):
     )
 )
 def test_interpolation_passes_through_every_point(points):
-    coefficients = interpolate([(n, Fraction(y)) for n, y in points])
-    assert all(value(coefficients, n) == y for n, y in points)
-    assert len(coefficients) <= len(points)
+    nodes = [n for n, _ in points]
+    terms = interpolate({(i,): Fraction(y) for i, (_, y) in enumerate(points)}, [nodes])
+    assert all(sum(c * n**power for (power,), c in terms.items()) == y for n, y in points)
+    assert all(power < len(points) for (power,) in terms)
 
 
 def test_short_lengths_on_another_branch_are_dropped_and_not_claimed():
     window = 10
     found = lift(lambda n: n * min(n, window), [2, 5, 9, 12, 20, 63, 100])
-    assert found == Polynomial("T", (Fraction(0), Fraction(window)), valid_from=12)
+    assert found == Curve.polynomial((0, window), valid_from=12)
 
 
 def test_two_spare_points_must_agree():
     # Four lengths above the branch: a line through two of them, confirmed by the other two. Three would not do.
-    assert isinstance(lift(lambda n: n * min(n, 10), [2, 5, 12, 20, 63, 100]), Polynomial)
-    assert isinstance(lift(lambda n: n * min(n, 10), [2, 5, 7, 20, 63, 100]), Samples)
+    assert lift(lambda n: n * min(n, 10), [2, 5, 12, 20, 63, 100]).exact
+    assert not lift(lambda n: n * min(n, 10), [2, 5, 7, 20, 63, 100]).exact
 
 
 def test_what_is_no_polynomial_stays_samples():
     found = lift(lambda n: -(-n // 64), [1, 63, 64, 65, 100, 128, 200])
-    assert isinstance(found, Samples)
+    assert not found.exact
     assert found.reason == "no polynomial of degree 4 or less passes through 7 lengths"
 
 
 def test_degree_five_is_too_high():
-    assert isinstance(lift(lambda n: n**5, range(1, 12)), Samples)
+    assert not lift(lambda n: n**5, range(1, 12)).exact
     assert lift(lambda n: n**4, range(1, 12)).degree == 4
 
 
 def test_a_single_point_confirms_nothing():
-    assert isinstance(fit({64: 100}), Samples)
-    assert isinstance(fit({64: 100, 65: 100}), Polynomial)
+    assert not fit({64: 100}).exact
+    assert fit({64: 100, 65: 100}).exact
 
 
-def test_samples_as_plain_data():
-    samples = Samples("T", {100: Fraction(1, 3), 2: Fraction(10**30)}, "because")
-    assert samples.to_dict() == {
-        "variable": "T",
-        "samples": {"2": str(10**30), "100": "1/3"},
-        "exact": False,
-        "reason": "because",
-    }
-    json.dumps(samples.to_dict())
+@settings(max_examples=30)
+@given(
+    c=st.integers(2, 64),
+    a=st.integers(0, 10**6),
+    b=st.integers(1, 10**9),
+    d=st.integers(-(10**6), 10**6),
+    e=st.integers(0, 9),
+)
+def test_what_was_put_in_comes_out(c, a, b, d, e):
+    def cost(T):
+        return a * T + b * ceil_div(T, c) + d + e * T * ceil_div(T, c)
+
+    found = lift_blocks(cost, lengths_for([c]), [c, c + 1, 2 * c])
+    assert found is not None
+    assert found.blocks == (c,)
+    assert all(found(T) == cost(T) for T in (1, c, 10 * c + 1, 10**9 + 7))
 
 
-def test_polynomial_as_plain_data_and_text():
-    found = Polynomial("T", (Fraction(1179648), Fraction(-169869312), Fraction(36864)), valid_from=2)
+def test_blocks_of_two_tokens():
+    found = lift_blocks(lambda T: (1 + T) * ceil_div(T, 2), lengths_for([2]), [2])
+    assert str(found) == "T·⌈T/2⌉ + ⌈T/2⌉"
+
+
+def test_two_blocks():
+    found = lift_blocks(lambda T: 3 * T + 5 * ceil_div(T, 16) + 7 * ceil_div(T, 64), lengths_for([16, 64]), [16, 64])
+    assert str(found) == "3·T + 5·⌈T/16⌉ + 7·⌈T/64⌉"
     assert found.to_dict() == {
         "variable": "T",
-        "coefficients": ["1179648", "-169869312", "36864"],
-        "valid_from": 2,
+        "blocks": [16, 64],
+        "terms": [
+            {"coefficient": "3", "power": 1, "block_powers": [0, 0]},
+            {"coefficient": "5", "power": 0, "block_powers": [1, 0]},
+            {"coefficient": "7", "power": 0, "block_powers": [0, 1]},
+        ],
+        "valid_from": 1,
         "exact": True,
     }
-    assert str(found) == "36864·T² - 169869312·T + 1179648"
 
 
 @pytest.mark.parametrize(
-    ("coefficients", "text"),
-    [((0,), "0"), ((0, 1), "T"), ((5, 0, 1), "T² + 5"), ((0, 0, 0, 0, 0, 3), "3·T^5"), ((0, Fraction(1, 2)), "1/2·T")],
-    ids=str,
+    "cost", [lambda T: T**3, lambda T: T * T.bit_length(), lambda T: ceil_div(T, 48)], ids=["cube", "log", "other"]
 )
-def test_polynomial_text(coefficients, text):
-    assert str(Polynomial("T", tuple(map(Fraction, coefficients)))) == text
+def test_what_is_no_such_formula_is_refused(cost):
+    assert lift_blocks(cost, lengths_for([16, 64]), [16, 64]) is None
+
+
+def test_coefficients_are_exact():
+    found = lift_blocks(lambda T: Fraction(1, 3) * T + Fraction(2, 7) * ceil_div(T, 8), lengths_for([8]), [8])
+    assert found(10**30) == Fraction(10**30, 3) + Fraction(2, 7) * (10**30 // 8)

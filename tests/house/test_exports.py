@@ -13,8 +13,7 @@ EXPORTS = {
         "register_operator sweep watch"
     ),
     "seqcost.algebra": (
-        "Bill Kind Line Polynomial Samples Size ceil_div fit leading_term lift maximum minimum sweep symbol symbols "
-        "where"
+        "Bill Curve Kind Line Size ceil_div fit leading_term lift maximum minimum sweep symbol symbols where"
     ),
     "seqcost.formulas": "Component Workload",
     "seqcost.layers": (

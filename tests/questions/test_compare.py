@@ -2,8 +2,8 @@ import pytest
 import torch
 
 import seqcost
+from seqcost.algebra import Curve
 from seqcost.algebra.crossings import crossings
-from seqcost.algebra.lift import Polynomial
 from seqcost.errors import BadSize, BadTarget, UnknownName
 from seqcost.questions.compare import WAITING
 from seqcost.questions.comparison import Point
@@ -64,15 +64,15 @@ def test_a_crossover_is_exact_to_the_token():
 
 
 def test_crossings_of_polynomials_and_of_plain_functions():
-    line, parabola = Polynomial("T", (0, 100)), Polynomial("T", (0, 0, 3))
+    line, parabola = Curve.polynomial((0, 100)), Curve.polynomial((0, 0, 3))
     (found,) = crossings(("line", line), ("parabola", parabola))
     assert (found.rising, found.length) == ("parabola", 34)
     (same,) = crossings(("line", lambda t: 100 * t), ("parabola", lambda t: 3 * t * t))
     assert same == found
-    twice = Polynomial("T", (200, -90, 10))  # 10 (T − 4)(T − 5)
-    assert [c.length for c in crossings(("zero", Polynomial("T", (0,))), ("twice", twice))] == []
-    dip = Polynomial("T", (270, -120, 10))  # below zero for 3 < T < 9
-    assert [(c.rising, c.length) for c in crossings(("zero", Polynomial("T", (0,))), ("dip", dip))] == [
+    twice = Curve.polynomial((200, -90, 10))  # 10 (T − 4)(T − 5)
+    assert [c.length for c in crossings(("zero", Curve.polynomial((0,))), ("twice", twice))] == []
+    dip = Curve.polynomial((270, -120, 10))  # below zero for 3 < T < 9
+    assert [(c.rising, c.length) for c in crossings(("zero", Curve.polynomial((0,))), ("dip", dip))] == [
         ("zero", 4),
         ("dip", 10),
     ]
@@ -105,7 +105,7 @@ def test_noise_crosses_nothing(record):
 
 
 def test_who_costs_least_is_told_for_every_length_where_all_have_a_function():
-    line, parabola = Polynomial("T", (0, 100)), Polynomial("T", (0, 0, 3))
+    line, parabola = Curve.polynomial((0, 100)), Curve.polynomial((0, 0, 3))
     found = cheapest("flops", {"line": line, "parabola": parabola}, {})
     assert [(c.target, c.start, c.exact) for c in found] == [("parabola", 1, True), ("line", 34, True)]
     values = {"line": {8: 800, 64: 6400}, "other": {8: 900, 64: 500}}
@@ -120,7 +120,7 @@ def test_what_grows_as_the_square_is_half_of_all_where_the_formulas_say_so():
     square = seqcost.count("transformer").polynomials["flops"].coefficients[2]
     shares = [square * c.sizes["T"] ** 2 / c.flops for c in count]
     assert shares[0] < 0.5 <= shares[1]
-    assert balance("line", Polynomial("T", (1, 2))) is None
+    assert balance("line", Curve.polynomial((1, 2))) is None
 
 
 def test_a_comparison_begins_with_sentences_and_says_whose_sizes():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from seqcost.algebra.lift import Polynomial
+from seqcost.algebra.curve import Curve
 
 Cost = Callable[[int], int | Fraction]
 
@@ -48,13 +48,13 @@ def crossings(first: tuple[str, Cost], second: tuple[str, Cost], *, farthest: in
 
 def _where_to_look(cost_a: Cost, cost_b: Cost, farthest: int) -> list[int]:
     doublings = [2**i for i in range(farthest.bit_length()) if 2**i <= farthest]
-    if not (isinstance(cost_a, Polynomial) and isinstance(cost_b, Polynomial)):
+    if not (isinstance(cost_a, Curve) and cost_a.is_polynomial and isinstance(cost_b, Curve) and cost_b.is_polynomial):
         return doublings
     near = [int(root) + shift for root in _real_roots(cost_a, cost_b) for shift in (-1, 0, 1, 2)]
     return sorted({*doublings, *(n for n in near if 1 <= n <= farthest)})
 
 
-def _real_roots(cost_a: Polynomial, cost_b: Polynomial) -> Sequence[float]:
+def _real_roots(cost_a: Curve, cost_b: Curve) -> Sequence[float]:
     import numpy as np
 
     size = max(cost_a.degree, cost_b.degree) + 1

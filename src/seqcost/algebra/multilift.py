@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from itertools import combinations, product
 
+from seqcost.algebra.curve import Curve, Powers
 from seqcost.algebra.lift import interpolate
-from seqcost.algebra.multinomial import Multinomial, Unfitted
 
 MAX_DEGREE = 2
 SPARE_SIZES = 1  # on the axis of each letter, besides one that only mixed points have
@@ -33,7 +33,7 @@ def multilift(
     degrees: Mapping[str, int] | None = None,
     *,
     confirm: Sequence[Mapping[str, int]] = (),
-) -> dict[str, Multinomial | Unfitted]:
+) -> dict[str, Curve]:
     """Every quantity that `costs` gives, as a polynomial in the letters.
 
     Parameters
@@ -81,7 +81,7 @@ class _Search:
         spare = [given[degree + 1] for given, degree in zip(self._sizes, self._degrees, strict=True)]
         return [tuple(spare), tuple(given[-1] for given in self._sizes)]
 
-    def fitted(self, name: str, mixed: Sequence[Point]) -> Multinomial | Unfitted:
+    def fitted(self, name: str, mixed: Sequence[Point]) -> Curve:
         degrees: list[int] = []
         failed: list[int] = []
         for place in range(len(self.letters)):
@@ -106,8 +106,10 @@ class _Search:
     def _degree(self, name: str, place: int) -> int | None:
         """Degree along the axis of a letter, None if a polynomial of no allowed degree agrees with all its sizes."""
         used = self._sizes[place][: self._degrees[place] + 1 + SPARE_SIZES]
-        line = [(size, Fraction(self.at(self._moved(self.base, place, size))[name])) for size in used]
-        degree = len(interpolate(line)) - 1
+        line: dict[Powers, Fraction] = {
+            (i,): Fraction(self.at(self._moved(self.base, place, n))[name]) for i, n in enumerate(used)
+        }
+        degree = max((power for power, *_ in interpolate(line, [used])), default=0)
         return degree if degree <= self._degrees[place] else None
 
     def _meet(self, name: str, first: int, second: int) -> bool:
@@ -121,7 +123,7 @@ class _Search:
         a, b, c, d = (Fraction(self.at(corner)[name]) for corner in corners)
         return a - b - c + d != 0
 
-    def _polynomial(self, name: str, degrees: Sequence[int], mixed: Sequence[Point]) -> Multinomial:
+    def _polynomial(self, name: str, degrees: Sequence[int], mixed: Sequence[Point]) -> Curve:
         varying = [place for place, degree in enumerate(degrees) if degree]
         meeting = {pair for pair in combinations(varying, 2) if self._meet(name, *pair)}
         grid = [
@@ -133,22 +135,22 @@ class _Search:
             index: Fraction(self.at(tuple(given[i] for given, i in zip(self._sizes, index, strict=True)))[name])
             for index in grid
         }
-        terms = interpolate_grid(values, self._sizes)
+        terms = interpolate(values, self._sizes)
         ranges = {
             letter: (min(seen), max(seen))
             for letter, seen in zip(self.letters, self._seen_sizes(mixed), strict=True)
         }  # fmt: skip
-        return Multinomial(self.letters, terms, ranges)
+        return Curve(self.letters, terms, ranges=ranges)
 
     def _seen_sizes(self, mixed: Sequence[Point]) -> list[list[int]]:
         axes = [given[: degree + 1 + SPARE_SIZES] for given, degree in zip(self._sizes, self._degrees, strict=True)]
         return [[*axis, *(point[place] for point in mixed)] for place, axis in enumerate(axes)]
 
-    def _blamed(self, name: str, found: Multinomial, wrong: Point) -> tuple[list[int], str]:
+    def _blamed(self, name: str, found: Curve, wrong: Point) -> tuple[list[int], str]:
         """Letters that alone break the agreement, else those whose return to the first size mends it, else all."""
 
         def agrees(point: Point) -> bool:
-            return found(**self._named(point)) == self.at(point)[name]
+            return bool(found(**self._named(point)) == self.at(point)[name])
 
         places = [place for place, size in enumerate(wrong) if size != self.base[place]]
         alone = [place for place in places if not agrees(self._moved(self.base, place, wrong[place]))]
@@ -156,59 +158,11 @@ class _Search:
         where = ", ".join(f"{letter} = {size}" for letter, size in self._named(wrong).items())
         return mending or places, f"what agrees at the other sizes fails at {where}"
 
-    def _unfitted(self, places: Sequence[int], where: str) -> Unfitted:
+    def _unfitted(self, places: Sequence[int], where: str) -> Curve:
         failed = tuple(self.letters[place] for place in places)
         words = " and ".join(
             f"{self.letters[place]} (degree {self._degrees[place]} or less, sizes "
             f"{', '.join(map(str, self._sizes[place][: self._degrees[place] + 1 + SPARE_SIZES]))})"
             for place in places
         )
-        return Unfitted(self.letters, failed, f"not a polynomial in {words}: {where}")
-
-
-def interpolate_grid(
-    values: Mapping[Point, Fraction], sizes: Sequence[Sequence[int]]
-) -> dict[tuple[int, ...], Fraction]:
-    """Terms of the polynomial through values at points of a grid, each point named by its index in every letter.
-
-    With an index, all that are smaller in every letter must be there. Then exactly one polynomial with these powers
-    passes through the values: in the basis of Newton's products each value depends on smaller indices only.
-    """
-    newton: dict[Point, Fraction] = {}
-    for index in sorted(values, key=lambda index: (sum(index), index)):
-        at = [given[i] for given, i in zip(sizes, index, strict=True)]
-        rest = values[index]
-        for smaller, coefficient in newton.items():
-            if coefficient and all(i <= j for i, j in zip(smaller, index, strict=True)):
-                rest -= coefficient * _newton_product(smaller, at, sizes)
-        newton[index] = rest / _newton_product(index, at, sizes)
-    terms: dict[tuple[int, ...], Fraction] = {}
-    for index, coefficient in newton.items():
-        if coefficient:
-            _add_expanded(terms, coefficient, [_roots_to_powers(s[:i]) for s, i in zip(sizes, index, strict=True)])
-    return {powers: c for powers, c in terms.items() if c}
-
-
-def _newton_product(index: Point, at: Sequence[int], sizes: Sequence[Sequence[int]]) -> int:
-    """∏ over letters of (x − x₀)(x − x₁)…, as many factors as the index says."""
-    out = 1
-    for i, x, given in zip(index, at, sizes, strict=True):
-        for node in given[:i]:
-            out *= x - node
-    return out
-
-
-def _roots_to_powers(roots: Sequence[int]) -> list[int]:
-    """Ascending coefficients of (x − r₀)(x − r₁)…."""
-    out = [1]
-    for root in roots:
-        out = [a - root * b for a, b in zip([0, *out], [*out, 0], strict=True)]
-    return out
-
-
-def _add_expanded(terms: dict[tuple[int, ...], Fraction], factor: Fraction, factors: Sequence[Sequence[int]]) -> None:
-    for powers in product(*(range(len(one)) for one in factors)):
-        coefficient = factor
-        for one, power in zip(factors, powers, strict=True):
-            coefficient *= one[power]
-        terms[powers] = terms.get(powers, Fraction(0)) + coefficient
+        return Curve(self.letters, refusing=failed, reason=f"not a polynomial in {words}: {where}")

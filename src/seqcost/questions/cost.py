@@ -11,9 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from seqcost.algebra import Bill, Line, Size
+from seqcost.algebra import Bill, Curve, Line, Size
 from seqcost.algebra.quantity import QUANTITIES, Quantity, Told
-from seqcost.algebra.quasi import Curve
 from seqcost.algebra.rendering import plain
 from seqcost.errors import UnknownName
 from seqcost.questions.derivation import Derivation, Origin, derive

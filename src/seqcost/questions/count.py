@@ -4,15 +4,14 @@ An architecture or preset is answered from its formulas, without PyTorch; code, 
 tracing. The answer is a `Count`: see cost.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypedDict, Unpack, overload
 
-from seqcost.algebra import Polynomial, lift
+from seqcost.algebra import Curve, lift
 from seqcost.algebra.formats import ITEMSIZE, dtype_named
 from seqcost.algebra.quantity import QUANTITIES, Quantity, Told
-from seqcost.algebra.quasi import Curve, QuasiPolynomial, lengths_for, lift_blocks
 from seqcost.errors import BadSize, BadTarget
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.rounding import block_sizes
@@ -289,19 +288,8 @@ def _polynomials(config: Component, run: Any, phase: str) -> dict[str, Curve]:
     for quantity in QUANTITIES.told(Told.CURVE):
         if value(quantity, LIFTED_AT[-1]) is None:
             continue
-        found: Curve = lift(partial(value, quantity), LIFTED_AT)
-        if not isinstance(found, Polynomial) and blocks:
-            found = _in_blocks(partial(value, quantity), blocks) or found
-        out[quantity.name] = found
+        out[quantity.name] = lift(partial(value, quantity), LIFTED_AT, blocks=blocks)
     return out
-
-
-def _in_blocks(cost: Callable[[int], Any], blocks: list[int]) -> QuasiPolynomial | None:
-    lengths = [*lengths_for(blocks), *LIFTED_AT[-3:]]
-    for least in (1, 4 * max(blocks)):  # below, a pattern of blocks may not be complete
-        if (found := lift_blocks(cost, [n for n in lengths if n >= least], blocks)) is not None:
-            return found
-    return None
 
 
 def _or_default(lengths: Sequence[int | None]) -> list[int]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from seqcost.algebra import Kind, Polynomial
+from seqcost.algebra import Kind
 from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.algebra.rendering import plain
 from seqcost.errors import BadSize, BadTarget
@@ -119,13 +119,13 @@ class Diff:
 
     @property
     def polynomials(self) -> dict[str, dict[str, Any]]:
-        """By quantity, both sides' functions of T and, where both are polynomials, their difference; plain data."""
+        """By quantity, both sides' functions of T and, where both are formulas, their difference; plain data."""
         out = {}
         for name in _names():
             a, b = self.a.polynomials.get(name), self.b.polynomials.get(name)
             if a is None and b is None:
                 continue
-            between = _between(a, b) if isinstance(a, Polynomial) and isinstance(b, Polynomial) else None
+            between = b - a if a is not None and b is not None and a.exact and b.exact else None
             curves = {"a": a, "b": b, "difference": between}
             out[name] = {side: None if curve is None else curve.to_dict() for side, curve in curves.items()}
         return out
@@ -284,15 +284,6 @@ def _amounts(found: Count, kinds: Container[str]) -> dict[tuple[str, str], Fract
         key = (str(line["kind"]), str(line["name"]))
         out[key] = out.get(key, Fraction(0)) + Fraction(line["amount"])
     return out
-
-
-def _between(a: Polynomial, b: Polynomial) -> Polynomial:
-    most = max(len(a.coefficients), len(b.coefficients))
-    left, right = ([*p.coefficients, *[Fraction(0)] * (most - len(p.coefficients))] for p in (a, b))
-    coefficients = [y - x for x, y in zip(left, right, strict=True)]
-    while len(coefficients) > 1 and coefficients[-1] == 0:
-        coefficients.pop()
-    return Polynomial(a.variable, tuple(coefficients), max(a.valid_from, b.valid_from), a.exact and b.exact)
 
 
 def _exact(value: Any) -> Fraction | None:

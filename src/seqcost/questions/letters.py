@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from seqcost.algebra.curve import Curve
 from seqcost.algebra.formats import dtype_named
 from seqcost.algebra.multilift import multilift
-from seqcost.algebra.multinomial import Multinomial, Unfitted
 from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.errors import BadSize, BadTarget, UnknownName, shortened
 from seqcost.formulas.catalogue import configure
@@ -41,22 +41,22 @@ class Letters:
     rung: str
     settings: Mapping[str, str]
     own: Mapping[str, int]
-    quantities: Mapping[str, Multinomial | Unfitted]
+    quantities: Mapping[str, Curve]
     num_points: int
     uncounted: tuple[str, ...] = ()
 
     @property
-    def flops(self) -> Multinomial | Unfitted:
+    def flops(self) -> Curve:
         """FLOPs of contractions."""
         return self.quantities["flops"]
 
     @property
-    def pointwise(self) -> Multinomial | Unfitted:
+    def pointwise(self) -> Curve:
         """Pointwise operations."""
         return self.quantities["pointwise"]
 
     @property
-    def params(self) -> Multinomial | Unfitted:
+    def params(self) -> Curve:
         """Scalars of all parameters, trained or frozen."""
         return self.quantities["params"]
 
@@ -81,10 +81,7 @@ class Letters:
         return letters_html(self.to_dict())
 
     def __str__(self) -> str:
-        return "\n".join(
-            f"{name}: {found if isinstance(found, Multinomial) else found.reason}"
-            for name, found in self.quantities.items()
-        )
+        return "\n".join(f"{name}: {found}" for name, found in self.quantities.items())
 
 
 def letters(

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from seqcost.algebra import Polynomial
+from seqcost.algebra import Curve
 from seqcost.algebra.crossings import FARTHEST, crossings
 from seqcost.algebra.quantity import QUANTITIES, Told
-from seqcost.algebra.quasi import QuasiPolynomial
 from seqcost.questions.comparison import Balance, Cheapest, Crossover, Dominance, Point
 
 Cost = Callable[[int], Any]
@@ -33,7 +32,7 @@ def cheapest(quantity: str, curves: Mapping[str, Any], values: Mapping[str, Mapp
         The amounts of each target at the lengths asked for, None where they are not known.
 
     """
-    exact = {name: curve for name, curve in curves.items() if isinstance(curve, Polynomial | QuasiPolynomial)}
+    exact = {name: curve for name, curve in curves.items() if curve is not None and curve.exact}
     if len(exact) == len(curves):
         starts = _starts(exact)
         return _runs(quantity, [(T, {name: curve(T) for name, curve in exact.items()}) for T in starts], exact=True)
@@ -69,9 +68,9 @@ def _runs(quantity: str, at: Sequence[tuple[int, Mapping[str, Any]]], *, exact: 
     return out
 
 
-def balance(target: str, flops: Any) -> Balance | None:
+def balance(target: str, flops: Curve | None) -> Balance | None:
     """From which length on the part that grows as T² is more than half of all FLOPs; None where no part does."""
-    if not isinstance(flops, Polynomial) or flops.degree != 2:
+    if flops is None or not flops.is_polynomial or flops.degree != 2:
         return None
     constant, linear, square = flops.coefficients
     if square <= 0 or linear <= 0:
@@ -96,7 +95,7 @@ def solved(points: Sequence[Point]) -> tuple[list[Crossover], list[Dominance]]:
     none: list[Dominance] = []
     for quantity in QUANTITIES.names(Told.CURVE, Told.VERDICT):
         curves = {name: c.polynomials.get(quantity) for name, c in first_of.items()}
-        exact = {name: curve for name, curve in curves.items() if isinstance(curve, Polynomial | QuasiPolynomial)}
+        exact = {name: curve for name, curve in curves.items() if curve is not None and curve.exact}
         for a, b in itertools.combinations(exact.items(), 2):
             crossed = crossings(a, b)
             found += [Crossover(quantity, c.rising, c.other, c.length, "solved") for c in crossed]

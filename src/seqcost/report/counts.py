@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from seqcost.algebra.curve import Curve
 from seqcost.algebra.quantity import QUANTITIES, Quantity, Told
 from seqcost.algebra.rendering import scaled
 from seqcost.report.table import Table
@@ -51,21 +52,7 @@ def curve_text(curve: Mapping[str, Any] | None, *, told: int = 1) -> str:
         return ""
     if not curve["exact"]:
         return "not a polynomial"
-    if "terms" in curve:
-        names = ["T", *(f"⌈T/{block}⌉" for block in curve["blocks"])]
-        parts = [
-            (t["coefficient"], list(zip(names, (t["power"], *t["block_powers"]), strict=True))) for t in curve["terms"]
-        ]
-        parts.sort(key=lambda part: [-sum(p for _, p in part[1]), *(-p for _, p in part[1])])
-    else:
-        parts = [(c, [("T", power)]) for power, c in reversed(list(enumerate(curve["coefficients"])))]
-    terms = []
-    for coefficient, powers in parts:
-        if coefficient == "0" and len(parts) > 1:
-            continue
-        letters = "·".join(f"{name}{'²³⁴'[p - 2] if p > 1 else ''}" for name, p in powers if p)
-        terms.append(letters if coefficient == "1" and letters else f"{coefficient}{'·' if letters else ''}{letters}")
-    text = " + ".join(terms).replace("+ -", "− ")
+    text = str(Curve.from_dict(curve)).replace("- ", "− ")
     return text if curve["valid_from"] in (1, told) else f"{text}, T ≥ {curve['valid_from']}"
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from seqcost.algebra import Polynomial, Samples, lift
-from seqcost.algebra.quasi import Curve, QuasiPolynomial, lift_blocks
+from seqcost.algebra import Curve, lift
+from seqcost.algebra.lift import lift_blocks
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.rounding import block_sizes
 
@@ -97,26 +97,24 @@ def curve(values: Mapping[int, int | Fraction], blocks: Iterable[int] = ()) -> C
     """
     lengths = sorted(values)
     candidates = sorted(blocks)
-    found: Curve = lift(lambda n: values[n], lengths)
-    if not isinstance(found, Samples) and not _whole(found, values):
-        found = Samples(
-            "T", {n: Fraction(values[n]) for n in lengths}, "no formula of whole numbers passes through them"
-        )
-    if not candidates or (isinstance(found, Polynomial) and _telling(lengths, found.valid_from, candidates)):
+    found = lift(lambda n: values[n], lengths)
+    if found.exact and not _whole(found, values):
+        found = Curve.samples(values, "no formula of whole numbers passes through them")
+    if not candidates or (found.exact and _telling(lengths, found.valid_from, candidates)):
         return found
     for start in range(len(lengths) - _NEEDS + 1):
         in_blocks = lift_blocks(lambda n: values[n], lengths[start:], candidates)
         if in_blocks is not None and _telling(lengths, in_blocks.valid_from, candidates) and _whole(in_blocks, values):
             return in_blocks
     reason = f"no formula in T and whole blocks of {' or '.join(map(str, candidates))} passes through all lengths"
-    return Samples("T", {n: Fraction(values[n]) for n in lengths}, reason)
+    return Curve.samples(values, reason)
 
 
-def _whole(formula: Polynomial | QuasiPolynomial, values: Mapping[int, int | Fraction]) -> bool:
+def _whole(formula: Curve, values: Mapping[int, int | Fraction]) -> bool:
     """Whether a formula is a whole number of at least 0 at lengths that were not seen, as what it counts is."""
     if any(Fraction(value).denominator > 1 for value in values.values()):
         return True
-    if isinstance(formula, Polynomial) and all(c.denominator == 1 for c in formula.coefficients[1:]):
+    if formula.is_polynomial and all(c.denominator == 1 for c in formula.coefficients[1:]):
         return formula(2 * max(values)) >= 0
     within = range(formula.valid_from, formula.valid_from + _TRIED)
     beyond = range(max(values) + 1, max(values) + _TRIED)

@@ -11,8 +11,7 @@ A run with a symbolic length is not the first rung but a second opinion: see `sy
 from collections.abc import Sequence
 from fractions import Fraction
 
-from seqcost.algebra import Bill, Kind, Line, Samples
-from seqcost.algebra.quasi import Curve
+from seqcost.algebra import Bill, Curve, Kind, Line
 from seqcost.errors import FOREIGN_ERRORS, BadSize, BadTarget, SeqcostError, TraceFailed, with_type
 from seqcost.fakes.faking import unlogged
 from seqcost.programs.program import check_phase
@@ -257,7 +256,7 @@ def _agree(seen: dict[int, Sighting], blocks: Sequence[int] = ()) -> bool:
 
 def _without_formula(seen: dict[int, Sighting], blocks: Sequence[int]) -> list[str]:
     known = [name for name in TOTALS if name != "peak_bytes" and all(s.total(name) is not None for s in seen.values())]
-    return [name for name in known if isinstance(_lifted(name, seen, blocks), Samples)]
+    return [name for name in known if not _lifted(name, seen, blocks).exact]
 
 
 def _answer(
@@ -275,13 +274,13 @@ def _answer(
         # A sample, for a number that holds at one length is no constant.
         why = "the program was exported for one length"
         totals = {name: at_T.total(name) for name in TOTALS}
-        found = {name: Samples("T", {T: Fraction(v)}, why) for name, v in totals.items() if v is not None}
+        found = {name: Curve.samples({T: v}, why) for name, v in totals.items() if v is not None}
     elif len(seen) > 1:
         # What was derived for T takes part: a peak that lies elsewhere at short lengths must not pass for a formula.
         found = {name: _lifted(name, seen | {T: at_T}, blocks) for name in TOTALS if at_T.total(name) is not None}
     else:
         reason = "the inputs came with the module" if rung.one_length else "only one length was asked for"
-    starts = [f.valid_from for name, f in found.items() if not isinstance(f, Samples) and name != "peak_bytes"]
+    starts = [f.valid_from for name, f in found.items() if f.exact and name != "peak_bytes"]
     short = too_short({length: sighting.lookups for length, sighting in seen.items()}, T)
     calls, moved = at_T.num_calls, at_T.total("bytes_moved") or 0
     unknown = [(key, entry) for key, entry in at_T.entries.items() if not entry.known]

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from seqcost.algebra import Samples
 from seqcost.errors import FOREIGN_ERRORS, with_type
 from seqcost.fakes.cpu_kernels import Substituting
 from seqcost.fakes.higher_order import uncompiled
@@ -231,7 +230,7 @@ class _Reader:
         key = tuple(values.items())
         if key not in self._known:
             found = curve(values, self._blocks)
-            exact = Fraction(1, 2) if isinstance(found, Samples) or found.valid_from > self._T else found(self._T)
+            exact = Fraction(1, 2) if not found.exact or found.valid_from > self._T else found(self._T)
             self._known[key] = int(exact) if exact.denominator == 1 else None
         value = self._known[key]
         if value is None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from seqcost.algebra import Bill
-from seqcost.algebra.quasi import Curve
+from seqcost.algebra.curve import Curve
 from seqcost.trace.answer.composition import PeakMemory
 
 Rung = Literal["fake tensors", "real tensors"]
@@ -66,7 +66,7 @@ class Trace:
     """Cost of one phase of a module at B sequences of T tokens.
 
     `polynomials` has each total as a function of T: `flops`, `pointwise`, `bytes_moved`, `saved_bytes`, `state_bytes`,
-    `depth`, `peak_bytes`; in T and ⌈T/c⌉ where the length is rounded up to blocks of c, a `Samples` where no formula
+    `depth`, `peak_bytes`; in T and ⌈T/c⌉ where the length is rounded up to blocks of c, samples where no formula
     passes through the lengths seen, nothing where only one length can be seen (`no_polynomials` says why). `range` is
     from the shortest length at which all formulas hold to the longest one seen. `saved` is what a pass with gradients
     keeps, None where that cannot be seen (`no_saved` says why). `peak_bytes` is None where
