@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from strategies import KINDS, drawn_config, examples, typical
 
 from seqcost.algebra import Kind
+from seqcost.algebra.work import Kernel, depth_of
 from seqcost.formulas.core.workload import Workload
 from seqcost.layers import build
 from seqcost.programs import Target
@@ -26,6 +27,8 @@ def both(config, phase, B, T, S):
     bills, _ = by_formula(config, run, phase)
     traced = trace(target, phase=phase, B=B, T=T, lengths=())
     assert not traced.uncounted
+    assert {row.name for row in traced.rows if row.kernel is Kernel.OTHER} == set()
+    assert depth_of(traced.rows).total() == traced.depth
     return bills, traced
 
 

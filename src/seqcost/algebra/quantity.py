@@ -147,7 +147,7 @@ QUANTITIES = Quantities(
             label="trainable parameters", heading="trainable", title="trainable parameters", told=_COUNT,
         ),
         Quantity(
-            name="bytes_moved", unit="byte", kinds=(Kind.TRAFFIC,), bill="moved", row="moved_bytes",
+            name="bytes_moved", unit="byte", kinds=(Kind.TRAFFIC,), bill="moved", row="bytes",
             label="bytes moved", heading="moved", title="bytes moved",
             convention="every operator reads each operand once and writes each result once",
             told=(*_GROWS, Told.DIVIDED, Told.COMPARED, Told.VERDICT, Told.PAGE),

@@ -48,6 +48,9 @@ class Kernel(StrEnum):
     OTHER = "other"  # elements written
 
 
+Shown = tuple[tuple[int, ...], int]  # a tensor: its shape, and the bytes of one element
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """Equal launches of one kernel.
@@ -71,6 +74,8 @@ class Row:
     itemsize: Size = 4
     counted: bool = True
     note: str = ""
+    operands: tuple[Shown, ...] = ()  # tensors of one launch, where they were noted
+    results: tuple[Shown, ...] = ()
 
     @property
     def line(self) -> str:

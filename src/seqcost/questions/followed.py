@@ -7,11 +7,13 @@ from typing import Any
 
 from seqcost.algebra import Size
 from seqcost.algebra.quantity import QUANTITIES
-from seqcost.errors import BadTarget
+from seqcost.algebra.work import Row
 from seqcost.questions.derivation import Step
 from seqcost.trace import Trace
-from seqcost.trace.answer.result import Booked
 from seqcost.trace.answer.wording import shapes_text, words_for
+
+_COLUMNS = {quantity.name: quantity.row for quantity in QUANTITIES.of_operators()}
+_CHAIN = {"depth": "steps"}  # which no operator has a part of by itself
 
 
 @dataclass(frozen=True)
@@ -32,52 +34,42 @@ class Followed:
             return [Step(path=_plain(line.name), amount=line.amount, note=note) for line in self.seen.saved or ()]
         if quantity == "state_bytes":
             return [Step(path="", amount=self.seen.state_bytes or 0, note="the tensors of the state")]
-        if quantity == "depth":
-            raise BadTarget(
-                "the depth of a trace is one chain through the whole run, which keeps its length and not its links; "
-                "ask a formula for its depth, or this trace for flops or bytes_moved."
-            )
-        return [step for row in self.seen.operators for step in self._of_row(row, QUANTITIES[quantity].row)]
+        column = (_COLUMNS | _CHAIN)[quantity]
+        return [step for row in self.seen.rows if (step := self._of_row(row, column)) is not None]
 
     def amounts(self, quantity: str) -> Iterable[tuple[str, Size]]:
         """By path of the module."""
-        if column := QUANTITIES[quantity].row:
-            return ((self._path(row), getattr(row, column)) for row in self.seen.operators)
+        if column := (_COLUMNS | _CHAIN).get(quantity):
+            return ((self._path(row), getattr(row, column)) for row in self.seen.rows)
         if quantity == "params":
             return ((name.rpartition(".")[0], math.prod(shape)) for name, shape in self.seen.weights.items())
         return ((_plain(line.name), line.amount) for line in self.seen.saved or ())
 
     def operators(self) -> Sequence[Mapping[str, Any]]:
         """Sums by operator over all modules and directions."""
-        quantities, found = QUANTITIES.of_operators(), dict[str, dict[str, Any]]()
-        for row in self.seen.operators:
-            sums = found.setdefault(row.operator, {"calls": 0, **dict.fromkeys((q.name for q in quantities), 0)})
-            sums["calls"] += row.calls
-            for quantity in quantities:
-                sums[quantity.name] += getattr(row, quantity.row)
+        found: dict[str, dict[str, Any]] = {}
+        for row in (row for row in self.seen.rows if row.launches):
+            sums = found.setdefault(row.name, {"calls": 0, **dict.fromkeys(_COLUMNS, 0)})
+            sums["calls"] += row.launches
+            for quantity, column in _COLUMNS.items():
+                sums[quantity] += getattr(row, column)
         return [{"name": name, **sums} for name, sums in found.items()]
 
-    def _of_row(self, row: Booked, column: str) -> Iterable[Step]:
-        common = {"path": self._path(row), "operator": row.operator}
-        if self.seen.phase == "train":
-            common["direction"] = row.direction
+    def _of_row(self, row: Row, column: str) -> Step | None:
         amount = getattr(row, column)
-        if not row.alike and amount:
-            note = "derived from shorter runs, whose shapes are others"
-            yield Step(**common, amount=amount, calls=row.calls, note=note)
-        for alike in row.alike:
-            if part := getattr(alike, column):
-                words = words_for(row.operator, column, alike)
-                yield Step(
-                    **common,
-                    amount=part,
-                    shapes=shapes_text(alike),
-                    expression=words.letters,
-                    numbers=words.numbers,
-                    calls=alike.calls,
-                )
+        if not amount:
+            return None
+        common = {"path": self._path(row), "operator": row.name, "amount": amount, "calls": row.launches}
+        if self.seen.phase == "train":
+            common["direction"] = str(row.direction)
+        if column == "steps":
+            return Step(**common, note="on the longest chain of dependent operators")
+        if not row.operands and not row.results:
+            return Step(**common, note="derived from shorter runs, whose shapes are others")
+        words = words_for(row, column)
+        return Step(**common, shapes=shapes_text(row), expression=words.letters, numbers=words.numbers)
 
-    def _path(self, row: Booked) -> str:
+    def _path(self, row: Row) -> str:
         return row.path or ("optimizer" if row.direction == "optimizer" else "")
 
     def _weight(self, name: str, shape: tuple[int, ...]) -> Step:

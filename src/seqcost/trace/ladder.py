@@ -12,16 +12,17 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from seqcost.algebra import Bill, Curve, Kind, Line
+from seqcost.algebra.work import Direction, Kernel, Row, flops_of, traffic_of
 from seqcost.errors import FOREIGN_ERRORS, BadSize, BadTarget, SeqcostError, TraceFailed, with_type
 from seqcost.fakes.faking import unlogged
 from seqcost.programs.program import check_phase
 from seqcost.programs.targets import Target
 from seqcost.programs.training import check_training
 from seqcost.trace.answer.composition import compose
-from seqcost.trace.answer.result import Alike, Booked, Coverage, Trace, Uncounted
+from seqcost.trace.answer.result import Trace
+from seqcost.trace.answer.rows import coverage, rows_of, uncounted
 from seqcost.trace.answer.versions import said_of_versions
 from seqcost.trace.blocks import curve, far_lengths_of, lengths_of, named_blocks, named_limits, seen_blocks
-from seqcost.trace.book.ledger import Entry, Key, Shown
 from seqcost.trace.book.lookups import too_short
 from seqcost.trace.rungs import Rung, fake_rung, real_rung, untouched_random_state
 from seqcost.trace.sighting import TOO_MANY, TOTALS, Sighting, extrapolate
@@ -282,21 +283,19 @@ def _answer(
         reason = "the inputs came with the module" if rung.one_length else "only one length was asked for"
     starts = [f.valid_from for name, f in found.items() if f.exact and name != "peak_bytes"]
     short = too_short({length: sighting.lookups for length, sighting in seen.items()}, T)
-    calls, moved = at_T.num_calls, at_T.total("bytes_moved") or 0
-    unknown = [(key, entry) for key, entry in at_T.entries.items() if not entry.known]
+    rows = _rows(at_T)
     memory, timeline = compose(at_T.history, rung.phase) if at_T.history is not None else (None, None)
-    missing = sum(entry.calls for _, entry in unknown), sum(entry.moved_bytes for _, entry in unknown)
+
+    def named(row: Row) -> str:
+        return _name(row, rung.phase)
+
     return Trace(
         phase=rung.phase,
         B=rung.B,
         T=T,
         rung=rung.name,  # type: ignore[arg-type]
-        flops=Bill(_flop_lines(at_T, rung.phase)),
-        traffic=Bill(
-            Line(_name(key, rung.phase), entry.moved_bytes, Kind.TRAFFIC)
-            for key, entry in at_T.entries.items()
-            if entry.moved_bytes
-        ),
+        flops=flops_of(rows, named),
+        traffic=traffic_of(rows, named),
         saved=None
         if at_T.saved is None
         else Bill(Line(path or "module", size, Kind.SAVED) for path, size in at_T.saved.items()),
@@ -310,11 +309,8 @@ def _answer(
         timeline_categories={} if timeline is None else timeline.categories,
         optimizer=rung.optimizer,
         accumulate=rung.accumulate,
-        uncounted=tuple(
-            Uncounted(key[2], _name(key, rung.phase).rpartition(".")[0], entry.calls, entry.moved_bytes)
-            for key, entry in unknown
-        ),
-        coverage=Coverage(1 - missing[0] / calls if calls else 1.0, 1 - missing[1] / moved if moved else 1.0),
+        uncounted=uncounted(rows, {way: way for way in Direction} if rung.phase == "train" else None),
+        coverage=coverage(rows),
         polynomials=found,
         no_polynomials=reason,
         lengths=tuple(sorted(seen)),
@@ -324,7 +320,7 @@ def _answer(
         S=rung.source_at(T),
         dtype=rung.dtype,
         fixed_dtype=program is not None,
-        operators=tuple(_booked(key, entry) for key, entry in at_T.entries.items()),
+        rows=rows,
         weights=at_T.weights,
         trained=at_T.trained or frozenset(),
         unused=at_T.unused,
@@ -333,40 +329,18 @@ def _answer(
     )
 
 
-def _booked(key: Key, entry: Entry) -> Booked:
-    alike = (
-        Alike(_plain(operands), _plain(results), *(int(amount) for amount in amounts))
-        for (operands, results), amounts in entry.by_shapes.items()
-    )
-    return Booked(
-        *key,
-        calls=int(entry.calls),
-        contraction=int(entry.contraction),
-        pointwise=int(entry.pointwise),
-        moved_bytes=int(entry.moved_bytes),
-        alike=tuple(alike),
-    )
-
-
-def _plain(tensors: Shown) -> tuple[tuple[tuple[int, ...], int], ...]:
-    return tuple((tuple(int(n) for n in shape), dtype.itemsize) for shape, dtype in tensors)
-
-
 def _lifted(name: str, seen: dict[int, Sighting], blocks: Sequence[int] = ()) -> Curve:
     totals = {length: sighting.total(name) for length, sighting in seen.items()}
     return curve({length: total for length, total in totals.items() if total is not None}, blocks)
 
 
-def _flop_lines(sighting: Sighting, phase: str) -> list[Line]:
-    lines = []
-    for key, entry in sighting.entries.items():
-        if entry.contraction:
-            lines.append(Line(_name(key, phase), entry.contraction, Kind.CONTRACTION))
-        if entry.pointwise:
-            lines.append(Line(_name(key, phase), entry.pointwise, Kind.POINTWISE))
-    return lines
+def _rows(sighting: Sighting) -> tuple[Row, ...]:
+    rows = tuple(rows_of(sighting.entries, sighting.steps or {}))
+    if sighting.steps is not None or not sighting.depth:
+        return rows
+    return (*rows, Row(name="chain", kernel=Kernel.OTHER, launches=0, steps=sighting.depth))
 
 
-def _name(key: Key, phase: str) -> str:
-    direction, path, operator = key
-    return ".".join(part for part in (direction if phase == "train" else "", path, operator.split("::")[-1]) if part)
+def _name(row: Row, phase: str) -> str:
+    direction = str(row.direction) if phase == "train" else ""
+    return ".".join(part for part in (direction, row.path, row.name.split("::")[-1]) if part)

@@ -18,12 +18,12 @@ from seqcost.programs.program import Program
 from seqcost.trace.blocks import curve
 from seqcost.trace.book.history import History, Repeat
 from seqcost.trace.book.keeper import Keeper
-from seqcost.trace.book.ledger import Entry, Key, Ledger
+from seqcost.trace.book.ledger import Entry, Key, Ledger, Shapes
 from seqcost.trace.book.lookups import Table
 from seqcost.trace.book.memory import Memory
 from seqcost.trace.book.paths import OPTIMIZER, Paths
 
-COLUMNS = ("calls", "contraction", "pointwise", "moved_bytes")  # a line's amounts, which are sums over its calls
+COLUMNS = ("launches", "contraction", "pointwise", "bytes")  # of an entry: sums over its launches
 # A forward pass of more operators is not run a second time to see what it would keep.
 MOST_OPERATORS_TWICE = 4000
 TOO_MANY = "too many operators for a second forward pass that records gradients; ask phase train"
@@ -44,6 +44,7 @@ class Sighting:
     trained: frozenset[str] | None  # those of them that a training step trains; None where that is not known
     unused: Mapping[str, int] = field(default_factory=dict)  # parameters that no operator met, and their elements
     unseen: str = ""  # why it is not known what is saved
+    steps: Mapping[tuple[Key, Shapes | None], int] | None = None  # on the longest chain; None where derived from others
     history: History | None = None  # None where it was not asked for, or the run was derived from others
     lookups: Mapping[Table, int | None] = field(default_factory=dict)  # the largest row that was asked of each table
     sizes: frozenset[int] = frozenset()  # of the dimensions of everything that operators made
@@ -61,7 +62,7 @@ class Sighting:
     @property
     def num_calls(self) -> int:
         """Operators executed."""
-        return sum(entry.calls for entry in self.entries.values())
+        return sum(entry.launches for entry in self.entries.values())
 
     def total(self, name: str) -> int | None:
         """One of TOTALS."""
@@ -69,7 +70,7 @@ class Sighting:
             return None if self.saved is None else sum(self.saved.values())
         if name in ("depth", "peak_bytes", "state_bytes"):
             return getattr(self, name)
-        column = {"flops": "contraction", "pointwise": "pointwise", "bytes_moved": "moved_bytes"}[name]
+        column = {"flops": "contraction", "pointwise": "pointwise", "bytes_moved": "bytes"}[name]
         return sum(getattr(entry, column) for entry in self.entries.values())
 
 
@@ -97,7 +98,7 @@ def see(program: Program, paths: Paths, *, remember: bool = True, keeping: bool 
     saved: Mapping[str, int] | None = ledger.saved
     unseen = HIDDEN if ledger.blind and program.phase == "train" else ""
     if program.phase == "forward":
-        num_calls = sum(entry.calls for entry in ledger.entries.values())
+        num_calls = sum(entry.launches for entry in ledger.entries.values())
         saved, unseen = kept_by(program, paths) if keeping and num_calls <= MOST_OPERATORS_TWICE else (None, TOO_MANY)
     parameters, weights = dict(program.module.named_parameters()), parameter_shapes(program.module)
     return Sighting(
@@ -110,6 +111,7 @@ def see(program: Program, paths: Paths, *, remember: bool = True, keeping: bool 
         weights=weights,
         trained=trained(program.module),
         unused={name: math.prod(shape) for name, shape in weights.items() if not memory.block(parameters[name]).used},
+        steps=ledger.steps(),
         history=history,
         lookups=ledger.lookups.largest,
         sizes=frozenset(size for shape in shapes for size in shape),
@@ -193,7 +195,8 @@ def _saved_at(at: "_Reader", seen: list[tuple[int, Mapping[str, int] | None]]) -
 
 
 def _entry_at(at: "_Reader", seen: list[tuple[int, Entry]]) -> Entry:
-    entry = Entry(known=all(e.known for _, e in seen))
+    longest = seen[-1][1]
+    entry = Entry(known=all(e.known for _, e in seen), kernel=longest.kernel)
     for column in COLUMNS:
         setattr(entry, column, at({n: getattr(e, column) for n, e in seen}))
     return entry

@@ -4,17 +4,19 @@ Nothing is faked: the code computes, on whatever device it computes on, and the 
 Modules that are called inside are named after their class; what runs outside of any is named "code".
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
 
-from seqcost.algebra import Bill, Kind, Line
+from seqcost.algebra import Bill
+from seqcost.algebra.work import Direction, Row, flops_of, traffic_of
 from seqcost.trace.answer.result import Coverage, Uncounted
-from seqcost.trace.book.ledger import Entry, Key, Ledger, tensors_among
+from seqcost.trace.answer.rows import coverage, rows_of, uncounted
+from seqcost.trace.book.ledger import Ledger, tensors_among
 from seqcost.trace.book.memory import Memory
-from seqcost.trace.book.paths import BACKWARD, Paths
+from seqcost.trace.book.paths import OUTSIDE, Paths
 
 _OUTSIDE = "code"
 
@@ -22,36 +24,33 @@ _OUTSIDE = "code"
 class Watched:
     """What ran inside the block up to now; also where the block was left by an exception."""
 
-    def __init__(self, entries: Mapping[Key, Entry]) -> None:
-        self._entries = entries
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Rows of work: by direction, module and operator, apart by shapes."""
+        return tuple(rows_of(self._ledger.entries, self._ledger.steps()))
 
     @property
     def flops(self) -> Bill:
         """Contractions and pointwise operations by module and operator; forward and backward apart."""
-        lines = []
-        for key, entry in self._entries.items():
-            for kind, amount in ((Kind.CONTRACTION, entry.contraction), (Kind.POINTWISE, entry.pointwise)):
-                if amount:
-                    lines.append(Line(_name(key), amount, kind))
-        return Bill(lines)
+        return flops_of(self.rows, _name)
 
     @property
     def traffic(self) -> Bill:
         """Bytes read and written."""
-        return Bill(Line(_name(key), e.moved_bytes, Kind.TRAFFIC) for key, e in self._entries.items() if e.moved_bytes)
+        return traffic_of(self.rows, _name)
 
     @property
     def uncounted(self) -> tuple[Uncounted, ...]:
         """Operators without a formula."""
-        unknown = ((key, entry) for key, entry in self._entries.items() if not entry.known)
-        return tuple(Uncounted(key[2], key[1], entry.calls, entry.moved_bytes) for key, entry in unknown)
+        return uncounted(self.rows)
 
     @property
     def coverage(self) -> Coverage:
         """Shares of operators and bytes that were counted."""
-        calls, moved = (sum(getattr(e, name) for e in self._entries.values()) for name in ("calls", "moved_bytes"))
-        missing = sum(u.calls for u in self.uncounted), sum(u.moved_bytes for u in self.uncounted)
-        return Coverage(1 - missing[0] / calls if calls else 1.0, 1 - missing[1] / moved if moved else 1.0)
+        return coverage(self.rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -114,11 +113,13 @@ def watch() -> Iterator[Watched]:
     """
     paths = _NamedAsCalled()
     ledger = _Onlooker(paths, Memory(), [])
+    ledger.noting = True
     with paths.following(), ledger:
-        yield Watched(ledger.entries)
+        yield Watched(ledger)
 
 
-def _name(key: Key) -> str:
-    direction, path, operator = key
-    where = _OUTSIDE if path in ("", "loss") else path
-    return ".".join((*((direction,) if direction == BACKWARD else ()), where, operator.split("::")[-1]))
+def _name(row: Row) -> str:
+    where = _OUTSIDE if row.path in ("", OUTSIDE) else row.path
+    return ".".join(
+        (*((row.direction,) if row.direction == Direction.BACKWARD else ()), where, row.name.split("::")[-1])
+    )

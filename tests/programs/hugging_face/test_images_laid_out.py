@@ -171,7 +171,7 @@ def test_both_rungs_see_the_same(kind):
 
     def entries(rung):
         asked = ("aten::all", "aten::_is_all_true")  # whether an image has as many tokens as it should
-        return {key: (e.calls, e.contraction, e.pointwise, e.moved_bytes)
+        return {key: (e.launches, e.contraction, e.pointwise, e.bytes)
                 for key, e in rung.look(T, keeping=False).entries.items() if key[2] not in asked}  # fmt: skip
 
     target, T = target_of(kind), length_of(kind)

@@ -78,8 +78,8 @@ def test_a_mask_that_pads_nothing_is_left_out_as_it_is_on_a_cpu():
     fake = fake_rung(target, phase="forward", B=2, dtype="float32").look(T)
     real = real_rung(target, phase="forward", B=2, dtype="float32", longest=T).look(T)
     assert fake.peak_bytes == real.peak_bytes
-    assert {key: entry.calls for key, entry in fake.entries.items()} == {
-        key: entry.calls for key, entry in real.entries.items()
+    assert {key: entry.launches for key, entry in fake.entries.items()} == {
+        key: entry.launches for key, entry in real.entries.items()
     }
 
 

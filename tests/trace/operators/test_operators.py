@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 import seqcost
 from seqcost.algebra import Kind
+from seqcost.algebra.work import Kernel
 from seqcost.errors import BadTarget
 from seqcost.formulas.core import pointwise as weights
 from seqcost.programs import Target
@@ -16,6 +17,9 @@ from seqcost.trace import forget_operator, register_operator, trace
 from seqcost.trace.operators.contractions import CONTRACTIONS
 from seqcost.trace.operators.elementwise import POINTWISE
 from seqcost.trace.operators.factorisations import FACTORISATIONS
+from seqcost.trace.operators.operator import one_table
+from seqcost.trace.operators.packed import PACKED
+from seqcost.trace.operators.registry import OPERATORS
 from seqcost.trace.operators.windows import WINDOWS
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of PyTorch, about slow ways that it takes
@@ -333,8 +337,14 @@ def test_a_triton_operator_is_listed_until_it_is_registered():
 
 
 def test_an_operator_stands_in_one_table_alone():
-    assert CONTRACTIONS.keys().isdisjoint(FACTORISATIONS)
-    assert POINTWISE.keys().isdisjoint(WINDOWS)
+    tables = (CONTRACTIONS, FACTORISATIONS, PACKED, POINTWISE, WINDOWS)
+    assert len(OPERATORS) == sum(map(len, tables))
+    with pytest.raises(AssertionError, match="aten::mm has two formulas"):
+        one_table({"aten::mm": OPERATORS["aten::mm"]}, {"aten::mm": OPERATORS["aten::add"]})
+
+
+def test_every_operator_of_the_table_has_a_kernel():
+    assert [name for name, known in OPERATORS.items() if known.kernel is Kernel.OTHER or not known.known] == []
 
 
 GRID = torch.rand(2, 5, 5, 2) - 0.5
@@ -365,4 +375,4 @@ DERIVED = {
 def test_backward_takes_what_its_definition_takes(name):
     function, inputs, operator, expected = DERIVED[name]
     found = traced(function, inputs, "train")
-    assert [row.pointwise for row in found.operators if row.operator == operator] == [expected]
+    assert [row.pointwise for row in found.rows if row.name == operator] == [expected]

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from seqcost.algebra import Bill
 from seqcost.algebra.curve import Curve
+from seqcost.algebra.work import Row
 from seqcost.trace.answer.composition import PeakMemory
 
 Rung = Literal["fake tensors", "real tensors"]
@@ -19,38 +20,6 @@ class Uncounted:
     path: str
     calls: int
     moved_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Alike:
-    """Calls of an operator by one module whose tensors have the same shapes; the amounts are of all of them.
-
-    A tensor is its shape and the bytes of one element.
-    """
-
-    operands: tuple[tuple[tuple[int, ...], int], ...]
-    results: tuple[tuple[tuple[int, ...], int], ...]
-    calls: int
-    contraction: int
-    pointwise: int
-    moved_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Booked:
-    """All calls of one operator by one module in one direction: a row of the ledger.
-
-    `alike` divides them by shapes; it is empty where the run at T was derived from shorter ones.
-    """
-
-    direction: str
-    path: str
-    operator: str
-    calls: int
-    contraction: int
-    pointwise: int
-    moved_bytes: int
-    alike: tuple[Alike, ...]
 
 
 @dataclass(frozen=True)
@@ -81,7 +50,9 @@ class Trace:
     `unused` are the parameters that took part in no operator, and their elements.
     `trainable_params` are the scalars among `params` that a training step trains, None where the target does not say
     (`no_trainable` says why).
-    `operators` are the rows behind `flops` and `traffic`, with calls and shapes; `weights` has the parameters' shapes,
+    `rows` are what `flops`, `traffic`, `uncounted` and `coverage` are readings of, apart by shapes; where the run at T
+    was derived from shorter ones, whose shapes are others, all launches of an operator by a module are one row without
+    sizes, and one last row `chain` stands for the steps of all. `weights` has the parameters' shapes,
     `trained` the names of those that are trained.
     """
 
@@ -115,7 +86,7 @@ class Trace:
     S: int | None = None
     dtype: str = "float32"
     fixed_dtype: bool = False
-    operators: tuple[Booked, ...] = ()
+    rows: tuple[Row, ...] = ()
     weights: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     trained: frozenset[str] = frozenset()
     unused: Mapping[str, int] = field(default_factory=dict)

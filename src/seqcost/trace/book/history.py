@@ -25,6 +25,7 @@ class Storage:
 
     num_bytes: Any
     depth: Any = None  # longest chain of operators from the inputs to its content; None: the inputs have no part in it
+    link: int = -1  # of that chain: the operator that ends it, by its place in the book
     watch: Any = None
     category: str = TEMPORARY
     path: str = ""  # of the module that made it

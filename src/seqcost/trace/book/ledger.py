@@ -8,7 +8,7 @@ step, a fused recurrence as many as it has time steps, a view none. What is made
 mask, a table of angles) could be made beforehand and is on no chain.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,6 +18,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from seqcost.algebra.work import Kernel
 from seqcost.fakes.cpu_kernels import DECOMPOSITIONS, SUBSTITUTES, detaches_a_real_one, has_cpu_kernel
 from seqcost.fakes.foreach import is_foreach, one_by_one
 from seqcost.fakes.higher_order import follow, is_higher_order, uncompiled
@@ -42,23 +43,24 @@ _FUSED_RECURRENCES = ("aten::mkldnn_rnn_layer", "aten::mkldnn_rnn_layer_backward
 
 @dataclass(slots=True)
 class Entry:
-    """All calls of one operator by one module in one direction."""
+    """All launches of one operator by one module in one direction."""
 
-    calls: int = 0
+    launches: int = 0
     contraction: Any = 0
     pointwise: Any = 0
-    moved_bytes: Any = 0
-    alive_bytes: list[Any] = field(default_factory=list)  # during each call
+    bytes: Any = 0
+    alive_bytes: list[Any] = field(default_factory=list)  # during each launch
+    kernel: Kernel = Kernel.OTHER
     known: bool = True
-    by_shapes: dict["Shapes", list[Any]] = field(default_factory=dict)  # those four, of calls that are alike
+    by_shapes: dict["Shapes", list[Any]] = field(default_factory=dict)  # those four, of launches that are alike
 
     def book(self, amounts: tuple[Any, Any, Any, Any], shapes: "Shapes | None") -> None:
-        """Add calls, FLOPs of contractions, pointwise operations and bytes; apart by shapes where those are noted."""
-        calls, contraction, pointwise, moved_bytes = amounts
-        self.calls += calls
+        """Add launches, FLOPs of contractions, pointwise operations, bytes; apart by shapes where those are noted."""
+        launches, contraction, pointwise, moved = amounts
+        self.launches += launches
         self.contraction += contraction
         self.pointwise += pointwise
-        self.moved_bytes += moved_bytes
+        self.bytes += moved
         if shapes is not None:
             alike = self.by_shapes.get(shapes)
             self.by_shapes[shapes] = (
@@ -68,7 +70,9 @@ class Entry:
 
 Key = tuple[str, str, str]  # forward, backward or optimizer; module path; operator
 Shown = tuple[tuple[torch.Size, torch.dtype], ...]
-Shapes = tuple[Shown, Shown]  # of the operands, in the order of the arguments; of what is written
+Shapes = tuple[
+    Shown, Shown, tuple[Any, ...]
+]  # operands in the order of the arguments, what is written, sizes of a launch
 
 
 class Ledger(TorchDispatchMode):
@@ -84,6 +88,9 @@ class Ledger(TorchDispatchMode):
         self.shapes: set[Any] | None = None  # of everything that an operator returned, where they are asked for
         self.blind = False  # whether what autograd kept could not all be seen
         self.depth: Any = 0
+        self.noting = memory.history is not None  # whether launches are kept apart by their shapes
+        self._links: list[tuple[int, Key, Shapes | None, Any]] = []  # the one before on its chain; what it is of; steps
+        self._deepest = -1
         self.times = 1  # equal runs that the one under way stands for
         self.memory = memory
         self.paths = paths
@@ -175,16 +182,20 @@ class Ledger(TorchDispatchMode):
         # What is only written over is not waited for: `out[:, t] = f(x[:, t])` in a loop is no chain.
         over = changed if base_name(func) in OVERWRITTEN else []
         awaited = [t for t in operands if not any(t is other for other in over)]
-        self._follow_depth(func, args, awaited, [*results, *changed])
         path, direction = self.paths.now()
         costs, name = costs_of(func), base_name(func)
+        named = {name: value for name, value in kwargs.items() if name != "out"}
+        shapes = (
+            (_shown(operands), _shown(results or changed), costs.sizes_of(args, named, out)) if self.noting else None
+        )
+        key = (direction, path, name)
+        self._follow_depth(func, args, awaited, [*results, *changed], (key, shapes))
         history = self.memory.history
         if history is not None:
             moment = Moment(len(history.events), kernel_bytes, alive_bytes, direction, path, name)
             history.note(moment, made, recording=torch.is_grad_enabled())
-        entry = self.entries.setdefault((direction, path, name), Entry(known=costs.known))
+        entry = self.entries.setdefault(key, Entry(known=costs.known, kernel=costs.kernel))
         entry.alive_bytes.append(alive_bytes)
-        named = {name: value for name, value in kwargs.items() if name != "out"}
         times = self.times
         amounts = (
             times,
@@ -192,24 +203,42 @@ class Ledger(TorchDispatchMode):
             0 if costs.pointwise is None else times * costs.pointwise(*args, out=out, **named),
             times * moved_bytes(func, operands, changed, results),
         )
-        # Only of the run that is asked for in detail: the others are there for their totals.
-        entry.book(amounts, None if history is None else (_shown(operands), _shown(results or changed)))
+        entry.book(amounts, shapes)
+
+    def steps(self) -> Mapping[tuple[Key, Shapes | None], Any]:
+        """Steps of the longest chain by what they are of; they add up to `depth`."""
+        found: dict[tuple[Key, Shapes | None], Any] = {}
+        link = self._deepest
+        while link >= 0:
+            before, key, shapes, steps = self._links[link]
+            found[key, shapes] = found.get((key, shapes), 0) + steps
+            link = before
+        return found
 
     def _follow_depth(
-        self, func: Any, args: Any, operands: Iterable[torch.Tensor], written: Iterable[torch.Tensor]
+        self,
+        func: Any,
+        args: Any,
+        operands: Iterable[torch.Tensor],
+        written: Iterable[torch.Tensor],
+        of: tuple[Key, Shapes | None],
     ) -> None:
         name = base_name(func)
         steps = cell_steps(args[0]) if name in _FUSED_RECURRENCES else int(name not in UNINITIALISED)
-        before = [depth for t in operands if (depth := self.memory.block(t).depth) is not None]
+        before = [block for t in operands if (block := self.memory.block(t)).depth is not None]
         if not before:
             return
+        last = max(before, key=lambda block: block.depth)
         if self.times > 1 and hasattr(torch._C._current_autograd_node(), "variable"):
             steps *= self.times  # gradients are added up one after the other
-        depth = steps + max(before)
+        depth, link = steps + last.depth, len(self._links)
+        self._links.append((last.link, *of, steps))
         for tensor in written:
             block = self.memory.block(tensor)
-            block.depth = depth if block.depth is None else max(block.depth, depth)
-        self.depth = max(self.depth, depth)
+            if block.depth is None or block.depth < depth:
+                block.depth, block.link = depth, link
+        if depth > self.depth:
+            self.depth, self._deepest = depth, link
 
 
 def tensors_among(value: Any) -> Iterator[torch.Tensor]:

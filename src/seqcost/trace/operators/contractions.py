@@ -12,12 +12,14 @@ system by LAPACK Working Note 41 (Blackford and Dongarra 1999), appendix, xTRSM:
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from seqcost.algebra.work import Kernel
+from seqcost.formulas.core import pointwise
+from seqcost.trace.operators import letters
 from seqcost.trace.operators.factorisations import real_operations
-
-Formula = Callable[..., Any]
+from seqcost.trace.operators.operator import Operator, first, of_result
 
 
 def _product(sizes: Sequence[Any]) -> Any:
@@ -154,39 +156,150 @@ def _pairwise_distance(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
     return 2 * out.numel() * a.shape[-1]
 
 
-CONTRACTIONS: dict[str, Formula] = {
-    "aten::mm": _mm,
-    "aten::bmm": _mm,
-    "aten::mv": _mm,
-    "aten::addmm": _addmm,
-    "aten::_addmm_activation": _addmm,
-    "aten::baddbmm": _addmm,
-    "aten::addmv": _addmm,
-    "aten::addbmm": _addbmm,
-    "aten::_grouped_mm": _grouped_mm,
-    "aten::_scaled_grouped_mm": _grouped_mm,
-    "aten::dot": _dot,
-    "aten::vdot": _dot,
-    "aten::addr": _outer,
-    "aten::convolution": _convolution,
-    "aten::_convolution": _convolution,
-    "aten::convolution_backward": _convolution_backward,
-    "aten::_scaled_dot_product_flash_attention_for_cpu": _attention,
-    "aten::_scaled_dot_product_flash_attention_for_cpu_backward": _attention_backward,
-    "aten::_scaled_dot_product_flash_attention": _attention,
-    "aten::_scaled_dot_product_flash_attention_backward": _attention_backward,
-    "aten::_scaled_dot_product_efficient_attention": _attention,
-    "aten::_scaled_dot_product_efficient_attention_backward": _attention_backward,
-    "aten::_scaled_dot_product_cudnn_attention": _attention,
-    "aten::_scaled_dot_product_cudnn_attention_backward": _attention_backward,
-    "aten::_scaled_dot_product_fused_attention_overrideable": _attention,
-    "aten::_scaled_dot_product_fused_attention_overrideable_backward": _attention_backward,
-    "aten::mkldnn_rnn_layer": _lstm,
-    "aten::mkldnn_rnn_layer_backward": _lstm_backward,
-    "aten::_fft_r2c": _fft_real,
-    "aten::_fft_c2r": _fft_real_inverse,
-    "aten::_fft_c2c": _fft_complex,
-    "aten::linalg_solve_triangular": _triangular_solve,
-    "aten::_cdist_forward": _pairwise_distance,
-    "aten::_euclidean_dist": _euclidean,
-}
+def _attention_pointwise(q: Any, k: Any, v: Any, *_: Any, attn_mask: Any = None, **__: Any) -> Any:
+    return scores(q, k) * (pointwise.ATTENTION + (attn_mask is not None))
+
+
+def _attention_backward_pointwise(g: Any, q: Any, k: Any, *_: Any, attn_mask: Any = None, **__: Any) -> Any:
+    return scores(q, k) * (pointwise.ATTENTION_BACKWARD + (attn_mask is not None))
+
+
+def _lstm_pointwise(x: Any, w_input: Any, w_state: Any, *_: Any, **__: Any) -> Any:
+    return x.shape[0] * x.shape[1] * w_state.shape[-1] * pointwise.LSTM_CELL
+
+
+def _lstm_backward_pointwise(x: Any, w_input: Any, w_state: Any, *_: Any, **__: Any) -> Any:
+    return x.shape[0] * x.shape[1] * w_state.shape[-1] * pointwise.LSTM_CELL_BACKWARD
+
+
+def _bias(x: Any, weight: Any, bias: Any = None, *_: Any, out: Any, **__: Any) -> Any:
+    return 0 if bias is None else out.numel()
+
+
+def _bias_backward(g: Any, *rest: Any, output_mask: Any = None, **_: Any) -> Any:
+    mask = output_mask if output_mask is not None else rest[-1]
+    return g.numel() * bool(mask[2])
+
+
+def _fft_scale(x: Any, dims: Any, normalization: int = 0, *_: Any, out: Any, **__: Any) -> Any:
+    return out.numel() if normalization else 0
+
+
+def _euclidean_pointwise(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
+    # √max(|a|² − 2 a·b + |b|², 0): squares and their sums, a factor, then two for each distance
+    return 3 * a.numel() + 2 * b.numel() + 2 * out.numel()
+
+
+def _added_sizes(bias: Any, a: Any, b: Any, *_: Any, out: Any, **__: Any) -> tuple[Any, ...]:
+    columns = b.shape[-1] if b.dim() > 1 else 1
+    return (*a.shape[:-2], a.shape[-2], a.shape[-1], columns)
+
+
+def _grouped_sizes(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> tuple[Any, ...]:
+    groups = b.shape[0] if b.dim() == 3 else out.shape[0]  # of which each has its share of the rows
+    return (groups, a.shape[-2], a.shape[-1], out.shape[-1])
+
+
+def _vector_sizes(a: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
+    return (1, a.numel(), 1)
+
+
+def _outer_sizes(base: Any, a: Any, b: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
+    return (a.numel(), 1, b.numel())
+
+
+def _attention_sizes(q: Any, k: Any, v: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
+    return (_product(q.shape[:-3]), q.shape[-3], q.shape[-2], k.shape[-2], q.shape[-1], v.shape[-1])
+
+
+def _attention_backward_sizes(gradient: Any, q: Any, k: Any, v: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
+    return _attention_sizes(q, k, v)
+
+
+def _convolution_sizes(x: Any, weight: Any, *_: Any, out: Any, **__: Any) -> tuple[Any, ...]:
+    y = first(out)
+    return (x.shape[0], x.shape[1], y.shape[1], _product(weight.shape[2:]), _product(y.shape[2:]))
+
+
+def _convolution_backward_sizes(g: Any, x: Any, weight: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
+    return (x.shape[0], x.shape[1], g.shape[1], _product(weight.shape[2:]), _product(g.shape[2:]))
+
+
+def _lstm_sizes(x: Any, w_input: Any, w_state: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
+    return (*x.shape, w_state.shape[-1])
+
+
+def _fft_sizes(x: Any, dims: Sequence[int], *_: Any, out: Any, **__: Any) -> tuple[Any, ...]:
+    whole = x if x.numel() >= out.numel() else out  # the side that has every position
+    length = _product([whole.shape[d] for d in dims])
+    return (whole.numel() // length, length)
+
+
+def _pair_sizes(a: Any, b: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
+    return (a.shape[-2], a.shape[-1], b.shape[-2])
+
+
+_ONE = of_result(1)  # the bias, added to the product
+_ATTENTION = Operator(Kernel.ATTENTION, _attention, _attention_pointwise, _attention_sizes, letters.attention)
+_ATTENTION_BACKWARD = Operator(
+    Kernel.ATTENTION, _attention_backward, _attention_backward_pointwise, _attention_backward_sizes,
+    letters.attention_backward,
+)  # fmt: skip
+_CONVOLUTION = Operator(Kernel.CONVOLUTION, _convolution, _bias, _convolution_sizes, letters.convolution)
+_FUSED_ATTENTION = (
+    "flash_attention_for_cpu", "flash_attention", "efficient_attention", "cudnn_attention",
+    "fused_attention_overrideable",
+)  # fmt: skip
+
+
+def _added(kernel: Kernel, weight: int = 1) -> Operator:
+    return Operator(kernel, _addmm, of_result(weight), _added_sizes, letters.added_product)
+
+
+def _transform_of(formula: Any) -> Operator:
+    return Operator(Kernel.FFT, formula, _fft_scale, _fft_sizes, letters.transform)
+
+
+CONTRACTIONS: dict[str, Operator] = {
+    "aten::mm": Operator(Kernel.PRODUCT, _mm, letters=letters.product),
+    "aten::bmm": Operator(Kernel.BATCHED_PRODUCT, _mm, letters=letters.product),
+    "aten::mv": Operator(Kernel.PRODUCT, _mm, letters=letters.product),
+    "aten::addmm": _added(Kernel.PRODUCT),
+    "aten::_addmm_activation": _added(Kernel.PRODUCT, 2),  # the bias and the activation
+    "aten::baddbmm": _added(Kernel.BATCHED_PRODUCT),
+    "aten::addmv": _added(Kernel.PRODUCT),
+    "aten::addbmm": Operator(Kernel.BATCHED_PRODUCT, _addbmm, _ONE, _added_sizes, letters.summed_products),
+    "aten::_grouped_mm": Operator(
+        Kernel.BATCHED_PRODUCT, _grouped_mm, sizes=_grouped_sizes, letters=letters.grouped_products
+    ),
+    "aten::_scaled_grouped_mm": Operator(
+        Kernel.BATCHED_PRODUCT, _grouped_mm, sizes=_grouped_sizes, letters=letters.grouped_products
+    ),
+    "aten::dot": Operator(Kernel.PRODUCT, _dot, sizes=_vector_sizes, letters=letters.dot),
+    "aten::vdot": Operator(Kernel.PRODUCT, _dot, sizes=_vector_sizes, letters=letters.dot),
+    "aten::addr": Operator(Kernel.PRODUCT, _outer, _ONE, _outer_sizes, letters.outer),
+    "aten::convolution": _CONVOLUTION,
+    "aten::_convolution": _CONVOLUTION,
+    "aten::convolution_backward": Operator(
+        Kernel.CONVOLUTION, _convolution_backward, _bias_backward, _convolution_backward_sizes,
+        letters.convolution_backward,
+    ),
+    "aten::mkldnn_rnn_layer": Operator(Kernel.RECURRENCE, _lstm, _lstm_pointwise, _lstm_sizes, letters.lstm),
+    "aten::mkldnn_rnn_layer_backward": Operator(
+        Kernel.RECURRENCE, _lstm_backward, _lstm_backward_pointwise, _lstm_sizes, letters.lstm_backward
+    ),
+    "aten::_fft_r2c": _transform_of(_fft_real),
+    "aten::_fft_c2r": _transform_of(_fft_real_inverse),
+    "aten::_fft_c2c": _transform_of(_fft_complex),
+    "aten::linalg_solve_triangular": Operator(
+        Kernel.FACTORISATION, _triangular_solve, letters=letters.triangular
+    ),
+    "aten::_cdist_forward": Operator(
+        Kernel.PRODUCT, _pairwise_distance, _ONE, _pair_sizes, letters.distances
+    ),
+    "aten::_euclidean_dist": Operator(
+        Kernel.PRODUCT, _euclidean, _euclidean_pointwise, _pair_sizes, letters.distances_by_product
+    ),
+    **{f"aten::_scaled_dot_product_{kind}": _ATTENTION for kind in _FUSED_ATTENTION},
+    **{f"aten::_scaled_dot_product_{kind}_backward": _ATTENTION_BACKWARD for kind in _FUSED_ATTENTION},
+}  # fmt: skip

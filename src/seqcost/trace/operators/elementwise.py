@@ -10,23 +10,19 @@ The adds of a bias that is fused into a product are pointwise too, so that they 
 import math
 from typing import Any
 
+from seqcost.algebra.work import Kernel
 from seqcost.formulas.core import pointwise
-from seqcost.trace.operators.contractions import Formula, scores
-
-
-def of_result(weight: int) -> Formula:
-    """`weight` operations for each element of the (first) result."""
-    return lambda *_, out, **__: weight * first(out).numel()
-
-
-def of_operand(weight: int) -> Formula:
-    """`weight` operations for each element of the first operand."""
-    return lambda x, *_, **__: weight * first(x).numel()
-
-
-def first(value: Any) -> Any:
-    """The first of several tensors; one alone is itself."""
-    return value[0] if isinstance(value, tuple | list) else value
+from seqcost.trace.operators.operator import (
+    Formula,
+    Operator,
+    alike,
+    elements,
+    nothing,
+    of_operand,
+    of_result,
+    one_table,
+    tensors_of,
+)  # fmt: skip
 
 
 def _gelu(x: Any, *_: Any, approximate: str = "none", **__: Any) -> Any:
@@ -66,31 +62,6 @@ def _backward_with_mask_last(g: Any, x: Any, *rest: Any, output_mask: Any = None
     return _norm_backward_cost(x, output_mask if output_mask is not None else rest[-1])
 
 
-def _attention(q: Any, k: Any, v: Any, *_: Any, attn_mask: Any = None, **__: Any) -> Any:
-    return scores(q, k) * (pointwise.ATTENTION + (attn_mask is not None))
-
-
-def _attention_backward(g: Any, q: Any, k: Any, *_: Any, attn_mask: Any = None, **__: Any) -> Any:
-    return scores(q, k) * (pointwise.ATTENTION_BACKWARD + (attn_mask is not None))
-
-
-def _lstm(x: Any, w_input: Any, w_state: Any, *_: Any, **__: Any) -> Any:
-    return x.shape[0] * x.shape[1] * w_state.shape[-1] * pointwise.LSTM_CELL
-
-
-def _lstm_backward(x: Any, w_input: Any, w_state: Any, *_: Any, **__: Any) -> Any:
-    return x.shape[0] * x.shape[1] * w_state.shape[-1] * pointwise.LSTM_CELL_BACKWARD
-
-
-def _bias(x: Any, weight: Any, bias: Any = None, *_: Any, out: Any, **__: Any) -> Any:
-    return 0 if bias is None else out.numel()
-
-
-def _bias_backward(g: Any, *rest: Any, output_mask: Any = None, **_: Any) -> Any:
-    mask = output_mask if output_mask is not None else rest[-1]
-    return g.numel() * bool(mask[2])
-
-
 def _sort(x: Any, *args: Any, dim: int | None = None, **_: Any) -> Any:
     if dim is None:
         dim = next((a for a in args if isinstance(a, int) and not isinstance(a, bool)), -1)
@@ -106,10 +77,6 @@ def _index_put(x: Any, indices: Any, values: Any, accumulate: bool = False, *_: 
     return values.numel() if accumulate else 0
 
 
-def _fft_scale(x: Any, dims: Any, normalization: int = 0, *_: Any, out: Any, **__: Any) -> Any:
-    return out.numel() if normalization else 0
-
-
 def _add(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
     return out.numel() * (pointwise.COMPLEX_ADD if out.is_complex() else 1)
 
@@ -119,11 +86,6 @@ def _multiply(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
         return out.numel()
     both = all(x.is_complex() if hasattr(x, "is_complex") else isinstance(x, complex) for x in (a, b))
     return out.numel() * (pointwise.COMPLEX_PRODUCT if both else pointwise.COMPLEX_SCALE)
-
-
-def _euclidean(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> Any:
-    # √max(|a|² − 2 a·b + |b|², 0): squares and their sums, a factor, then two for each distance
-    return 3 * a.numel() + 2 * b.numel() + 2 * out.numel()
 
 
 def _sum(x: Any, *_: Any, **__: Any) -> Any:
@@ -138,116 +100,118 @@ def _fused_step(weight: int) -> Formula:
     return lambda parameters, *_, **__: weight * sum(p.numel() for p in parameters)
 
 
-def nothing(*_: Any, **__: Any) -> int:
-    """Copies, casts, masks, fills, look-ups."""
-    return 0
+def _normed_sizes(x: Any, shape: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
+    length = math.prod(shape)
+    return (x.numel() // length if length else 0, length)
 
 
-_RESULT_WEIGHTS = {
-    "_softmax": pointwise.SOFTMAX, "_safe_softmax": pointwise.SOFTMAX,
-    "_softmax_backward_data": pointwise.SOFTMAX_BACKWARD,
-    "_log_softmax": pointwise.LOG_SOFTMAX, "_log_softmax_backward_data": pointwise.LOG_SOFTMAX_BACKWARD,
+def _backward_sizes(g: Any, x: Any, shape: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
+    return _normed_sizes(x, shape)
+
+
+def _grouped_sizes(x: Any, *_: Any, out: Any, **__: Any) -> tuple[Any, ...]:
+    rows = next((t.numel() for t in list(tensors_of(out))[1:2]), 1)  # as many as there are means
+    return (rows, x.numel() // rows if rows else 0)
+
+
+def _source_sizes(*args: Any, out: Any, **_: Any) -> tuple[Any, ...]:
+    """What is put: the last tensor that is given."""
+    given = list(tensors_of(args))
+    return elements(*args, out=given[-1] if len(given) > 1 else out)
+
+
+def _step_sizes(parameters: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
+    return (sum(p.numel() for p in parameters),)
+
+
+def _norm(formula: Formula, sizes: Formula) -> Operator:
+    return Operator(Kernel.NORM, pointwise=formula, sizes=sizes)
+
+
+def _put(formula: Formula) -> Operator:
+    return Operator(Kernel.SCATTER, pointwise=formula, sizes=_source_sizes)
+
+
+def _weighed(kernel: Kernel, of: Any, weights: dict[int, str]) -> dict[str, Operator]:
+    return one_table(*(alike(kernel, of(weight), names) for weight, names in weights.items()))
+
+
+_ACTIVATIONS = {
     "relu": pointwise.RELU, "threshold_backward": pointwise.RELU_BACKWARD,
     "tanh": pointwise.TANH, "tanh_backward": pointwise.TANH_BACKWARD,
     "sigmoid": pointwise.SIGMOID, "sigmoid_backward": pointwise.SIGMOID_BACKWARD,
     "silu": pointwise.SILU, "silu_backward": pointwise.SILU_BACKWARD,
-    "softplus_backward": 1, "floor_divide": 1,
-    "elu_backward": 1, "mish_backward": 1, "hardtanh_backward": 1, "leaky_relu_backward": 1, "hardshrink_backward": 1,
-    "softshrink_backward": 1, "hardsigmoid_backward": 1, "log_sigmoid_forward": 1, "log_sigmoid_backward": 1,
-    "addcmul": 2, "addcdiv": 2, "lerp": 3,
-    "_addmm_activation": 2,  # the bias and the activation
-    "addmm": 1, "baddbmm": 1, "addmv": 1, "addbmm": 1, "addr": 1,
-    "native_dropout": 2, "native_dropout_backward": 2,
-    "_cdist_forward": 1,
 }  # fmt: skip
-
-_OPERAND_WEIGHTS = {
-    # Reductions and running sums
-    "mean": 1, "prod": 1, "amax": 1, "amin": 1, "max": 1, "min": 1, "aminmax": 1, "argmax": 1, "argmin": 1,
-    "any": 1, "all": 1, "norm": 1, "linalg_vector_norm": 1, "nansum": 1, "count_nonzero": 1, "bincount": 1,
-    "cumsum": 1, "cumprod": 1, "cummax": 1, "cummin": 1, "_cummax_helper": 1, "_cummin_helper": 1,
-    "logcumsumexp": 1, "_logcumsumexp": 1,
-    "dist": 2,  # the difference, and its size
-    "var": 2, "var_mean": 2, "std": 2, "std_mean": 2, "logsumexp": 3,
-    # A selection is one pass over the row
-    "topk": 1, "kthvalue": 1, "median": 1, "mode": 1, "searchsorted": 1, "bucketize": 1,
-    "embedding_dense_backward": 1, "unfold_backward": 1,
-}  # fmt: skip
-
-_NOTHING = (
-    # Copies and casts
-    "clone", "_to_copy", "copy", "cat", "stack", "repeat", "roll", "flip", "rot90", "repeat_interleave", "block_diag",
-    "constant_pad_nd", "lift_fresh", "lift_fresh_copy", "complex",
-    "as_strided_copy", "view_copy", "expand_copy", "unfold_copy", "_reshape_copy",
-    # Fills, counts and random numbers
-    "_efficientzerotensor",
-    "empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided",
-    "zeros", "zeros_like", "new_zeros",
-    "ones", "ones_like", "new_ones", "full", "full_like", "new_full", "scalar_tensor", "fill", "zero", "arange",
-    "linspace", "eye", "tril_indices", "triu_indices", "resize", "set", "normal", "uniform", "bernoulli", "random",
-    "randint", "randint_like", "rand", "rand_like", "randn", "randn_like", "randperm", "exponential", "multinomial",
-    "poisson", "geometric", "log_normal", "cauchy",
-    # Masks
-    "where", "masked_fill", "masked_select", "masked_scatter", "tril", "triu", "nonzero",
-    # Look-ups, and pieces put into their place
-    "embedding", "index", "_unsafe_index", "index_select", "gather", "take", "scatter", "index_copy", "index_fill",
-    "slice_scatter", "select_scatter", "diagonal_scatter", "as_strided_scatter", "select_backward", "slice_backward",
-    "diagonal_backward", "diag_embed", "diagonal_copy", "masked_scatter_backward", "lu_unpack",
-    "value_selecting_reduction_backward",
-    # Questions
-    "_local_scalar_dense", "_assert_async", "_assert_scalar", "_functional_assert_async",
-)  # fmt: skip
-
-_FUSED_ATTENTION = (
-    "flash_attention_for_cpu", "flash_attention", "efficient_attention", "cudnn_attention",
-    "fused_attention_overrideable",
-)  # fmt: skip
-
-POINTWISE: dict[str, Formula] = (
-    {f"aten::{name}": nothing for name in _NOTHING}
-    | {f"aten::{name}": of_result(weight) for name, weight in _RESULT_WEIGHTS.items()}
-    | {f"aten::{name}": of_operand(weight) for name, weight in _OPERAND_WEIGHTS.items()}
-    | {f"aten::{name}": _fused_step(weight) for name, weight in _FUSED_STEPS.items()}
-    | {
-        "aten::add": _add,
-        "aten::sub": _add,
-        "aten::mul": _multiply,
-        "aten::sum": _sum,
-        "aten::gelu": _gelu,
-        "aten::gelu_backward": _gelu_backward,
-        "aten::native_layer_norm": _layer_norm,
-        "aten::native_layer_norm_backward": _layer_norm_backward,
-        "aten::native_group_norm": _group_norm,
-        "aten::native_group_norm_backward": _backward_with_mask_last,
-        "aten::native_batch_norm": _group_norm,
-        "aten::_native_batch_norm_legit": _group_norm,
-        "aten::_native_batch_norm_legit_no_training": _group_norm,
-        "aten::native_batch_norm_backward": _backward_with_mask_last,
-        "aten::convolution": _bias,
-        "aten::_convolution": _bias,
-        "aten::convolution_backward": _bias_backward,
-        "aten::mkldnn_rnn_layer": _lstm,
-        "aten::mkldnn_rnn_layer_backward": _lstm_backward,
-        "aten::nll_loss_forward": lambda x, target, *_, **__: target.numel(),
-        "aten::nll_loss2d_forward": lambda x, target, *_, **__: target.numel(),
-        "aten::nll_loss_backward": lambda g, x, target, *_, **__: target.numel(),
-        "aten::nll_loss2d_backward": lambda g, x, target, *_, **__: target.numel(),
-        "aten::sort": _sort,
-        "aten::argsort": _sort,
-        "aten::msort": _sort,
-        "aten::scatter_add": _scatter_add,
-        "aten::index_add": _scatter_add,
-        "aten::scatter_reduce": _scatter_add,
-        "aten::_euclidean_dist": _euclidean,
-        "aten::trace": lambda x, *_, **__: min(x.shape),
-        "aten::put": _index_put,
-        "aten::index_put": _index_put,
-        "aten::_index_put_impl": _index_put,
-        "aten::_unsafe_index_put": _index_put,
-        "aten::_fft_r2c": _fft_scale,
-        "aten::_fft_c2r": _fft_scale,
-        "aten::_fft_c2c": _fft_scale,
-    }
-    | {f"aten::_scaled_dot_product_{kind}": _attention for kind in _FUSED_ATTENTION}
-    | {f"aten::_scaled_dot_product_{kind}_backward": _attention_backward for kind in _FUSED_ATTENTION}
+# Operations a parameter of a fused optimizer step: as many as the loop of plain operators has with PyTorch's defaults.
+_FUSED_STEPS = {"_fused_sgd": 2, "_fused_adam": 11, "_fused_adamw": 12, "_fused_adagrad": 6}
+_COPIES = (
+    "clone _to_copy copy cat stack repeat roll flip rot90 repeat_interleave block_diag constant_pad_nd lift_fresh "
+    "lift_fresh_copy complex as_strided_copy view_copy expand_copy unfold_copy _reshape_copy tril triu slice_scatter "
+    "select_scatter diagonal_scatter as_strided_scatter select_backward slice_backward diagonal_backward diag_embed "
+    "diagonal_copy lu_unpack _local_scalar_dense"
 )
+_FILLS = (
+    "_efficientzerotensor empty empty_like empty_strided empty_permuted new_empty new_empty_strided zeros zeros_like "
+    "new_zeros ones ones_like new_ones full full_like new_full scalar_tensor fill zero arange linspace eye "
+    "tril_indices triu_indices resize set"
+)
+_RANDOM = (
+    "normal uniform bernoulli random randint randint_like rand rand_like randn randn_like randperm exponential "
+    "multinomial poisson geometric log_normal cauchy"
+)
+
+POINTWISE: dict[str, Operator] = one_table(
+    alike(Kernel.COPY, nothing, _COPIES),
+    alike(Kernel.FILL, nothing, _FILLS),
+    alike(Kernel.RANDOM, nothing, _RANDOM),
+    alike(Kernel.ELEMENTWISE, nothing, "where masked_fill _assert_async _assert_scalar _functional_assert_async"),
+    alike(Kernel.GATHER, nothing, "embedding index _unsafe_index index_select gather take masked_select nonzero"),
+    {f"aten::{name}": _put(nothing) for name in ("scatter", "index_copy", "masked_scatter")},
+    alike(Kernel.SCATTER, nothing, "index_fill masked_scatter_backward value_selecting_reduction_backward"),
+    alike(Kernel.SOFTMAX, of_result(pointwise.SOFTMAX), "_softmax _safe_softmax"),
+    alike(Kernel.SOFTMAX, of_result(pointwise.SOFTMAX_BACKWARD), "_softmax_backward_data"),
+    alike(Kernel.SOFTMAX, of_result(pointwise.LOG_SOFTMAX), "_log_softmax"),
+    alike(Kernel.SOFTMAX, of_result(pointwise.LOG_SOFTMAX_BACKWARD), "_log_softmax_backward_data"),
+    *(alike(Kernel.ELEMENTWISE, of_result(weight), name) for name, weight in _ACTIVATIONS.items()),
+    _weighed(Kernel.ELEMENTWISE, of_result, {
+        1: "softplus_backward floor_divide elu_backward mish_backward hardtanh_backward leaky_relu_backward "
+        "hardshrink_backward softshrink_backward hardsigmoid_backward log_sigmoid_forward log_sigmoid_backward",
+        2: "addcmul addcdiv native_dropout native_dropout_backward",
+        3: "lerp",
+    }),
+    _weighed(Kernel.REDUCTION, of_operand, {
+        1: "mean prod amax amin max min aminmax argmax argmin any all norm linalg_vector_norm nansum count_nonzero",
+        2: "dist var var_mean std std_mean",  # dist: the difference, and its size
+        3: "logsumexp",
+    }),
+    alike(Kernel.SCAN, of_operand(1), "cumsum cumprod cummax cummin _cummax_helper _cummin_helper logcumsumexp "
+                                      "_logcumsumexp"),
+    alike(Kernel.SORT, of_operand(1), "topk kthvalue median mode"),  # a selection is one pass over the row
+    alike(Kernel.SORT, _sort, "sort argsort msort"),
+    alike(Kernel.GATHER, of_operand(1), "searchsorted bucketize"),
+    alike(Kernel.SCATTER, of_operand(1), "bincount embedding_dense_backward unfold_backward"),
+    {f"aten::{name}": _put(_scatter_add) for name in ("scatter_add", "index_add", "scatter_reduce")},
+    {f"aten::{name}": _put(_index_put) for name in ("put", "index_put", "_index_put_impl", "_unsafe_index_put")},
+    {
+        f"aten::{name}": Operator(Kernel.ELEMENTWISE, pointwise=_fused_step(weight), sizes=_step_sizes)
+        for name, weight in _FUSED_STEPS.items()
+    },
+    alike(Kernel.ELEMENTWISE, _add, "add sub"),
+    alike(Kernel.ELEMENTWISE, _multiply, "mul"),
+    alike(Kernel.ELEMENTWISE, _gelu, "gelu"),
+    alike(Kernel.ELEMENTWISE, _gelu_backward, "gelu_backward"),
+    alike(Kernel.REDUCTION, _sum, "sum"),
+    alike(Kernel.REDUCTION, lambda x, *_, **__: min(x.shape), "trace"),
+    alike(Kernel.GATHER, lambda x, target, *_, **__: target.numel(), "nll_loss_forward nll_loss2d_forward"),
+    alike(Kernel.SCATTER, lambda g, x, target, *_, **__: target.numel(), "nll_loss_backward nll_loss2d_backward"),
+    {
+        "aten::native_layer_norm": _norm(_layer_norm, _normed_sizes),
+        "aten::native_layer_norm_backward": _norm(_layer_norm_backward, _backward_sizes),
+        "aten::native_group_norm": _norm(_group_norm, _grouped_sizes),
+        "aten::native_group_norm_backward": _norm(_backward_with_mask_last, _grouped_sizes),
+        "aten::native_batch_norm": _norm(_group_norm, _grouped_sizes),
+        "aten::_native_batch_norm_legit": _norm(_group_norm, _grouped_sizes),
+        "aten::_native_batch_norm_legit_no_training": _norm(_group_norm, _grouped_sizes),
+        "aten::native_batch_norm_backward": _norm(_backward_with_mask_last, _grouped_sizes),
+    },
+)  # fmt: skip

@@ -7,8 +7,10 @@ Of eigenvalues, singular values and matrix exponentials the number of steps depe
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
+
+from seqcost.algebra.work import Kernel
+from seqcost.trace.operators.operator import Formula, Operator
 
 COMPLEX = 4  # a multiply-add of complex numbers: four products and four sums for one of each
 
@@ -94,26 +96,38 @@ def _qr(a: Any, mode: str = "reduced", *_: Any, **__: Any) -> Any:
     return _batch(a) * (factor + q) * real_operations(a)
 
 
-FACTORISATIONS: dict[str, Callable[..., Any]] = {
-    "aten::_scaled_mm": _plain,
-    "aten::_int_mm": _plain,
-    "aten::_weight_int8pack_mm": _linear,
-    "aten::_weight_int4pack_mm": _linear,
-    "aten::_weight_int4pack_mm_for_cpu": _linear,
-    "aten::mkldnn_linear": _linear,
-    "aten::conv_tbc": _conv_tbc,
-    "aten::affine_grid_generator": _affine_grid,
-    "aten::_trilinear": _trilinear,
-    "aten::_cdist_backward": _distance_backward,
-    "aten::linalg_inv_ex": _inverse,
-    "aten::cholesky_inverse": lambda a, *_, **__: _thirds(a, 2),
-    "aten::linalg_cholesky_ex": _cholesky,
-    "aten::cholesky_solve": _from_cholesky,
-    "aten::linalg_lu": _lu,
-    "aten::linalg_lu_factor_ex": _lu,
-    "aten::_linalg_det": _lu,
-    "aten::_linalg_slogdet": _lu,
-    "aten::_linalg_solve_ex": _solve,
-    "aten::linalg_lu_solve": _from_lu,
-    "aten::linalg_qr": _qr,
+def _conv_tbc_sizes(x: Any, weight: Any, *_: Any, out: Any, **__: Any) -> tuple[Any, ...]:
+    return (x.shape[1], weight.shape[1], weight.shape[2], weight.shape[0], out.shape[0])
+
+
+def _summed_sizes(a: Any, b: Any, *_: Any, out: Any, **__: Any) -> tuple[Any, ...]:
+    return (out.numel() // max(1, out.shape[-1]), b.shape[-1], out.shape[-1])
+
+
+def _solver(formula: Formula) -> Operator:
+    return Operator(Kernel.FACTORISATION, formula)
+
+
+FACTORISATIONS: dict[str, Operator] = {
+    "aten::_scaled_mm": Operator(Kernel.PRODUCT, _plain),
+    "aten::_int_mm": Operator(Kernel.PRODUCT, _plain),
+    "aten::_weight_int8pack_mm": Operator(Kernel.PRODUCT, _linear),
+    "aten::_weight_int4pack_mm": Operator(Kernel.PRODUCT, _linear),
+    "aten::_weight_int4pack_mm_for_cpu": Operator(Kernel.PRODUCT, _linear),
+    "aten::mkldnn_linear": Operator(Kernel.PRODUCT, _linear),
+    "aten::conv_tbc": Operator(Kernel.CONVOLUTION, _conv_tbc, sizes=_conv_tbc_sizes),
+    "aten::affine_grid_generator": Operator(Kernel.PRODUCT, _affine_grid),
+    "aten::_trilinear": Operator(Kernel.PRODUCT, _trilinear, sizes=_summed_sizes),
+    "aten::_cdist_backward": Operator(Kernel.PRODUCT, _distance_backward, sizes=_summed_sizes),
+    "aten::linalg_inv_ex": _solver(_inverse),
+    "aten::cholesky_inverse": _solver(lambda a, *_, **__: _thirds(a, 2)),
+    "aten::linalg_cholesky_ex": _solver(_cholesky),
+    "aten::cholesky_solve": _solver(_from_cholesky),
+    "aten::linalg_lu": _solver(_lu),
+    "aten::linalg_lu_factor_ex": _solver(_lu),
+    "aten::_linalg_det": _solver(_lu),
+    "aten::_linalg_slogdet": _solver(_lu),
+    "aten::_linalg_solve_ex": _solver(_solve),
+    "aten::linalg_lu_solve": _solver(_from_lu),
+    "aten::linalg_qr": _solver(_qr),
 }

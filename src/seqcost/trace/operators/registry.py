@@ -1,61 +1,51 @@
 """Which formula belongs to which operator, and how users add their own.
 
-An operator is looked up by its packet (`aten::add` stands for `add.Tensor`, `add_` and `add.out` alike). One that
-is in neither table but carries PyTorch's tag `pointwise`, in one of its forms, counts 1 an element; every other one is
-uncounted.
+There is one table, and an operator stands in it once. It is looked up by its packet (`aten::add` stands for
+`add.Tensor`, `add_` and `add.out` alike). One that is not in the table but carries PyTorch's tag `pointwise`, in one of
+its forms, counts 1 for each element; every other one is uncounted.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import torch
 from torch._library.custom_ops import CustomOpDef
 
-from seqcost.errors import BadTarget
+from seqcost.algebra.work import Kernel
+from seqcost.errors import BadTarget, UnknownName
 from seqcost.fakes.schemas import base_name, is_pointwise, out_of_place
 from seqcost.programs.files.program_operators import TAUGHT
-from seqcost.trace.operators.contractions import CONTRACTIONS, Formula
-from seqcost.trace.operators.elementwise import POINTWISE, nothing, of_result
+from seqcost.trace.operators.contractions import CONTRACTIONS
+from seqcost.trace.operators.elementwise import POINTWISE
 from seqcost.trace.operators.factorisations import FACTORISATIONS
-from seqcost.trace.operators.packed import PACKED_PRODUCTS, UNPACKING
+from seqcost.trace.operators.operator import Operator, elements, nothing, of_result, one_table
+from seqcost.trace.operators.packed import PACKED
 from seqcost.trace.operators.windows import WINDOWS
 
-
-@dataclass(frozen=True)
-class Costs:
-    """Formulas of one operator; both None where nothing is known about it."""
-
-    contraction: Formula | None
-    pointwise: Formula | None
-
-    @property
-    def known(self) -> bool:
-        """Whether the operator is counted."""
-        return self.contraction is not None or self.pointwise is not None
-
-
-_UNKNOWN = Costs(None, None)
-_CONTRACTIONS = CONTRACTIONS | FACTORISATIONS | PACKED_PRODUCTS
-_POINTWISE = POINTWISE | WINDOWS | UNPACKING
-_registered: dict[str, Costs] = {}
+OPERATORS = one_table(CONTRACTIONS, FACTORISATIONS, POINTWISE, WINDOWS, PACKED)
+_UNKNOWN = Operator(Kernel.OTHER)
+_ELEMENT_BY_ELEMENT = Operator(Kernel.ELEMENTWISE, pointwise=of_result(1))
+_registered: dict[str, Operator] = {}
 
 
 @cache
-def costs_of(operator: Any) -> Costs:
-    """Formulas of an operator, the user's first."""
-    name = base_name(operator)
-    if name in _registered:
-        return _registered[name]
-    contraction, pointwise = _CONTRACTIONS.get(name), _POINTWISE.get(name)
-    if contraction is None and pointwise is None:
-        return Costs(None, of_result(1)) if is_pointwise(operator) else _UNKNOWN
-    return Costs(contraction, pointwise)
+def costs_of(operator: Any) -> Operator:
+    """What is known of an operator; the user's own first."""
+    return named(base_name(operator)) or (_ELEMENT_BY_ELEMENT if is_pointwise(operator) else _UNKNOWN)
+
+
+def named(name: str) -> Operator | None:
+    """What is known of an operator by its name, `aten::mm`."""
+    return _registered.get(name) or OPERATORS.get(name)
 
 
 def register_operator(
-    name: Any, *, contraction: Callable[..., Any] | None = None, pointwise: Callable[..., Any] | None = None
+    name: Any,
+    *,
+    contraction: Callable[..., Any] | None = None,
+    pointwise: Callable[..., Any] | None = None,
+    kernel: str = "other",
 ) -> None:
     """Teach the trace an operator.
 
@@ -66,6 +56,8 @@ def register_operator(
     contraction, pointwise
         `formula(*args, out=result, **kwargs)` in FLOPs, given the operator's own arguments and result, from which
         it may read shapes only. One left out counts 0.
+    kernel
+        What kind of kernel it launches: product, attention, elementwise, scan and so on (`algebra.work.Kernel`).
 
     Raises
     ------
@@ -81,9 +73,11 @@ def register_operator(
     key = _key_of(name)
     if contraction is None and pointwise is None:
         raise BadTarget(f"{key} was registered without a formula; give contraction=..., pointwise=... or both.")
-    if key in _CONTRACTIONS or key in _POINTWISE or key in _registered:
+    if key in OPERATORS or key in _registered:
         raise BadTarget(f"{key} has a formula already; register another operator.")
-    _registered[key] = replace(_UNKNOWN, contraction=contraction, pointwise=pointwise or nothing)
+    if kernel not in tuple(Kernel):
+        raise UnknownName.among("kernel", kernel, tuple(Kernel))
+    _registered[key] = Operator(Kernel(kernel), contraction, pointwise or nothing, elements)
     TAUGHT.add(key)
     costs_of.cache_clear()
 

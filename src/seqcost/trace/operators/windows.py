@@ -8,9 +8,18 @@ the first. A loss takes its definition an element, and one operation more where 
 import math
 from typing import Any
 
+from seqcost.algebra.work import Kernel
 from seqcost.formulas.core import pointwise
-from seqcost.trace.operators.contractions import Formula
-from seqcost.trace.operators.elementwise import first, of_operand, of_result
+from seqcost.trace.operators.operator import (
+    Formula,
+    Operator,
+    alike,
+    first,
+    nothing,
+    of_operand,
+    of_result,
+    one_table,
+)  # fmt: skip
 
 
 def _pool(dims: int) -> Formula:
@@ -86,6 +95,10 @@ def _rms(x: Any, shape: Any, weight: Any = None, *_: Any, **__: Any) -> Any:
     return x.numel() * (3 + pointwise.SCALE * (weight is not None))  # square, sum, divide
 
 
+def _glu_backward(g: Any, *_: Any, **__: Any) -> Any:
+    return g.numel() * (pointwise.SIGMOID + 2 + pointwise.SIGMOID_BACKWARD)  # da = g·σ(b), db = (g·a)·σ'(b)
+
+
 # Points around the one that is made; smoothed ones (aa) count as the plain ones do.
 _POINTS = {
     "upsample_linear1d": 2, "upsample_bilinear2d": 4, "upsample_trilinear3d": 8, "upsample_bicubic2d": 16,
@@ -93,73 +106,71 @@ _POINTS = {
 }  # fmt: skip
 _GRIDS = {2: 4, 3: 8}
 
-WINDOWS: dict[str, Formula] = (
-    {f"aten::avg_pool{d}d": _pool(d) for d in (1, 2, 3)}
-    | {f"aten::avg_pool{d}d_backward": _pool_backward(d) for d in (2, 3)}
-    | {f"aten::max_pool{d}d_with_indices": _pool(d) for d in (2, 3)}
-    | {f"aten::max_pool{d}d_with_indices_backward": of_operand(1) for d in (2, 3)}
-    | {f"aten::_adaptive_avg_pool{d}d": of_operand(1) for d in (2, 3)}
-    | {f"aten::_adaptive_avg_pool{d}d_backward": of_result(1) for d in (2, 3)}
-    | {f"aten::adaptive_max_pool{d}d": of_operand(1) for d in (2, 3)}
-    | {f"aten::adaptive_max_pool{d}d_backward": of_operand(1) for d in (2, 3)}
-    | {f"aten::{name}": _interpolation(n) for name, n in _POINTS.items()}
-    | {f"aten::{name}_backward": _interpolation_backward(n) for name, n in _POINTS.items()}
-    | {f"aten::grid_sampler_{d}d": _interpolation(n) for d, n in _GRIDS.items()}
-    | {f"aten::grid_sampler_{d}d_backward": _grid_backward(n, d) for d, n in _GRIDS.items()}
-    | {f"aten::upsample_nearest{d}d": of_result(0) for d in (1, 2, 3)}
-    | {f"aten::upsample_nearest{d}d_backward": of_operand(1) for d in (1, 2, 3)}
-    | {f"aten::_upsample_nearest_exact{d}d": of_result(0) for d in (1, 2, 3)}
-    | {f"aten::_upsample_nearest_exact{d}d_backward": of_operand(1) for d in (1, 2, 3)}
-    | {f"aten::{way}_pad{d}d": of_result(0) for way in ("reflection", "replication") for d in (1, 2, 3)}
-    | {f"aten::{way}_pad{d}d_backward": of_operand(1) for way in ("reflection", "replication") for d in (1, 2, 3)}
-    | {
-        "aten::im2col": of_result(0),
-        "aten::col2im": of_operand(1),  # windows that overlap are added
-        "aten::pixel_shuffle": of_result(0),
-        "aten::pixel_unshuffle": of_result(0),
-        "aten::channel_shuffle": of_result(0),
-        "aten::native_channel_shuffle": of_result(0),
-        "aten::_embedding_bag": _bag,
-        "aten::_embedding_bag_forward_only": _bag,
-        "aten::_embedding_bag_backward": _bag_backward,
-        "aten::_embedding_bag_dense_backward": _bag_backward,
-        "aten::index_reduce": _index_reduce,
-        "aten::segment_reduce": of_operand(1),
-        "aten::_segment_reduce_backward": lambda g, y, x, *_, **__: x.numel(),
-        "aten::histc": of_operand(1),
-        "aten::nanmedian": of_operand(1),
-        "aten::_unique2": _unique,
-        "aten::unique_dim": _unique,
-        "aten::unique_consecutive": of_operand(1),
-        "aten::renorm": of_operand(2 + pointwise.SCALE),  # square, sum, scale
-        "aten::_weight_norm_interface": of_operand(2 + pointwise.SCALE),
-        "aten::_weight_norm_interface_backward": of_operand(pointwise.SCALE_BACKWARD + 3),  # Σ g·v; g·s − v·(…)
-        "aten::linalg_cross": of_result(3),  # two products and their difference
-        "aten::polar": of_result(4),  # cosine, sine, two products
-        "aten::_fused_rms_norm": _rms,
-        "aten::mse_loss": _loss(2),
-        "aten::mse_loss_backward": of_result(3),
-        "aten::smooth_l1_loss": _loss(5),  # difference, magnitude, comparison; square and scale, or shift
-        "aten::smooth_l1_loss_backward": of_result(4),
-        "aten::huber_loss": _loss(5),
-        "aten::huber_loss_backward": of_result(4),
-        "aten::binary_cross_entropy": _loss(7),  # two logarithms, 1 − x, 1 − y, two products, sum
-        "aten::binary_cross_entropy_backward": of_result(5),
-        "aten::binary_cross_entropy_with_logits": _loss(6),  # (1 − y)·x − log σ(x), which is three
-        "aten::soft_margin_loss": _loss(5),  # log(1 + exp(−y·x))
-        "aten::soft_margin_loss_backward": of_result(7),  # z = exp(−y·x), then g·y·z/(1 + z)
-        "aten::multi_margin_loss": of_operand(4),  # margin − x_y + x, at least 0, summed over the classes
-        "aten::multi_margin_loss_backward": of_result(5),  # the first three again, times g, and their sum at the class
-        "aten::_ctc_loss": _ctc,
-        "aten::_ctc_loss_backward": _ctc_backward,
-        "aten::glu": of_result(1 + pointwise.SIGMOID),
-        # da = g·σ(b), db = (g·a)·σ'(b)
-        "aten::glu_backward": lambda g, *_, **__: g.numel() * (pointwise.SIGMOID + 2 + pointwise.SIGMOID_BACKWARD),
-        "aten::hardswish": of_operand(5),  # x·min(max(x + 3, 0), 6)/6
-        "aten::hardswish_backward": of_operand(5),
-        "aten::_prelu_kernel": of_operand(2),  # comparison, product
-        "aten::_prelu_kernel_backward": of_operand(3),
-        "aten::rrelu_with_noise": of_operand(2),
-        "aten::rrelu_with_noise_backward": of_operand(1),
-    }
+
+def _each(pattern: str, kernel: Kernel, formula_of: Any, cases: Any) -> dict[str, Operator]:
+    """An operator for each case, whose name and formula have it in them."""
+    return one_table(*(alike(kernel, formula_of(case), pattern.format(case)) for case in cases))
+
+
+_DIMS = (1, 2, 3)
+_ADDED = of_operand(1)  # every element of the gradient is added to one
+
+WINDOWS: dict[str, Operator] = one_table(
+    _each("avg_pool{}d", Kernel.REDUCTION, _pool, _DIMS),
+    _each("avg_pool{}d_backward", Kernel.SCATTER, _pool_backward, (2, 3)),
+    _each("max_pool{}d_with_indices", Kernel.REDUCTION, _pool, (2, 3)),
+    alike(Kernel.SCATTER, _ADDED, "max_pool2d_with_indices_backward max_pool3d_with_indices_backward"),
+    alike(Kernel.REDUCTION, _ADDED, "_adaptive_avg_pool2d _adaptive_avg_pool3d"),
+    alike(Kernel.SCATTER, of_result(1), "_adaptive_avg_pool2d_backward _adaptive_avg_pool3d_backward"),
+    _each("adaptive_max_pool{}d", Kernel.REDUCTION, lambda _: of_operand(1), (2, 3)),
+    _each("adaptive_max_pool{}d_backward", Kernel.SCATTER, lambda _: of_operand(1), (2, 3)),
+    _each("{}", Kernel.ELEMENTWISE, lambda name: _interpolation(_POINTS[name]), _POINTS),
+    _each("{}_backward", Kernel.SCATTER, lambda name: _interpolation_backward(_POINTS[name]), _POINTS),
+    _each("grid_sampler_{}d", Kernel.GATHER, lambda d: _interpolation(_GRIDS[d]), _GRIDS),
+    _each("grid_sampler_{}d_backward", Kernel.SCATTER, lambda d: _grid_backward(_GRIDS[d], d), _GRIDS),
+    _each("upsample_nearest{}d", Kernel.GATHER, lambda _: nothing, _DIMS),
+    _each("upsample_nearest{}d_backward", Kernel.SCATTER, lambda _: _ADDED, _DIMS),
+    _each("_upsample_nearest_exact{}d", Kernel.GATHER, lambda _: nothing, _DIMS),
+    _each("_upsample_nearest_exact{}d_backward", Kernel.SCATTER, lambda _: _ADDED, _DIMS),
+    _each("reflection_pad{}d", Kernel.COPY, lambda _: nothing, _DIMS),
+    _each("replication_pad{}d", Kernel.COPY, lambda _: nothing, _DIMS),
+    _each("reflection_pad{}d_backward", Kernel.SCATTER, lambda _: _ADDED, _DIMS),
+    _each("replication_pad{}d_backward", Kernel.SCATTER, lambda _: _ADDED, _DIMS),
+    alike(Kernel.COPY, nothing, "im2col pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle"),
+    alike(Kernel.SCATTER, of_operand(1), "col2im"),  # windows that overlap are added
+    alike(Kernel.GATHER, _bag, "_embedding_bag _embedding_bag_forward_only"),
+    alike(Kernel.SCATTER, _bag_backward, "_embedding_bag_backward _embedding_bag_dense_backward"),
+    alike(Kernel.SCATTER, _index_reduce, "index_reduce"),
+    alike(Kernel.REDUCTION, of_operand(1), "segment_reduce"),
+    alike(Kernel.GATHER, lambda g, y, x, *_, **__: x.numel(), "_segment_reduce_backward"),
+    alike(Kernel.SCATTER, of_operand(1), "histc"),
+    alike(Kernel.SORT, of_operand(1), "nanmedian unique_consecutive"),
+    alike(Kernel.SORT, _unique, "_unique2 unique_dim"),
+    alike(Kernel.NORM, of_operand(2 + pointwise.SCALE), "renorm _weight_norm_interface"),  # square, sum, scale
+    # Σ g·v; g·s − v·(…)
+    alike(Kernel.NORM, of_operand(pointwise.SCALE_BACKWARD + 3), "_weight_norm_interface_backward"),
+    alike(Kernel.NORM, _rms, "_fused_rms_norm"),
+    alike(Kernel.ELEMENTWISE, of_result(3), "linalg_cross"),  # two products and their difference
+    alike(Kernel.ELEMENTWISE, of_result(4), "polar"),  # cosine, sine, two products
+    alike(Kernel.REDUCTION, _loss(2), "mse_loss"),
+    alike(Kernel.ELEMENTWISE, of_result(3), "mse_loss_backward"),
+    # difference, magnitude, comparison; square and scale, or shift
+    alike(Kernel.REDUCTION, _loss(5), "smooth_l1_loss huber_loss"),
+    alike(Kernel.ELEMENTWISE, of_result(4), "smooth_l1_loss_backward huber_loss_backward"),
+    alike(Kernel.REDUCTION, _loss(7), "binary_cross_entropy"),  # two logarithms, 1 − x, 1 − y, two products, sum
+    alike(Kernel.ELEMENTWISE, of_result(5), "binary_cross_entropy_backward"),
+    alike(Kernel.REDUCTION, _loss(6), "binary_cross_entropy_with_logits"),  # (1 − y)·x − log σ(x), which is three
+    alike(Kernel.REDUCTION, _loss(5), "soft_margin_loss"),  # log(1 + exp(−y·x))
+    alike(Kernel.ELEMENTWISE, of_result(7), "soft_margin_loss_backward"),  # z = exp(−y·x), then g·y·z/(1 + z)
+    alike(Kernel.REDUCTION, of_operand(4), "multi_margin_loss"),  # margin − x_y + x, at least 0, summed over classes
+    # the first three again, times g, and their sum at the class
+    alike(Kernel.ELEMENTWISE, of_result(5), "multi_margin_loss_backward"),
+    alike(Kernel.SCAN, _ctc, "_ctc_loss"),
+    alike(Kernel.SCAN, _ctc_backward, "_ctc_loss_backward"),
+    alike(Kernel.ELEMENTWISE, of_result(1 + pointwise.SIGMOID), "glu"),
+    alike(Kernel.ELEMENTWISE, _glu_backward, "glu_backward"),
+    alike(Kernel.ELEMENTWISE, of_operand(5), "hardswish hardswish_backward"),  # x·min(max(x + 3, 0), 6)/6
+    alike(Kernel.ELEMENTWISE, of_operand(2), "_prelu_kernel rrelu_with_noise"),  # comparison, product
+    alike(Kernel.ELEMENTWISE, of_operand(3), "_prelu_kernel_backward"),
+    alike(Kernel.ELEMENTWISE, of_operand(1), "rrelu_with_noise_backward"),
 )
