@@ -84,13 +84,7 @@ def test_sizes_are_put_in_for_letters_and_not_for_words():
     assert put_in("⌈T/C⌉·log₂ T + Max(T, 3)", {"T": 8, "C": 4, "M": 2, "a": 1}) == "⌈8/4⌉·log₂ 8 + Max(8, 3)"
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize(
-    "quantity", [name for name in QUANTITIES.names(Told.COUNT) if name not in ("depth", "state_bytes")]
-)
-=======
-@pytest.mark.parametrize("quantity", [name for name in QUANTITIES if name != "state_bytes"])
->>>>>>> 33ec017 (A trace answers rows of work: one table says an operator's formula, kernel, sizes and letters; its depth is divided by operators)
+@pytest.mark.parametrize("quantity", [name for name in QUANTITIES.names(Told.COUNT) if name != "state_bytes"])
 def test_the_operators_of_a_trace_add_up(traced, quantity):
     found = traced.explain(quantity)
     assert found.total == found.whole == traced.to_dict()[quantity] > 0
