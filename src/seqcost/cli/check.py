@@ -4,16 +4,24 @@ from typing import Annotated
 
 import typer
 
-from seqcost.cli import options
+from seqcost.cli import completion, options
 from seqcost.questions.lengths import parse_whole
 
 
 def check_command(
-    target: Annotated[str, typer.Argument(help="an architecture or preset, or package.module:callable")],
+    target: Annotated[
+        str,
+        typer.Argument(help="an architecture or preset, or package.module:callable", autocompletion=completion.names),
+    ],
     length: Annotated[str, typer.Option("--length", metavar="N", help="tokens of the trial")] = "48",
     batch: options.Batch = "3",
     tolerance: Annotated[float, typer.Option("--tolerance", help="largest relative error that passes")] = 1e-4,
-    sees: Annotated[str, typer.Option("--sees", help="what an output may depend on: past, both or auto")] = "auto",
+    sees: Annotated[
+        str,
+        typer.Option(
+            "--sees", help="what an output may depend on: past, both or auto", autocompletion=completion.sights
+        ),
+    ] = "auto",
     assignments: options.SetOption = None,
     width: options.Width = None,
     layers: options.Layers = None,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seqcost.cli import options
+from seqcost.cli import completion, options
 from seqcost.errors import BadSize, BadTarget
 from seqcost.extras import installed, missing, need
 from seqcost.foreign import harmless
@@ -20,7 +20,10 @@ _SECONDS = "a whole number of seconds (60, 300) is allowed"
 
 def compare_command(
     targets: Annotated[
-        list[str] | None, typer.Argument(help="architectures or presets, the first of which is the yardstick")
+        list[str] | None,
+        typer.Argument(
+            help="architectures or presets, the first of which is the yardstick", autocompletion=completion.names
+        ),
     ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="every architecture's language model, after the targets named")

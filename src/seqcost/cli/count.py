@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seqcost.cli import options, parts
+from seqcost.cli import completion, options, parts
 from seqcost.errors import BadSize, BadTarget
 from seqcost.extras import need
 from seqcost.questions.count import count
@@ -19,7 +19,7 @@ TARGET = (
 
 
 def count_command(
-    target: Annotated[str, typer.Argument(help=TARGET)],
+    target: Annotated[str, typer.Argument(help=TARGET, autocompletion=completion.targets)],
     length: Annotated[
         list[str] | None,
         typer.Option("--length", "-n", help="1024, 128k, 1M, 64,256 or 128..1M [default: the target's, or 1024]"),
@@ -39,7 +39,12 @@ def count_command(
     ] = False,
     optimizer: Annotated[
         str | None,
-        typer.Option("--optimizer", metavar="NAME", help="end training with its step: adamw, sgd:momentum=0.9"),
+        typer.Option(
+            "--optimizer",
+            metavar="NAME",
+            help="end training with its step: adamw, sgd:momentum=0.9",
+            autocompletion=completion.optimizers,
+        ),
     ] = None,
     accumulate: Annotated[str, typer.Option("--accumulate", metavar="K", help="passes before the step")] = "1",
     memory: Annotated[bool, typer.Option("--memory", help="what the peak consists of; traces")] = False,

@@ -4,22 +4,38 @@ from typing import Annotated
 
 import typer
 
-from seqcost.cli import options
+from seqcost.cli import completion, options
 from seqcost.questions.diff import diff
 from seqcost.questions.lengths import parse_whole
 from seqcost.questions.targets import parse_assignment
 
 SetA = Annotated[
-    list[str] | None, typer.Option("--set-a", metavar="LETTER=VALUE", help="override a size or choice of A alone")
+    list[str] | None,
+    typer.Option(
+        "--set-a",
+        metavar="LETTER=VALUE",
+        help="override a size or choice of A alone",
+        autocompletion=completion.settings,
+    ),
 ]
 SetB = Annotated[
-    list[str] | None, typer.Option("--set-b", metavar="LETTER=VALUE", help="override a size or choice of B alone")
+    list[str] | None,
+    typer.Option(
+        "--set-b",
+        metavar="LETTER=VALUE",
+        help="override a size or choice of B alone",
+        autocompletion=completion.settings,
+    ),
 ]
 
 
 def diff_command(
-    a: Annotated[str, typer.Argument(metavar="A", help="what it was: as TARGET of count")],
-    b: Annotated[str, typer.Argument(metavar="B", help="what it became: as TARGET of count")],
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="what it was: as TARGET of count", autocompletion=completion.targets)
+    ],
+    b: Annotated[
+        str, typer.Argument(metavar="B", help="what it became: as TARGET of count", autocompletion=completion.targets)
+    ],
     length: Annotated[
         str | None, typer.Option("--length", "-n", metavar="N", help="tokens T [default: the targets', or 1024]")
     ] = None,

@@ -5,14 +5,16 @@ from typing import Annotated
 
 import typer
 
-from seqcost.cli import options
+from seqcost.cli import completion, options
 from seqcost.questions.explain import explain
 from seqcost.questions.targets import resolve_sizes
 from seqcost.report.files import check_file
 
 
 def explain_command(
-    name: Annotated[str, typer.Argument(help="an architecture or preset; see seqcost list")],
+    name: Annotated[
+        str, typer.Argument(help="an architecture or preset; see seqcost list", autocompletion=completion.names)
+    ],
     assignments: options.SetOption = None,
     latex: Annotated[bool, typer.Option("--latex", help="print LaTeX")] = False,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="write a page")] = None,

@@ -2,10 +2,11 @@
 
 import sys
 import warnings
-from typing import Any, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 
+from seqcost import __version__
 from seqcost.cli import check, compare, count, diff, explain, listing, results
 from seqcost.cli.streams import spell_what_is_missing
 from seqcost.errors import SeqcostError, SeqcostWarning
@@ -18,6 +19,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"seqcost {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and stop")
+    ] = False,
+) -> None:
+    # Options of the command itself; its help is the app's.
+    pass
+
+
 app.command("list")(listing.list_command)
 app.command("explain")(explain.explain_command)
 app.command("count")(count.count_command)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from seqcost.cli import completion
 from seqcost.cli.streams import holds_everything
 from seqcost.errors import BadTarget
 from seqcost.extras import need
@@ -16,27 +17,41 @@ from seqcost.questions.targets import parse_assignment
 from seqcost.report.files import check_file
 
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="LETTER=VALUE", help="override a size or choice: D=512, norm=rms")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="LETTER=VALUE",
+        help="override a size or choice: D=512, norm=rms",
+        autocompletion=completion.settings,
+    ),
 ]
 Width = Annotated[str | None, typer.Option("--width", metavar="N", help="width D")]
 Layers = Annotated[str | None, typer.Option("--layers", metavar="N", help="layers L")]
 Heads = Annotated[str | None, typer.Option("--heads", metavar="N", help="heads H")]
 Vocab = Annotated[str | None, typer.Option("--vocab", metavar="N", help="vocabulary U")]
 Batch = Annotated[str, typer.Option("--batch", metavar="N", help="sequences B")]
-DType = Annotated[str, typer.Option("--dtype", help="float32, bfloat16 (bf16), float16 or float64")]
+DType = Annotated[
+    str, typer.Option("--dtype", help="float32, bfloat16 (bf16), float16 or float64", autocompletion=completion.formats)
+]
 # Of one target, which may have sizes and formats of its own.
 OwnBatch = Annotated[str | None, typer.Option("--batch", metavar="N", help="sequences B [default: the target's, or 1]")]
 OwnDType = Annotated[
     str | None,
     typer.Option(
-        "--dtype", help="float32, bfloat16 (bf16), float16 or float64 [default: the target's own, or float32]"
+        "--dtype",
+        help="float32, bfloat16 (bf16), float16 or float64 [default: the target's own, or float32]",
+        autocompletion=completion.formats,
     ),
 ]
-Phase = Annotated[str, typer.Option("--phase", help="forward, train, prefill or decode")]
+Phase = Annotated[
+    str, typer.Option("--phase", help="forward, train, prefill or decode", autocompletion=completion.phases)
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Csv = Annotated[bool, typer.Option("--csv", help="print CSV")]
 Source = Annotated[str | None, typer.Option("--source", help="tokens S of the source [default: as --length asks for]")]
-Causal = Annotated[str, typer.Option("--causal", help="pairs of causal attention: full or half")]
+Causal = Annotated[
+    str, typer.Option("--causal", help="pairs of causal attention: full or half", autocompletion=completion.conventions)
+]
 Lines = Annotated[str, typer.Option("--lines", help="how many lines to show")]
 Parquet = Annotated[
     Path | None, typer.Option("--parquet", metavar="FILE.parquet", help="also write the rows of --csv, with types")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seqcost.cli import completion
 from seqcost.errors import BadSize
 from seqcost.questions.derivation import check_quantity
 from seqcost.questions.lengths import parse_whole
@@ -16,7 +17,12 @@ if TYPE_CHECKING:
 
 By = Annotated[
     str | None,
-    typer.Option("--by", metavar="WAY", help="by module, operator or line [default: line; of a trace module]"),
+    typer.Option(
+        "--by",
+        metavar="WAY",
+        help="by module, operator or line [default: line; of a trace module]",
+        autocompletion=completion.ways,
+    ),
 ]
 Rank = Annotated[
     str | None,
@@ -24,13 +30,17 @@ Rank = Annotated[
         "--rank",
         metavar="QUANTITY",
         help=f"rank by {', '.join(ranks()[:-1])} or {ranks()[-1]} [default: flops]",
+        autocompletion=completion.ranked,
     ),
 ]
 Depth = Annotated[str | None, typer.Option("--depth", metavar="N", help="levels of modules to show [default: all]")]
 Explain = Annotated[
     str | None,
     typer.Option(
-        "--explain", metavar="QUANTITY[:PATH]", help="how a number came about: flops, or flops:blocks.attention"
+        "--explain",
+        metavar="QUANTITY[:PATH]",
+        help="how a number came about: flops, or flops:blocks.attention",
+        autocompletion=completion.explained,
     ),
 ]
 _LEVELS = 3  # of modules, where none were asked for
