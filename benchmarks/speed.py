@@ -41,7 +41,7 @@ AFTER_IMPORT = """
 import json, time
 import torch
 import torch._dynamo  # PyTorch's fake tensors import it at their first use
-import seqcost, seqcost.questions.traced
+import seqcost, seqcost.questions.targets.traced
 start_s = time.perf_counter()
 answer = seqcost.count("gpt2", trace=True)
 print(json.dumps({"flops": answer.flops, "seconds": time.perf_counter() - start_s}))

@@ -16,8 +16,8 @@ from seqcost.algebra import Kind, symbol
 from seqcost.algebra.rendering import size_to_text, titled_totals
 from seqcost.formulas.catalogue import CATALOGUE
 from seqcost.formulas.core import pointwise
+from seqcost.questions.asked.assignments import parse_assignment
 from seqcost.questions.explain import Explanation, Section
-from seqcost.questions.targets import parse_assignment
 from seqcost.report import formulas
 from seqcost.report.table import Table
 

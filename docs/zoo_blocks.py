@@ -7,7 +7,7 @@ from seqcost.algebra import Kind, leading_term, symbol
 from seqcost.algebra.quantity import QUANTITIES
 from seqcost.algebra.rendering import size_to_text
 from seqcost.formulas.catalogue import MIXERS
-from seqcost.questions.complexity import order
+from seqcost.questions.answers.complexity import order
 from seqcost.report.table import Table
 
 ASKED = [QUANTITIES[name] for name in ("params", "flops", "saved_bytes", "state_bytes", "depth", "path_length")]

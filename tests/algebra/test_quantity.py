@@ -11,7 +11,7 @@ import pytest
 import seqcost
 from seqcost.algebra import Kind
 from seqcost.algebra.quantity import QUANTITIES, Quantity, Told
-from seqcost.questions.derivation import check_quantity
+from seqcost.questions.answers.derivation import check_quantity
 from seqcost.questions.diff import Diff
 from seqcost.report.comparisons import points_table
 from seqcost.report.counts import flat_row, lengths_table, totals_table

@@ -12,8 +12,8 @@ from seqcost.algebra.work import Kernel, depth_of
 from seqcost.formulas.core.workload import Workload
 from seqcost.layers import build
 from seqcost.programs import Target
+from seqcost.questions.answers.phases import by_formula
 from seqcost.questions.count import count_formula
-from seqcost.questions.phases import by_formula
 from seqcost.trace import trace
 
 every_kind = pytest.mark.parametrize("variant", KINDS, ids=attrgetter("id"))

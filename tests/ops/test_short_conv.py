@@ -12,7 +12,7 @@ from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.short_conv import short_conv as on_tape
 from seqcost.layers.ops.short_conv import conv_bias, conv_weight, short_conv
 from seqcost.programs import Target
-from seqcost.questions.phases import by_formula
+from seqcost.questions.answers.phases import by_formula
 from seqcost.trace import trace
 
 E, K = 6, 4

@@ -5,10 +5,10 @@ import seqcost
 from seqcost.algebra import Curve
 from seqcost.algebra.crossings import crossings
 from seqcost.errors import BadSize, BadTarget, UnknownName
+from seqcost.questions.answers.comparison import Point
+from seqcost.questions.answers.complexity import complexity_row
+from seqcost.questions.answers.verdicts import balance, cheapest, interpolated
 from seqcost.questions.compare import WAITING
-from seqcost.questions.comparison import Point
-from seqcost.questions.complexity import complexity_row
-from seqcost.questions.verdicts import balance, cheapest, interpolated
 from seqcost.report.sentences import sentences
 
 SMALL = {"width": 24, "heads": 3, "layers": 2}

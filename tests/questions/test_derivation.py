@@ -11,8 +11,8 @@ import seqcost
 from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.errors import BadTarget, UnknownName
 from seqcost.formulas.catalogue import CATALOGUE
-from seqcost.questions.cost import Bills
-from seqcost.questions.written import put_in
+from seqcost.questions.answers.count import Bills
+from seqcost.questions.answers.written import put_in
 
 
 class Block(nn.Module):

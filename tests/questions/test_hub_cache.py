@@ -8,7 +8,7 @@ import pytest
 
 from seqcost.errors import BadTarget
 from seqcost.questions.count import count
-from seqcost.questions.hub_cache import cache_folder, cached_configuration, names_a_model
+from seqcost.questions.targets.hub_cache import cache_folder, cached_configuration, names_a_model
 
 NAME, REVISION = "someone/a-model", "0123456789abcdef0123456789abcdef01234567"
 CONFIG = {"model_type": "gpt2", "n_embd": 32, "n_layer": 1, "n_head": 2, "vocab_size": 64}

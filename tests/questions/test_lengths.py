@@ -4,9 +4,9 @@ import pytest
 
 import seqcost
 from seqcost.errors import BadSize
-from seqcost.questions.cost import Count
+from seqcost.questions.answers.count import Count
+from seqcost.questions.asked.lengths import parse_length, parse_lengths, parse_whole
 from seqcost.questions.count import count
-from seqcost.questions.lengths import parse_length, parse_lengths, parse_whole
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from torch import nn
 import seqcost
 from seqcost.algebra import Kind, symbol, symbols
 from seqcost.errors import BadSize, BadTarget, SeqcostError
-from seqcost.questions.letter_sizes import choose
+from seqcost.questions.targets.letter_sizes import choose
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
 import pytest
 
 from seqcost.errors import BadSize, BadTarget, UnknownName
-from seqcost.questions.targets import formula_of, kind_of, parse_assignment, resolve_sizes, spec_of
+from seqcost.questions.asked.assignments import parse_assignment
+from seqcost.questions.targets.kinds import formula_of, kind_of, resolve_sizes, spec_of
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from torch import nn
 
 import seqcost
 from seqcost.errors import BadTarget
-from seqcost.questions.weights import NOT_TOLD
+from seqcost.questions.targets.weights import NOT_TOLD
 from seqcost.report.counts import flat_row, lengths_table, totals_table
 from seqcost.report.diffs import quantities_table
 

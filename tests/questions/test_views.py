@@ -6,7 +6,7 @@ from torch import nn
 
 import seqcost
 from seqcost.errors import BadTarget, UnknownName
-from seqcost.questions.views import ranks
+from seqcost.questions.answers.views import ranks
 
 
 @pytest.fixture(scope="module")

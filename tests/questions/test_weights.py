@@ -8,7 +8,7 @@ from mutated_files import ROOM, SOUND, packed
 import seqcost
 from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.errors import BadTarget
-from seqcost.questions.weights import NOT_TOLD, disagreement, weights_at
+from seqcost.questions.targets.weights import NOT_TOLD, disagreement, weights_at
 
 
 @pytest.fixture

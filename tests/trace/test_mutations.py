@@ -8,7 +8,7 @@ from mutated_configs import BASES, as_json, mutated
 
 from seqcost.errors import BadSize, BadTarget, SeqcostError
 from seqcost.programs import Target
-from seqcost.questions.targets import spec_of
+from seqcost.questions.targets.kinds import spec_of
 from seqcost.trace import trace
 
 SEED, CASES = 20260, 60

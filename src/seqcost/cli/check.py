@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from seqcost.cli import completion, options
-from seqcost.questions.lengths import parse_whole
+from seqcost.questions.asked.lengths import parse_whole
 
 
 def check_command(

@@ -11,7 +11,7 @@ from seqcost.cli import completion, options
 from seqcost.errors import BadSize, BadTarget
 from seqcost.extras import installed, missing, need
 from seqcost.foreign import harmless
-from seqcost.questions.lengths import parse_lengths, parse_whole
+from seqcost.questions.asked.lengths import parse_lengths, parse_whole
 from seqcost.report.files import check_folder
 
 _BYTES = "a whole number of bytes (8G, 512M, 10^9) is allowed, in which k, M and G are powers of 1024"

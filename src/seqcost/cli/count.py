@@ -8,8 +8,8 @@ import typer
 from seqcost.cli import completion, options, parts
 from seqcost.errors import BadSize, BadTarget
 from seqcost.extras import need
+from seqcost.questions.asked.lengths import parse_lengths, parse_whole
 from seqcost.questions.count import count
-from seqcost.questions.lengths import parse_lengths, parse_whole
 from seqcost.report.files import check_file
 
 TARGET = (

@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from seqcost.cli import completion, options
+from seqcost.questions.asked.assignments import parse_assignment
+from seqcost.questions.asked.lengths import parse_whole
 from seqcost.questions.diff import diff
-from seqcost.questions.lengths import parse_whole
-from seqcost.questions.targets import parse_assignment
 
 SetA = Annotated[
     list[str] | None,

@@ -12,8 +12,8 @@ from seqcost.cli.streams import holds_everything
 from seqcost.errors import BadTarget
 from seqcost.extras import need
 from seqcost.foreign import harmless, harmless_json, harmless_lines
-from seqcost.questions.lengths import parse_whole
-from seqcost.questions.targets import parse_assignment
+from seqcost.questions.asked.assignments import parse_assignment
+from seqcost.questions.asked.lengths import parse_whole
 from seqcost.report.files import check_file
 
 SetOption = Annotated[

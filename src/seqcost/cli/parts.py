@@ -8,12 +8,12 @@ import typer
 
 from seqcost.cli import completion
 from seqcost.errors import BadSize
-from seqcost.questions.derivation import check_quantity
-from seqcost.questions.lengths import parse_whole
-from seqcost.questions.views import check_view, ranks
+from seqcost.questions.answers.derivation import check_quantity
+from seqcost.questions.answers.views import check_view, ranks
+from seqcost.questions.asked.lengths import parse_whole
 
 if TYPE_CHECKING:
-    from seqcost.questions.cost import Count
+    from seqcost.questions.answers.count import Count
 
 By = Annotated[
     str | None,

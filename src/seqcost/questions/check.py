@@ -19,14 +19,14 @@ from torch import Tensor, nn
 from seqcost.errors import FOREIGN_ERRORS, BadSize, BadTarget, shortened, with_type
 from seqcost.programs import Target
 from seqcost.programs.inputs import Inputs
-from seqcost.questions.arguments import one_of, sizes_in
+from seqcost.questions.asked.arguments import one_of, sizes_in
+from seqcost.questions.asked.lengths import whole
 from seqcost.questions.invariants.bench import Bench, Row
 from seqcost.questions.invariants.choice import carrier_of
 from seqcost.questions.invariants.ids import words_only
 from seqcost.questions.invariants.sight import Sees
 from seqcost.questions.invariants.suite import all_rows
-from seqcost.questions.lengths import whole
-from seqcost.questions.targets import spec_of
+from seqcost.questions.targets.kinds import spec_of
 from seqcost.trace.rungs import untouched_random_state
 
 LENGTH, BATCH, TOLERANCE = 48, 3, 1e-4

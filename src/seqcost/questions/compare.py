@@ -18,14 +18,14 @@ from seqcost.errors import BadSize, BadTarget, UnknownName, shortened
 from seqcost.formulas.catalogue import configure, entry
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.workload import Workload
-from seqcost.questions.arguments import a_path, flag, sizes_in
-from seqcost.questions.comparison import Agreement, Comparison, Point
-from seqcost.questions.complexity import complexity_row
-from seqcost.questions.cost import Count
+from seqcost.questions.answers.comparison import Agreement, Comparison, Point
+from seqcost.questions.answers.complexity import complexity_row
+from seqcost.questions.answers.count import Count
+from seqcost.questions.answers.verdicts import balances, cheapest_of, interpolated, solved
+from seqcost.questions.asked.arguments import a_path, flag, sizes_in
+from seqcost.questions.asked.lengths import lengths_in, whole
 from seqcost.questions.count import count, longest_text
-from seqcost.questions.lengths import lengths_in, whole
-from seqcost.questions.targets import resolve_sizes, spec_of
-from seqcost.questions.verdicts import balances, cheapest_of, interpolated, solved
+from seqcost.questions.targets.kinds import resolve_sizes, spec_of
 from seqcost.records import Job, Run, Store
 
 if TYPE_CHECKING:

@@ -16,13 +16,13 @@ from seqcost.errors import BadSize, BadTarget
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.rounding import block_sizes
 from seqcost.formulas.core.workload import Workload
-from seqcost.questions.arguments import flag, one_of, sizes_in
-from seqcost.questions.cost import Bills, Count, conventions
-from seqcost.questions.lengths import lengths_in, names_several, whole
-from seqcost.questions.phases import PHASES, by_formula
-from seqcost.questions.targets import formula_of, kind_of
-from seqcost.questions.weights import checked_for_weights, count_weights
-from seqcost.questions.written import Written
+from seqcost.questions.answers.count import Bills, Count, conventions
+from seqcost.questions.answers.phases import PHASES, by_formula
+from seqcost.questions.answers.written import Written
+from seqcost.questions.asked.arguments import flag, one_of, sizes_in
+from seqcost.questions.asked.lengths import lengths_in, names_several, whole
+from seqcost.questions.targets.kinds import formula_of, kind_of
+from seqcost.questions.targets.weights import checked_for_weights, count_weights
 
 # Short lengths and far ones: a window longer than the text, or a chunk that is not full, shows itself.
 LIFTED_AT = (1, 2, 3, 5, 8, 13, 21, 1021, 2050, 4099, 10007, 65537, 1000003)
@@ -154,7 +154,7 @@ def count(
     if config is None or trace:
         if causal == "half":
             raise BadSize("causal='half' was asked of a trace; a trace counts what runs: use 'full', or a formula.")
-        from seqcost.questions.traced import count_traced
+        from seqcost.questions.targets.traced import count_traced
 
         answers = count_traced(
             target,

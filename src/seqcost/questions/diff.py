@@ -14,11 +14,11 @@ from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.algebra.rendering import plain
 from seqcost.errors import BadSize, BadTarget
 from seqcost.formulas.core.foreign_names import FRIENDLY
-from seqcost.questions.arguments import flag, sizes_in
-from seqcost.questions.cost import Count
+from seqcost.questions.answers.count import Count
+from seqcost.questions.asked.arguments import flag, sizes_in
+from seqcost.questions.asked.lengths import names_several
 from seqcost.questions.count import count
-from seqcost.questions.lengths import names_several
-from seqcost.questions.targets import formula_of, kind_of
+from seqcost.questions.targets.kinds import formula_of, kind_of
 
 _ABOUT = ("target", "sizes", "phase", "dtype", "rung", "conventions", "uncounted")
 

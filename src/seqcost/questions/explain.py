@@ -16,7 +16,7 @@ from seqcost.errors import BadSize
 from seqcost.formulas.catalogue import Entry, configure, entry
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.workload import Workload
-from seqcost.questions.complexity import growth
+from seqcost.questions.answers.complexity import growth
 
 
 @dataclass(frozen=True)

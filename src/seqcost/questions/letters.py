@@ -16,13 +16,13 @@ from seqcost.errors import BadSize, BadTarget, UnknownName, shortened
 from seqcost.formulas.catalogue import configure
 from seqcost.formulas.core.foreign_names import FRIENDLY, SETTINGS
 from seqcost.formulas.core.workload import Workload
-from seqcost.questions.arguments import sizes_in
-from seqcost.questions.cost import Count
+from seqcost.questions.answers.count import Count
+from seqcost.questions.answers.phases import by_formula
+from seqcost.questions.asked.arguments import sizes_in
+from seqcost.questions.asked.lengths import lengths_in, whole
 from seqcost.questions.count import count
-from seqcost.questions.lengths import lengths_in, whole
-from seqcost.questions.letter_sizes import AUTOMATIC, LENGTH, choose, degree_of, kind_of
-from seqcost.questions.phases import by_formula
-from seqcost.questions.targets import HUGGING_FACE, formula_of, resolve_sizes, spec_of
+from seqcost.questions.targets.kinds import HUGGING_FACE, formula_of, resolve_sizes, spec_of
+from seqcost.questions.targets.letter_sizes import AUTOMATIC, LENGTH, choose, degree_of, kind_of
 
 AUTO = "auto"
 

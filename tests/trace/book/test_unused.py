@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from seqcost.programs import Target
+from seqcost.questions.answers.unused import unused_rows
 from seqcost.questions.count import count
-from seqcost.questions.unused import unused_rows
 from seqcost.report.counts import remarks
 from seqcost.trace import trace
 

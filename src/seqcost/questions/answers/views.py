@@ -8,7 +8,7 @@ from seqcost.algebra import Size
 from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.algebra.rendering import plain
 from seqcost.errors import BadTarget, UnknownName
-from seqcost.questions.derivation import known, origin_of
+from seqcost.questions.answers.derivation import known, origin_of
 
 WAYS = ("module", "operator", "line")
 

@@ -14,7 +14,7 @@ from typing import Any
 from seqcost.algebra import Curve
 from seqcost.algebra.crossings import FARTHEST, crossings
 from seqcost.algebra.quantity import QUANTITIES, Told
-from seqcost.questions.comparison import Balance, Cheapest, Crossover, Dominance, Point
+from seqcost.questions.answers.comparison import Balance, Cheapest, Crossover, Dominance, Point
 
 Cost = Callable[[int], Any]
 

@@ -17,8 +17,8 @@ from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.errors import BadTarget
 from seqcost.files.child import read
 from seqcost.files.safetensors_header import Stored, stored_at
-from seqcost.questions.cost import Bills, Count
-from seqcost.questions.targets import INDEX_OF_WEIGHTS, WEIGHTS
+from seqcost.questions.answers.count import Bills, Count
+from seqcost.questions.targets.kinds import INDEX_OF_WEIGHTS, WEIGHTS
 
 REASON = "a safetensors header has no operators; give the config.json"
 NOT_TOLD = "a safetensors header does not say which tensors are trained; give the config.json or the module"

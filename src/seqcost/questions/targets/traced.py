@@ -8,12 +8,12 @@ from typing import Any
 from seqcost.algebra import Bill, Kind
 from seqcost.errors import BadTarget
 from seqcost.programs import Target
-from seqcost.questions.cost import Bills, Count, conventions
-from seqcost.questions.followed import Followed
-from seqcost.questions.hub_cache import cached_configuration, names_a_model
-from seqcost.questions.targets import formula_of, spec_of
-from seqcost.questions.unused import unused_rows
-from seqcost.questions.weights import disagreement
+from seqcost.questions.answers.count import Bills, Count, conventions
+from seqcost.questions.answers.followed import Followed
+from seqcost.questions.answers.unused import unused_rows
+from seqcost.questions.targets.hub_cache import cached_configuration, names_a_model
+from seqcost.questions.targets.kinds import formula_of, spec_of
+from seqcost.questions.targets.weights import disagreement
 from seqcost.trace import Trace, trace
 
 EXPERTS = "no token is dropped, so FLOPs do not depend on how evenly the router fills them; bytes are of all experts"

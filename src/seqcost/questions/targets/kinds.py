@@ -5,21 +5,18 @@ An architecture or preset with sizes; `package.module:callable`; a Hugging Face 
 graph (ONNX); a live module. `kind_of` tells them apart, everything else asks it.
 """
 
-import math
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from seqcost.errors import MOST_DIGITS, BadSize, BadTarget, shortened
+from seqcost.errors import BadSize, BadTarget
 from seqcost.files.child import read
 from seqcost.formulas.catalogue import CATALOGUE, configure, entry
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.foreign_names import FRIENDLY
-from seqcost.questions.hub_cache import cache_folder, cached_configuration, names_a_model
+from seqcost.questions.targets.hub_cache import cache_folder, cached_configuration, names_a_model
 
 HUGGING_FACE = "hf:"
-_WHOLE = re.compile(r"[+-]?\d(_?\d)*")
 LARGEST_CONFIG_BYTES = 4 * 2**20
 INDEX_OF_WEIGHTS = "model.safetensors.index.json"
 WEIGHTS = "model.safetensors"
@@ -33,35 +30,6 @@ FILES = {
     ".onnx": "onnx",
 }
 FOLDERS = {"config.json": "hugging-face", INDEX_OF_WEIGHTS: "weights", WEIGHTS: "weights"}
-
-
-def parse_assignment(text: str, option: str = "--set") -> tuple[str, Any]:
-    """`D=512`, `norm=rms`, `bias=false` → name and value."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip() or not value.strip():
-        raise BadSize(f"{option} {text!r} was given; LETTER=VALUE is allowed, such as D=512 or norm=rms.")
-    return name.strip(), parse_value(value.strip())
-
-
-def parse_value(text: str) -> Any:
-    """A whole number, a decimal number, true or false, else the word itself.
-
-    Raises BadSize for a number of more digits than can be worked with.
-    """
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    if _WHOLE.fullmatch(text):
-        sign, digits = ("-", text[1:]) if text[0] == "-" else ("", text.removeprefix("+"))
-        if len(digits) > MOST_DIGITS:
-            raise BadSize(f"{shortened(text)} was given; a number of at most {MOST_DIGITS:,} digits is allowed.")
-        return int(sign + digits)
-    try:
-        value = float(text)
-    except ValueError:
-        return text
-    if math.isinf(value) and any(sign.isdigit() for sign in text):
-        raise BadSize(f"{shortened(text)} was given, which is beyond the largest number of float64 (1.8e308).")
-    return value
 
 
 def resolve_sizes(name: str, sizes: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from seqcost.algebra.crossings import FARTHEST
 from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.algebra.rendering import plain
-from seqcost.questions.cost import Count
+from seqcost.questions.answers.count import Count
 from seqcost.records import Run
 
 

@@ -13,9 +13,9 @@ from seqcost.algebra.rendering import size_to_text
 from seqcost.errors import BadTarget, SeqcostError
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.workload import Workload
-from seqcost.questions.cost import Bills
-from seqcost.questions.derivation import Step
-from seqcost.questions.phases import by_formula
+from seqcost.questions.answers.count import Bills
+from seqcost.questions.answers.derivation import Step
+from seqcost.questions.answers.phases import by_formula
 
 DIRECTIONS = ("forward", "backward")
 # A formula that branches on a size cannot be written with a letter in its place.

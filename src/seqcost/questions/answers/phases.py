@@ -9,7 +9,7 @@ from seqcost.errors import BadSize
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.parts.head import CrossEntropy
-from seqcost.questions.cost import Bills
+from seqcost.questions.answers.count import Bills
 
 PHASES = ("forward", "train", "prefill", "decode")
 

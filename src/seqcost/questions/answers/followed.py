@@ -8,7 +8,7 @@ from typing import Any
 from seqcost.algebra import Size
 from seqcost.algebra.quantity import QUANTITIES
 from seqcost.algebra.work import Row
-from seqcost.questions.derivation import Step
+from seqcost.questions.answers.derivation import Step
 from seqcost.trace import Trace
 from seqcost.trace.answer.wording import shapes_text, words_for
 

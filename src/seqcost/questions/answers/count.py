@@ -15,8 +15,8 @@ from seqcost.algebra import Bill, Curve, Line, Size
 from seqcost.algebra.quantity import QUANTITIES, Quantity, Told
 from seqcost.algebra.rendering import plain
 from seqcost.errors import UnknownName
-from seqcost.questions.derivation import Derivation, Origin, derive
-from seqcost.questions.views import View, view
+from seqcost.questions.answers.derivation import Derivation, Origin, derive
+from seqcost.questions.answers.views import View, view
 
 
 @dataclass(frozen=True, init=False)
