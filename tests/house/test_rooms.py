@@ -17,7 +17,6 @@ MIXERS = sorted(path.stem for path in (HOUSE / "formulas" / "mixers").glob("[!_]
 # Files of more than 400 lines, each with the reason why it is one page.
 LONG = {
     "src/seqcost/formulas/core/tape.py": "one short method a kind of operator; apart they would be looked for",
-    "tests/strategies.py": "one table of all variants behind the common suite",
 }
 
 

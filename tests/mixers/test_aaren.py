@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import small
 import torch
 import torch.nn.functional as F
 from oracles import relative_error
@@ -11,6 +12,12 @@ from seqcost.algebra import Kind, symbols
 from seqcost.formulas import Workload, catalogue
 from seqcost.formulas.mixers.aaren import Aaren as Formula
 from seqcost.layers import Aaren
+
+VARIANTS = (
+    small.Variant("aaren-layer", "aaren-layer", small.heads(), {"C": 4}),
+    small.Variant("aaren-layer-free-head-width", "aaren-layer", small.heads(free=True), {"C": 3, "bias": False}),
+    small.Variant("aaren", "aaren", small.model(), {"C": 4}),
+)
 
 D, H, K, T = symbols("DHKT").values()
 

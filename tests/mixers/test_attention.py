@@ -1,6 +1,7 @@
 """Attention: the papers' tables, and torch's implementations with the same weights."""
 
 import pytest
+import small
 import sympy
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,32 @@ from seqcost.errors import BadSize
 from seqcost.formulas import Workload
 from seqcost.formulas.mixers.attention import Attention as Formula
 from seqcost.layers import Attention
+
+VARIANTS = (
+    small.Variant("attention", "attention-layer", small.heads()),
+    small.Variant("attention-grouped", "attention-layer", small.heads(grouped=True)),
+    small.Variant("attention-multi-query", "attention-layer", small.heads(one_key_head=True)),
+    small.Variant("attention-free-head-width", "attention-layer", small.heads(free=True)),
+    small.Variant("attention-bidirectional", "attention-layer", small.heads(), {"causal": False}),
+    small.Variant("attention-rope", "attention-layer", small.heads(grouped=True), {"rope": True, "bias": False}),
+    small.Variant("attention-materialised", "attention-layer", small.heads(), {"implementation": "materialised"}),
+    small.Variant(
+        "attention-materialised-grouped-rope-wide-values",
+        "attention-layer",
+        small.heads(grouped=True, wide_values=True),
+        {"implementation": "materialised", "rope": True},
+    ),
+    small.Variant(
+        "attention-materialised-bidirectional",
+        "attention-layer",
+        small.heads(),
+        {"implementation": "materialised", "causal": False},
+    ),
+    small.Variant("cross-attention", "cross-attention-layer", small.heads(grouped=True)),
+    small.Variant(
+        "cross-attention-materialised", "cross-attention-layer", small.heads(), {"implementation": "materialised"}
+    ),
+)
 
 B, D, H, S, T = symbols("BDHST").values()
 WAYS = ("fused", "materialised")

@@ -4,6 +4,7 @@ import math
 import random
 
 import pytest
+import small
 import torch
 from oracles import relative_error
 
@@ -13,6 +14,17 @@ from seqcost.formulas import Workload
 from seqcost.formulas.mixers.bigbird import BigBird as Formula
 from seqcost.layers import BigBird
 from seqcost.layers.mixers.bigbird import random_blocks
+
+VARIANTS = (
+    small.Variant("bigbird-layer", "bigbird-layer", small.plus(small.heads(), C=(2, 3, 4), R=(1, 2, 3))),
+    small.Variant(
+        "bigbird-layer-unbiased",
+        "bigbird-layer",
+        small.plus(small.heads(free=True), C=(2, 3), R=(2, 3)),
+        {"bias": False},
+    ),
+    small.Variant("bigbird", "bigbird", small.plus(small.model(), C=(2, 3, 4), R=(1, 2, 3))),
+)
 
 CASES = [{"C": 2, "R": 2}, {"C": 3, "R": 1}, {"C": 1, "R": 3}, {"C": 4, "R": 0}]
 cases = pytest.mark.parametrize("case", CASES, ids=str)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import small
 import torch
 from oracles import relative_error
 from torch.nn import functional
@@ -11,6 +12,14 @@ from seqcost.errors import BadSize
 from seqcost.formulas import Workload
 from seqcost.formulas.mixers.conv import Conv as Formula
 from seqcost.layers import Conv
+
+VARIANTS = (
+    small.Variant("conv-layer", "conv-layer", small.conv()),
+    small.Variant("conv-layer-depthwise", "conv-layer", small.conv(), {"kind": "depthwise", "bias": False}),
+    small.Variant("conv-layer-separable", "conv-layer", small.conv(), {"kind": "separable"}),
+    small.Variant("conv-layer-centred", "conv-layer", small.conv(odd=True), {"causal": False}),
+    small.Variant("conv", "conv", small.conv(model=True)),
+)
 
 B, D, T, W = symbols("BDTW").values()
 KINDS = ("full", "depthwise", "separable")

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import small
 import torch
 import torch.nn.functional as F
 from fla_loops import naive
@@ -14,6 +15,12 @@ from seqcost.formulas import Workload
 from seqcost.formulas.mixers.deltanet import DeltaNet as Formula
 from seqcost.layers import DeltaNet
 from seqcost.layers.ops.delta_rule import delta_rule, delta_rule_step
+
+VARIANTS = (
+    small.Variant("deltanet-layer", "deltanet-layer", small.delta()),
+    small.Variant("deltanet-layer-widths-differ", "deltanet-layer", small.delta(widths_differ=True)),
+    small.Variant("deltanet", "deltanet", small.delta(model=True)),
+)
 
 H, K, V, C = 3, 8, 12, 16
 

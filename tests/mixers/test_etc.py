@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import small
 import torch
 import torch.nn.functional as F
 from oracles import relative_error
@@ -12,6 +13,14 @@ from seqcost.errors import BadSize
 from seqcost.formulas import Workload
 from seqcost.formulas.mixers.etc import Etc as Formula
 from seqcost.layers import Etc
+
+VARIANTS = (
+    small.Variant("etc-layer", "etc-layer", small.plus(small.heads(), **small.ETC)),
+    small.Variant(
+        "etc-layer-unbiased", "etc-layer", small.plus(small.heads(free=True), **small.ETC, C=(2, 3, 5)), {"bias": False}
+    ),
+    small.Variant("etc", "etc", small.plus(small.model(), **small.ETC)),
+)
 
 CASES = [
     {"W": 5, "N": 2, "R": 2},

@@ -4,6 +4,7 @@ import inspect
 import math
 
 import pytest
+import small
 import torch
 from fla_loops import naive
 from oracles import Table, assert_agree, copy_weights, relative_error, same
@@ -13,6 +14,12 @@ from seqcost.formulas import Workload
 from seqcost.formulas.mixers.gated_deltanet import GatedDeltaNet as Formula
 from seqcost.layers import GatedDeltaNet
 from seqcost.layers.ops.delta_rule import delta_rule, delta_rule_step
+
+VARIANTS = (
+    small.Variant("gated-deltanet-layer", "gated-deltanet-layer", small.delta()),
+    small.Variant("gated-deltanet-layer-widths-differ", "gated-deltanet-layer", small.delta(widths_differ=True)),
+    small.Variant("gated-deltanet", "gated-deltanet", small.delta(model=True)),
+)
 
 D, H, K, V, C = 24, 3, 8, 12, 16
 EPSILON = 1e-6  # theirs; they scale the queries by 1/√K before the norm, we do not, so ours is K times it
@@ -29,15 +36,15 @@ def heads(part):
     return read
 
 
-def small(which):
+def shrunk(which):
     return lambda get: get("in_proj_ba.weight").view(H, 2, D)[:, which]
 
 
 QWEN3_NEXT: Table = {
     "query_key_value.weight": heads("query_key_value"),
     "gate.weight": heads("gate"),
-    "beta.weight": small(0),
-    "decay.weight": small(1),
+    "beta.weight": shrunk(0),
+    "decay.weight": shrunk(1),
     "decay.bias": same("dt_bias"),
     "rate": same("A_log"),
     "conv": lambda get: get("conv1d.weight").squeeze(1),

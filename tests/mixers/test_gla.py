@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import small
 import torch
 from fla_loops import naive
 from oracles import relative_error
@@ -13,6 +14,11 @@ from seqcost.errors import BadSize
 from seqcost.formulas import Workload
 from seqcost.formulas.mixers.gla import Gla as Formula
 from seqcost.layers import Gla
+
+VARIANTS = (
+    small.Variant("gla-layer", "gla-layer", small.gated_heads, {"C": 4, "J": 2}),
+    small.Variant("gla", "gla", small.gated_model, {"C": 4, "J": 4}),
+)
 
 D, H, C, J, T = symbols("DHCJT").values()
 

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import small
 import torch
 from fla_loops import naive
 from oracles import relative_error
@@ -16,6 +17,29 @@ from seqcost.formulas.mixers.attention import Attention as SoftmaxFormula
 from seqcost.formulas.mixers.linear_attention import LinearAttention as Formula
 from seqcost.layers import LinearAttention
 from seqcost.layers.mixers.linear_attention import favor, orthogonal_features
+
+VARIANTS = (
+    small.Variant("linear-attention-layer", "linear-attention-layer", small.heads(), {"C": 4}),
+    small.Variant("linear-attention-parallel", "linear-attention-layer", small.heads(), {"form": "parallel"}),
+    small.Variant("linear-attention-recurrent", "linear-attention-layer", small.heads(), {"form": "recurrent"}),
+    small.Variant("linear-attention-bidirectional", "linear-attention-layer", small.heads(), {"causal": False}),
+    small.Variant(
+        "linear-attention-relu",
+        "linear-attention-layer",
+        small.heads(wide_values=True),
+        {"C": 4, "feature": "relu", "bias": True},
+    ),
+    small.Variant(
+        "linear-attention-identity",
+        "linear-attention-layer",
+        small.heads(),
+        {"C": 4, "feature": "identity", "normalise": False},
+    ),
+    small.Variant(
+        "linear-attention-favor", "linear-attention-layer", small.random_features, {"C": 4, "feature": "favor"}
+    ),
+    small.Variant("linear-attention", "linear-attention", small.model(), {"C": 4}),
+)
 
 D, H, C, T = symbols("DHCT").values()
 K = D / H

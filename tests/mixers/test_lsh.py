@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import small
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,14 @@ from seqcost.formulas import Workload
 from seqcost.formulas.mixers.lsh import LshAttention as Formula
 from seqcost.layers import LshAttention
 from seqcost.layers.ops.lsh import TO_ITSELF, bucket_attention, normalised
+
+VARIANTS = (
+    small.Variant("lsh-layer", "lsh-layer", small.hashing, {"C": 4}),
+    small.Variant("lsh-layer-wide-values", "lsh-layer", small.hashing, {"C": 3, "V": 5}),
+    small.Variant("lsh-layer-bidirectional", "lsh-layer", small.hashing, {"C": 4, "causal": False}),
+    small.Variant("lsh", "lsh", small.hashing_model, {"C": 4}),
+    small.Variant("reformer", "reformer", small.hashing_model, {"C": 4}),
+)
 
 FORMS = {"bucket": {}, "chunk": {"reach": "chunk"}, "both-ways": {"causal": False}}
 forms = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import small
 import torch
 import torch.nn.functional as F
 from oracles import assert_agree, copy_weights, relative_error, same
@@ -17,6 +18,13 @@ from seqcost.formulas.mixers.mamba import Mamba as Formula
 from seqcost.layers import Mamba
 from seqcost.layers.ops.selective_scan import chunked_scan
 from seqcost.layers.ops.short_conv import short_conv
+
+VARIANTS = (
+    small.Variant("mamba-layer", "mamba-layer", small.mamba()),
+    small.Variant("mamba-layer-widths-differ", "mamba-layer", small.mamba(free=True)),
+    small.Variant("mamba-layer-sequential", "mamba-layer", small.mamba(), {"form": "sequential"}),
+    small.Variant("mamba", "mamba", small.mamba(model=True)),
+)
 
 D = 24
 

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import small
 import torch
 import torch.nn.functional as F
 from oracles import assert_agree, copy_weights, relative_error, same
@@ -11,6 +12,13 @@ from seqcost.algebra import Kind, symbols
 from seqcost.formulas import Workload
 from seqcost.formulas.mixers.mamba2 import Mamba2 as Formula
 from seqcost.layers import Mamba2
+
+VARIANTS = (
+    small.Variant("mamba2-layer", "mamba2-layer", small.mamba2()),
+    small.Variant("mamba2-layer-widths-differ", "mamba2-layer", small.mamba2(free=True)),
+    small.Variant("mamba2-layer-sequential", "mamba2-layer", small.mamba2(), {"form": "sequential"}),
+    small.Variant("mamba2", "mamba2", small.mamba2(model=True)),
+)
 
 D, H, N = 24, 6, 5
 TABLE = {

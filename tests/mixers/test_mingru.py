@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import small
 import torch
 from oracles import assert_agree, relative_error, same
 
@@ -10,6 +11,17 @@ from seqcost.algebra import Kind, symbols
 from seqcost.formulas import Workload
 from seqcost.formulas.mixers.mingru import MinGru as Formula
 from seqcost.layers import MinGru
+
+VARIANTS = (
+    small.Variant("mingru-layer", "mingru-layer", small.scanned(), {"C": 4}),
+    small.Variant(
+        "mingru-layer-widths-differ",
+        "mingru-layer",
+        small.scanned(N=(1, 5, 24)),
+        {"C": 4, "project": True, "bias": True},
+    ),
+    small.Variant("mingru", "mingru", small.scanned(**small.SCANNED_MODEL, F=(7, 24)), {"C": 4}),
+)
 
 TABLE = {"input.weight": same("to_hidden_and_gate.weight")}
 D, T = symbols("DT").values()

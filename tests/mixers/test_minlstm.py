@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import small
 import torch
 from oracles import assert_agree, relative_error, same
 
@@ -10,6 +11,17 @@ from seqcost.algebra import Kind, symbols
 from seqcost.formulas import Workload
 from seqcost.formulas.mixers.minlstm import MinLstm as Formula
 from seqcost.layers import MinLstm
+
+VARIANTS = (
+    small.Variant("minlstm-layer", "minlstm-layer", small.scanned(), {"C": 4}),
+    small.Variant(
+        "minlstm-layer-widths-differ",
+        "minlstm-layer",
+        small.scanned(N=(1, 5, 24)),
+        {"C": 4, "project": True, "bias": True},
+    ),
+    small.Variant("minlstm", "minlstm", small.scanned(**small.SCANNED_MODEL, F=(7, 24)), {"C": 4}),
+)
 
 D, T = symbols("DT").values()
 

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import small
 import torch
 from fla_loops import naive
 from oracles import relative_error
@@ -14,6 +15,11 @@ from seqcost.errors import BadSize
 from seqcost.formulas import Workload
 from seqcost.formulas.mixers.retnet import RetNet as Formula
 from seqcost.layers import RetNet
+
+VARIANTS = (
+    small.Variant("retnet-layer", "retnet-layer", small.heads(), {"C": 4}),
+    small.Variant("retnet", "retnet", small.model(), {"C": 4}),
+)
 
 D, H, C, T = symbols("DHCT").values()
 

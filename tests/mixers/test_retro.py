@@ -4,6 +4,7 @@ import sys
 from types import ModuleType
 
 import pytest
+import small
 import torch
 from oracles import assert_agree, relative_error, renamed
 
@@ -12,6 +13,11 @@ from seqcost.errors import BadSize
 from seqcost.formulas import Workload
 from seqcost.formulas.mixers.retro import ChunkedCrossAttention as Formula
 from seqcost.layers import ChunkedCrossAttention
+
+VARIANTS = (
+    small.Variant("retro-layer", "retro-layer", small.retro()),
+    small.Variant("retro", "retro", small.retro(model=True)),
+)
 
 SIZES = {"D": 12, "H": 3, "C": 4, "J": 2, "R": 3}
 CHUNK = 4  # tokens of a chunk

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import small
 import torch
 from oracles import relative_error
 
@@ -10,6 +11,11 @@ from seqcost.algebra import Kind, symbols
 from seqcost.formulas import Workload
 from seqcost.formulas.mixers.rg_lru import RgLru as Formula
 from seqcost.layers import RgLru
+
+VARIANTS = (
+    small.Variant("rg-lru-layer", "rg-lru-layer", small.scanned(), {"C": 4}),
+    small.Variant("rg-lru", "rg-lru", small.scanned(U=(2, 11), L=(1, 2), F=(1, 7)), {"C": 4}),
+)
 
 D, T = symbols("DT").values()
 

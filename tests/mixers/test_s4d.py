@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import small
 import torch
 from oracles import relative_error
 
@@ -11,6 +12,11 @@ from seqcost.errors import BadSize
 from seqcost.formulas import Workload
 from seqcost.formulas.mixers.s4d import S4d as Formula
 from seqcost.layers import S4d
+
+VARIANTS = (
+    small.Variant("s4d-layer", "s4d-layer", small.scanned(N=(2, 4, 8)), {"C": 4}),
+    small.Variant("s4d", "s4d", small.scanned(**small.SCANNED_MODEL, N=(4, 8)), {"C": 4}),
+)
 
 D, N, T, B = symbols("DNTB").values()
 

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import small
 import torch
 from fla_loops import naive
 from oracles import relative_error
@@ -13,6 +14,13 @@ from seqcost.formulas import Workload
 from seqcost.formulas.mixers.supra import Supra as Formula
 from seqcost.layers import Supra
 from seqcost.layers.parts.rope import rope_tables, rope_turn
+
+VARIANTS = (
+    small.Variant("supra-layer", "supra-layer", small.rectified_heads(), {"C": 4}),
+    small.Variant("supra-grouped", "supra-layer", small.rectified_heads(grouped=True), {"C": 4, "decay": "retnet"}),
+    small.Variant("supra-undecayed", "supra-layer", small.rectified_heads(wide_values=True), {"C": 4, "decay": "none"}),
+    small.Variant("supra", "supra", small.rectified_model, {"C": 4}),
+)
 
 D, H, C, T = symbols("DHCT").values()
 

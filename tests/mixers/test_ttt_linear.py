@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
+import small
 import torch
 from inner_learning import brute_force, difference, in_pieces, learner
 from oracles import relative_error
@@ -13,6 +14,12 @@ from seqcost.errors import BadSize
 from seqcost.formulas import Workload
 from seqcost.formulas.mixers.ttt_linear import TttLinear as Formula
 from seqcost.layers import TttLinear
+
+VARIANTS = (
+    small.Variant("ttt-linear-layer", "ttt-linear-layer", small.learner()),
+    small.Variant("ttt-linear-gate-free-head-width", "ttt-linear-layer", small.learner(free=True), {"gate": True}),
+    small.Variant("ttt-linear", "ttt-linear", small.learner(model=True)),
+)
 
 
 @pytest.mark.parametrize(

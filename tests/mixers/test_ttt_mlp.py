@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import small
 import torch
 from inner_learning import brute_force, difference, in_pieces, learner
 from oracles import relative_error
@@ -13,6 +14,12 @@ from seqcost.formulas import Workload
 from seqcost.formulas.mixers.ttt_mlp import TttMlp as Formula
 from seqcost.layers import TttMlp
 from seqcost.layers.ops.ttt import gelu_and_slope
+
+VARIANTS = (
+    small.Variant("ttt-mlp-layer", "ttt-mlp-layer", small.learner()),
+    small.Variant("ttt-mlp-gate-hidden-width", "ttt-mlp-layer", small.learner(hidden=True), {"gate": True}),
+    small.Variant("ttt-mlp", "ttt-mlp", small.learner(model=True)),
+)
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,40 @@
 import math
 
 import pytest
+import small
 import torch
 from oracles import assert_agree, copy_weights, relative_error, renamed
-from strategies import AWKWARD
+from small import AWKWARD
 
 from seqcost.algebra import Kind, symbols
 from seqcost.errors import BadSize
 from seqcost.formulas import Workload
 from seqcost.formulas.mixers.window import WindowAttention as Formula
 from seqcost.layers import LanguageModel, WindowAttention
+
+VARIANTS = (
+    small.Variant("window-layer", "window-layer", small.plus(small.heads(), W=(2, 4, 7))),
+    small.Variant(
+        "window-layer-grouped-rope",
+        "window-layer",
+        small.plus(small.heads(grouped=True), **small.IN_BLOCKS),
+        {"rope": True},
+    ),
+    small.Variant("window-layer-symmetric", "window-layer", small.plus(small.heads(), W=(3, 4, 7)), {"causal": False}),
+    small.Variant(
+        "window-layer-dilated",
+        "window-layer",
+        small.plus(small.heads(), **small.IN_BLOCKS),
+        {"dilation": 2, "bias": False},
+    ),
+    small.Variant(
+        "window-layer-symmetric-dilated",
+        "window-layer",
+        small.plus(small.heads(grouped=True), **small.IN_BLOCKS),
+        {"causal": False, "dilation": 3},
+    ),
+    small.Variant("window", "window", small.plus(small.model(), W=(2, 4, 7))),
+)
 
 CASES = [
     {"W": 4},
