@@ -10,7 +10,7 @@ from PIL import Image
 
 import seqcost
 from seqcost.algebra.quantity import QUANTITIES
-from seqcost.formulas.catalogue import MIXERS
+from seqcost.formulas.architectures import MIXERS
 from seqcost.report.files import write_bytes
 from seqcost.report.plots import Panel, Series, draw, to_png
 

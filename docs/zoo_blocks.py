@@ -6,7 +6,7 @@ import seqcost
 from seqcost.algebra import Kind, leading_term, symbol
 from seqcost.algebra.quantity import QUANTITIES
 from seqcost.algebra.rendering import size_to_text
-from seqcost.formulas.catalogue import MIXERS
+from seqcost.formulas.architectures import MIXERS
 from seqcost.questions.answers.complexity import order
 from seqcost.report.table import Table
 

@@ -17,6 +17,7 @@ from seqcost.errors import MissingExtra as MissingExtra
 from seqcost.errors import SeqcostError as SeqcostError
 from seqcost.formulas.catalogue import configure as configure
 from seqcost.formulas.core.workload import Workload as Workload
+from seqcost.formulas.registration import register as register
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,7 @@ __all__ = [
     "diff",
     "explain",
     "letters",
+    "register",
     "register_operator",
     "sweep",
     "watch",

@@ -4,7 +4,7 @@ import pytest
 
 from seqcost.errors import BadSize, SeqcostError, UnknownName
 from seqcost.formulas import Workload
-from seqcost.formulas.catalogue import CATALOGUE, configure, entry, summary_line
+from seqcost.formulas.catalogue import CATALOGUE, configure, entry
 from seqcost.formulas.mixers.attention import Attention
 from seqcost.formulas.parts.norm import Norm
 
@@ -107,7 +107,3 @@ def test_a_config_written_by_hand_is_checked_too(make, sentence):
 def test_what_sees_the_future_has_no_decoding_step():
     with pytest.raises(BadSize, match=r"sees the future \(causal=False\), so it has no decoding step; ask for phase"):
         configure("encoder").step_flops(Workload(T=63))
-
-
-def test_summary_line_is_the_first_of_the_docstring():
-    assert summary_line(configure("feed-forward")) == "x → W₂ a(W₁ x), or W₂ (a(W_g x) ⊙ W₁ x) for a gated activation."

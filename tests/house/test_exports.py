@@ -10,7 +10,7 @@ from seqcost.layers.build import TWINS
 EXPORTS = {
     "seqcost": (
         "Bill MissingExtra SeqcostError Workload __version__ check compare configure count diff explain letters "
-        "register_operator sweep watch"
+        "register register_operator sweep watch"
     ),
     "seqcost.algebra": (
         "Bill Curve Kind Line Size ceil_div fit leading_term lift maximum minimum sweep symbol symbols where"

@@ -6,7 +6,8 @@ from torch import nn
 
 import seqcost
 from seqcost.errors import BadSize, BadTarget
-from seqcost.formulas.catalogue import MIXERS, configure
+from seqcost.formulas.architectures import MIXERS
+from seqcost.formulas.catalogue import configure
 from seqcost.layers import Lstm
 
 SMALL = {"D": 16, "H": 2}

@@ -6,7 +6,8 @@ import seqcost
 from seqcost.algebra import Kind
 from seqcost.algebra.quantity import QUANTITIES
 from seqcost.errors import BadSize, BadTarget, UnknownName
-from seqcost.formulas.catalogue import CATALOGUE, MIXERS, configure
+from seqcost.formulas.architectures import MIXERS
+from seqcost.formulas.catalogue import CATALOGUE, configure
 
 KEYS = [
     "target", "sizes", "phase", "dtype", "conventions", "rung", "flops", "pointwise", "params",

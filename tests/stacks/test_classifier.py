@@ -11,7 +11,8 @@ from seqcost.algebra import Kind
 from seqcost.cli.main import app
 from seqcost.errors import BadSize, UnknownName
 from seqcost.formulas import Workload
-from seqcost.formulas.catalogue import MIXERS, classifier
+from seqcost.formulas.architectures import MIXERS
+from seqcost.formulas.catalogue import classifier
 from seqcost.layers import Classifier, build
 from seqcost.programs import Target
 from seqcost.trace import trace

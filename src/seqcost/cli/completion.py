@@ -9,7 +9,7 @@ from typing import Any
 
 from seqcost.algebra.formats import ITEMSIZE
 from seqcost.algebra.quantity import QUANTITIES, Told
-from seqcost.formulas.catalogue import CATALOGUE
+from seqcost.formulas.catalogue import CATALOGUE, load_registered
 from seqcost.questions.answers.phases import PHASES
 from seqcost.questions.answers.views import WAYS, ranks
 
@@ -18,6 +18,7 @@ Offer = list[str | tuple[str, str]]
 
 def names(incomplete: str) -> Offer:
     """Architectures and presets, each with what it is."""
+    load_registered()
     return [(name, entry.summary) for name, entry in CATALOGUE.items() if name.startswith(incomplete)]
 
 

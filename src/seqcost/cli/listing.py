@@ -1,11 +1,12 @@
-"""`seqcost list`: every architecture and preset, a line each."""
+"""`seqcost list`: every architecture and preset, one line each."""
 
 from seqcost.cli import options
-from seqcost.formulas.catalogue import CATALOGUE
+from seqcost.formulas.catalogue import CATALOGUE, load_registered
 
 
 def list_command(as_json: options.Json = False, as_csv: options.Csv = False) -> None:
     """Architectures and presets, one line each."""
+    load_registered()
     rows: list[dict[str, object]] = [
         {"name": name, "kind": entry.group, "summary": entry.summary} for name, entry in CATALOGUE.items()
     ]

@@ -5,38 +5,20 @@ name can be one of a hybrid's mixers. Presets are published settings.
 """
 
 import dataclasses
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
+from functools import cache, partial
+from types import FunctionType
 from typing import Any, Literal
 
-from seqcost.errors import BadSize, UnknownName
+from seqcost.errors import BadSize, SeqcostWarning, UnknownName, with_type
+from seqcost.formulas.architectures import HEADS, MIXERS, WIDTH, Family, Mixer
 from seqcost.formulas.core.component import Component, check_choice, made_of
-from seqcost.formulas.mixers.aaren import Aaren
 from seqcost.formulas.mixers.attention import Attention
-from seqcost.formulas.mixers.bigbird import BigBird
-from seqcost.formulas.mixers.conv import Conv
-from seqcost.formulas.mixers.deltanet import DeltaNet
-from seqcost.formulas.mixers.etc import Etc
-from seqcost.formulas.mixers.gated_deltanet import GatedDeltaNet
-from seqcost.formulas.mixers.gla import Gla
-from seqcost.formulas.mixers.gru import Gru
-from seqcost.formulas.mixers.linear_attention import LinearAttention
 from seqcost.formulas.mixers.lsh import LshAttention
-from seqcost.formulas.mixers.lstm import Lstm
 from seqcost.formulas.mixers.mamba import Mamba
-from seqcost.formulas.mixers.mamba2 import Mamba2
-from seqcost.formulas.mixers.mingru import MinGru
-from seqcost.formulas.mixers.minlstm import MinLstm
-from seqcost.formulas.mixers.retnet import RetNet
 from seqcost.formulas.mixers.retro import ChunkedCrossAttention
-from seqcost.formulas.mixers.rg_lru import RgLru
-from seqcost.formulas.mixers.rnn import Rnn
-from seqcost.formulas.mixers.s4d import S4d
-from seqcost.formulas.mixers.supra import Supra
-from seqcost.formulas.mixers.ttt_linear import TttLinear
-from seqcost.formulas.mixers.ttt_mlp import TttMlp
-from seqcost.formulas.mixers.window import WindowAttention
 from seqcost.formulas.parts.feed_forward import FeedForward
 from seqcost.formulas.parts.norm import Norm
 from seqcost.formulas.stacks import presets
@@ -48,30 +30,8 @@ from seqcost.formulas.stacks.recurrent import Recurrent
 from seqcost.formulas.stacks.transformer import Transformer, TransformerBlock
 from seqcost.formulas.stacks.vit import ViT
 
+ENTRY_POINTS = "seqcost.architectures"
 Group = Literal["mixer", "part", "block", "model", "preset"]
-Family = Literal[
-    "attention",
-    "sparse attention",
-    "recurrence, by a loop",
-    "recurrence, by a scan",
-    "state space",
-    "linear attention",
-    "test-time learning",
-    "convolution",
-]
-
-
-@dataclass(frozen=True)
-class Mixer:
-    """An architecture: what a layer does between the positions."""
-
-    summary: str
-    page: str  # docs/<page>.md
-    family: Family
-    config: type[Component]
-    symbols: str  # letters left open on its formula page
-    sizes: dict[str, Any] = field(default_factory=dict)  # where they differ from D = 512
-    model: dict[str, Any] | None = field(default_factory=dict)  # of its language model; None: it has one of its own
 
 
 @dataclass(frozen=True)
@@ -86,13 +46,14 @@ class Entry:
     symbols: str = ""  # letters left open on its formula page
     layer: str = ""  # the entry that its formula page begins with: the layer inside the model
     inner: tuple[type[Component], ...] = ()  # whose sizes may be set too
-    several: bool = False  # its mixers are named in a setting
+    several: bool = False  # its mixers are named in a setting; the sizes of any may be set
     family: Family | None = None  # of what mixes its positions
 
     @property
     def fields(self) -> "dict[str, dataclasses.Field[Any]]":
         """What may be set, by name."""
-        found = {f.name: f for config in (*self.inner, self.config) for f in dataclasses.fields(config)}  # type: ignore[arg-type]
+        mixers = [mixer.config for mixer in MIXERS.values()] if self.several else []
+        found = {f.name: f for config in (*mixers, *self.inner, self.config) for f in dataclasses.fields(config)}  # type: ignore[arg-type]
         hidden = ("body",) if self.several else ("body", "mixers")
         return {name: f for name, f in found.items() if name not in hidden}
 
@@ -101,108 +62,16 @@ def _layer(config: type[Component], **defaults: Any) -> Callable[..., Component]
     return lambda **sizes: made_of(config, defaults | sizes)
 
 
-_WIDTH = {"D": 512}
-_HEADS = {"H": 8}
+def _bare(m: Mixer) -> Entry:
+    return Entry(m.summary, "mixer", m.page, m.config, _layer(m.config, **WIDTH | m.sizes), m.symbols, family=m.family)
 
-MIXERS: dict[str, Mixer] = {
-    "attention": Mixer(
-        "multi-head self-attention; grouped-query with G < H, multi-query with G = 1",
-        "mixers/attention", "attention", Attention, "DHGK", _HEADS, None,
-    ),
-    "window": Mixer(
-        "sliding-window attention: causal (Mistral) or symmetric (Longformer), dilated or not",
-        "mixers/window", "sparse attention", WindowAttention, "DHGKW", _HEADS | {"W": 256}, {"positions": "sinusoidal"},
-    ),
-    "bigbird": Mixer(
-        "BigBird: attention to global, neighbouring and random blocks; sees both ways",
-        "mixers/bigbird", "sparse attention", BigBird, "DHKCR", _HEADS, {"positions": "sinusoidal"},
-    ),
-    "etc": Mixer(
-        "ETC: long tokens see their neighbours, global tokens everything; sees both ways",
-        "mixers/etc", "sparse attention", Etc, "DHKWNR", _HEADS | {"W": 169, "N": 64},
-    ),
-    "conv": Mixer(
-        "1-D convolution: causal or centred, dilated, full, depthwise or separable",
-        "mixers/conv", "convolution", Conv, "DW",
-    ),
-    "rnn": Mixer("Elman's recurrent layer (tanh)", "mixers/rnn", "recurrence, by a loop", Rnn, "DN", model=None),
-    "lstm": Mixer("long short-term memory layer", "mixers/lstm", "recurrence, by a loop", Lstm, "DN", model=None),
-    "gru": Mixer("gated recurrent unit layer", "mixers/gru", "recurrence, by a loop", Gru, "DN", model=None),
-    "lsh": Mixer(
-        "LSH attention: hashing finds the keys that a query attends to",
-        "mixers/lsh", "sparse attention", LshAttention, "DHREC", _HEADS, {"positions": "sinusoidal"},
-    ),
-    "ttt-linear": Mixer(
-        "test-time training: a linear model per head learns while it reads",
-        "mixers/ttt_linear", "test-time learning", TttLinear, "DHKC", _HEADS,
-    ),
-    "ttt-mlp": Mixer(
-        "test-time training: a two-layer network per head learns while it reads",
-        "mixers/ttt_mlp", "test-time learning", TttMlp, "DHKNC", _HEADS,
-    ),
-    "deltanet": Mixer(
-        "linear attention whose state is corrected by the delta rule",
-        "mixers/deltanet", "test-time learning", DeltaNet, "DHC", _HEADS,
-    ),
-    "gated-deltanet": Mixer(
-        "delta rule on a state that decays, output gated",
-        "mixers/gated_deltanet", "test-time learning", GatedDeltaNet, "DHC", _HEADS,
-    ),
-    "mingru": Mixer(
-        "minimal gated recurrent unit: a gate of the input alone, by a scan",
-        "mixers/mingru", "recurrence, by a scan", MinGru, "D",
-    ),
-    "rg-lru": Mixer(
-        "real-gated linear recurrent unit (Griffin), by a scan",
-        "mixers/rg_lru", "recurrence, by a scan", RgLru, "D",
-    ),
-    "minlstm": Mixer(
-        "minimal LSTM: gates of the input alone, by a scan",
-        "mixers/minlstm", "recurrence, by a scan", MinLstm, "D",
-    ),
-    "aaren": Mixer(
-        "attention of one learned query, by a scan",
-        "mixers/aaren", "recurrence, by a scan", Aaren, "DHK", _HEADS,
-    ),
-    "s4d": Mixer("diagonal state space model (S4D), by FFT", "mixers/s4d", "state space", S4d, "DN", model={"F": 0}),
-    "mamba": Mixer(
-        "selective state space (S6): every feature has N numbers that decay at rates of their own",
-        "mixers/mamba", "state space", Mamba, "DENRC", model={"F": 0},
-    ),
-    "mamba2": Mixer(
-        "selective state space with one decay a head, in matrix products (SSD)",
-        "mixers/mamba2", "state space", Mamba2, "DHGNC", {"H": 16}, {"F": 0},
-    ),
-    "linear-attention": Mixer(
-        "linear attention by feature maps, the Performer's too; causal in three forms, or bidirectional",
-        "mixers/linear_attention", "linear attention", LinearAttention, "DHC", _HEADS, {"positions": "sinusoidal"},
-    ),
-    "supra": Mixer(
-        "attention linearised after pretraining (SUPRA)",
-        "mixers/supra", "linear attention", Supra, "DHC", _HEADS,
-    ),
-    "retnet": Mixer("retention with fixed decays", "mixers/retnet", "linear attention", RetNet, "DHC", {"H": 2}),
-    "gla": Mixer(
-        "gated linear attention, a gate a key feature",
-        "mixers/gla", "linear attention", Gla, "DHCJ", {"H": 4},
-    ),
-    "retro": Mixer(
-        "RETRO's cross-attention of each chunk to its retrieved neighbours",
-        "mixers/retro", "attention", ChunkedCrossAttention, "DHKCJR", _HEADS, None,
-    ),
-}  # fmt: skip
 
-_LAYERS = {
-    f"{name}-layer": Entry(
-        m.summary, "mixer", m.page, m.config, _layer(m.config, **_WIDTH | m.sizes), m.symbols, family=m.family
-    )
-    for name, m in MIXERS.items()
-}
+_LAYERS = {f"{name}-layer": _bare(mixer) for name, mixer in MIXERS.items()}
 
 _PARTS: dict[str, Entry] = {
     "cross-attention-layer": Entry(
         "attention to a second sequence of S tokens",
-        "mixer", "mixers/attention", Attention, _layer(Attention, **_WIDTH, **_HEADS, cross=True, causal=False), "DHGK",
+        "mixer", "mixers/attention", Attention, _layer(Attention, **WIDTH, **HEADS, cross=True, causal=False), "DHGK",
     ),
     "feed-forward": Entry(
         "position-wise network: ReLU, GELU or gated SwiGLU",
@@ -211,7 +80,7 @@ _PARTS: dict[str, Entry] = {
     "norm": Entry("LayerNorm or RMSNorm", "part", "parts/norm", Norm, _layer(Norm, D=512), "D"),
     "transformer-block": Entry(
         "attention and feed-forward around residual connections",
-        "block", "stacks/transformer", TransformerBlock, _layer(TransformerBlock, **_WIDTH, **_HEADS), "DH",
+        "block", "stacks/transformer", TransformerBlock, _layer(TransformerBlock, **WIDTH, **HEADS), "DH",
     ),
 }  # fmt: skip
 
@@ -222,7 +91,7 @@ def language_model(mixers: str, **sizes: Any) -> LanguageModel:
     A size goes to whoever has it: the model, its mixers, or all of them (D).
     """
     names = _named_mixers(mixers)
-    given = dict[str, Any](U=presets.BYTES, **_WIDTH, L=len(names) * -(-6 // len(names)))
+    given = dict[str, Any](U=presets.BYTES, **WIDTH, L=len(names) * -(-6 // len(names)))
     given |= (MIXERS[names[0]].model or {}) | sizes
     own = {f.name for f in dataclasses.fields(LanguageModel)}
     inner, known = [], set(own)
@@ -240,6 +109,8 @@ def _named_mixers(mixers: str) -> list[str]:
     names = str(mixers).replace(",", " ").split()
     if not names:
         raise BadSize(f"mixers = {mixers!r} was given; one name or several are allowed, such as 'lstm attention'.")
+    if any(name not in MIXERS for name in names):
+        load_registered()
     if unknown := [name for name in names if name not in MIXERS]:
         raise UnknownName.among("mixer", unknown[0], MIXERS)
     return names
@@ -320,7 +191,7 @@ _MODELS: dict[str, Entry] = {
     "classifier": Entry(
         "classifier of whole sequences: layers (mixers='mamba'), mean over the tokens, classes",
         "model", "stacks/classifier", Classifier, classifier, "UDLH",
-        inner=(*(mixer.config for mixer in MIXERS.values()), LanguageModel), several=True,
+        inner=(LanguageModel,), several=True,
     ),
     "reformer": Entry(
         "Reformer: LSH attention in reversible layers",
@@ -330,7 +201,7 @@ _MODELS: dict[str, Entry] = {
     "hybrid": Entry(
         "language model whose layers take turns: mixers='mamba mamba mamba attention'",
         "model", "stacks/language_model", LanguageModel, hybrid, "UD",
-        inner=tuple(mixer.config for mixer in MIXERS.values()), several=True,
+        several=True,
     ),
     **{name: _model(name) for name, mixer in MIXERS.items() if mixer.model is not None},
 }  # fmt: skip
@@ -368,13 +239,39 @@ _PRESETS: dict[str, Entry] = {
 CATALOGUE: dict[str, Entry] = _LAYERS | _PARTS | _MODELS | _PRESETS
 
 
+def enter(name: str, mixer: Mixer) -> None:
+    """Another architecture, or the same once more: its layer, and its language model."""
+    MIXERS[name] = mixer
+    CATALOGUE[f"{name}-layer"], CATALOGUE[name] = _bare(mixer), _model(name)
+
+
+@cache
+def load_registered() -> None:
+    """What installed packages bring: each entry point of `ENTRY_POINTS` is imported, and called if it is a function.
+
+    It is looked for where a name is unknown or all names are listed, so that nothing else waits for it.
+    """
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=ENTRY_POINTS):
+        try:
+            found = point.load()
+            if isinstance(found, FunctionType):
+                found()
+        except Exception as error:  # noqa: BLE001  # another package's code may raise anything
+            warnings.warn(SeqcostWarning(f"the entry point {point.name} failed: {with_type(error)}."), stacklevel=2)
+
+
 def language_models() -> list[str]:
-    """One name an architecture, those of attention first: what is compared when everything is."""
+    """One name per architecture, those of attention first: what is compared when everything is."""
+    load_registered()
     return [name for name, found in CATALOGUE.items() if found.group == "model" and found.family is not None]
 
 
 def entry(name: str) -> Entry:
     """Look a name up; an unknown one names its near misses."""
+    if isinstance(name, str) and name not in CATALOGUE:
+        load_registered()
     if not isinstance(name, str) or name not in CATALOGUE:
         raise UnknownName.among("architecture or preset", name, CATALOGUE)
     return CATALOGUE[name]

@@ -1,119 +1,70 @@
-"""From a config to its working layer: the one place that knows which class is whose twin. Whole models by name."""
+"""From a config to its working layer, and whole models by name.
 
-from collections.abc import Mapping
+A layer names its config (`Layer.Config`), and so is found: every class in the files of `mixers` and `parts` that names
+one is the twin of it; of other packages' architectures `seqcost.register` says where the layer lies.
+"""
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from inspect import isabstract
+from pkgutil import iter_modules
 from typing import Any
 
 from seqcost.errors import BadSize, BadTarget, shortened
+from seqcost.formulas.architectures import MIXERS
 from seqcost.formulas.catalogue import classifier, language_model
 from seqcost.formulas.core.component import Component
-from seqcost.formulas.mixers import (
-    aaren,
-    attention,
-    bigbird,
-    conv,
-    deltanet,
-    etc,
-    gated_deltanet,
-    gla,
-    gru,
-    linear_attention,
-    lsh,
-    lstm,
-    mamba,
-    mamba2,
-    mingru,
-    minlstm,
-    retnet,
-    retro,
-    rg_lru,
-    rnn,
-    s4d,
-    supra,
-    ttt_linear,
-    ttt_mlp,
-    window,
-)
-from seqcost.formulas.parts import classify, embedding, feed_forward, head, norm, patches, positions
-from seqcost.formulas.stacks import chain, dit, encoder_decoder, reversible, vit
+from seqcost.formulas.stacks import chain, encoder_decoder, reversible, vit
 from seqcost.formulas.stacks import classifier as classifiers
 from seqcost.formulas.stacks import language_model as models
+from seqcost.layers import mixers, parts
 from seqcost.layers.core.layer import Layer
-from seqcost.layers.mixers.aaren import Aaren
-from seqcost.layers.mixers.attention import Attention
-from seqcost.layers.mixers.bigbird import BigBird
-from seqcost.layers.mixers.conv import Conv
-from seqcost.layers.mixers.deltanet import DeltaNet
-from seqcost.layers.mixers.etc import Etc
-from seqcost.layers.mixers.gated_deltanet import GatedDeltaNet
-from seqcost.layers.mixers.gla import Gla
-from seqcost.layers.mixers.gru import Gru
-from seqcost.layers.mixers.linear_attention import LinearAttention
-from seqcost.layers.mixers.lsh import LshAttention
-from seqcost.layers.mixers.lstm import Lstm
-from seqcost.layers.mixers.mamba import Mamba
-from seqcost.layers.mixers.mamba2 import Mamba2
-from seqcost.layers.mixers.mingru import MinGru
-from seqcost.layers.mixers.minlstm import MinLstm
-from seqcost.layers.mixers.retnet import RetNet
-from seqcost.layers.mixers.retro import ChunkedCrossAttention
-from seqcost.layers.mixers.rg_lru import RgLru
-from seqcost.layers.mixers.rnn import Rnn
-from seqcost.layers.mixers.s4d import S4d
-from seqcost.layers.mixers.supra import Supra
-from seqcost.layers.mixers.ttt_linear import TttLinear
-from seqcost.layers.mixers.ttt_mlp import TttMlp
-from seqcost.layers.mixers.window import WindowAttention
-from seqcost.layers.parts.classify import ClassHead
-from seqcost.layers.parts.embedding import Embedding
-from seqcost.layers.parts.feed_forward import FeedForward
-from seqcost.layers.parts.head import Head, Pooler
-from seqcost.layers.parts.norm import Norm
-from seqcost.layers.parts.patches import PatchEmbedding
-from seqcost.layers.parts.positions import LearnedPositions, SinusoidalPositions, TokenType
 from seqcost.layers.stacks.chain import Chain, Residual
 from seqcost.layers.stacks.dit import DiT
 from seqcost.layers.stacks.encoder_decoder import EncoderDecoder
 from seqcost.layers.stacks.reversible import Reversible
 from seqcost.layers.stacks.vit import ViT
 
-TWINS: dict[type[Component], type[Any]] = {
-    attention.Attention: Attention,
-    conv.Conv: Conv,
-    retro.ChunkedCrossAttention: ChunkedCrossAttention,
-    rnn.Rnn: Rnn,
-    lstm.Lstm: Lstm,
-    gru.Gru: Gru,
-    lsh.LshAttention: LshAttention,
-    ttt_linear.TttLinear: TttLinear,
-    ttt_mlp.TttMlp: TttMlp,
-    window.WindowAttention: WindowAttention,
-    bigbird.BigBird: BigBird,
-    etc.Etc: Etc,
-    deltanet.DeltaNet: DeltaNet,
-    gated_deltanet.GatedDeltaNet: GatedDeltaNet,
-    mingru.MinGru: MinGru,
-    rg_lru.RgLru: RgLru,
-    minlstm.MinLstm: MinLstm,
-    aaren.Aaren: Aaren,
-    s4d.S4d: S4d,
-    mamba.Mamba: Mamba,
-    mamba2.Mamba2: Mamba2,
-    linear_attention.LinearAttention: LinearAttention,
-    supra.Supra: Supra,
-    retnet.RetNet: RetNet,
-    gla.Gla: Gla,
-    norm.Norm: Norm,
-    feed_forward.FeedForward: FeedForward,
-    embedding.Embedding: Embedding,
-    patches.PatchEmbedding: PatchEmbedding,
-    positions.LearnedPositions: LearnedPositions,
-    positions.SinusoidalPositions: SinusoidalPositions,
-    positions.TokenType: TokenType,
-    head.Head: Head,
-    head.Pooler: Pooler,
-    dit.DiT: DiT,
-    classify.ClassHead: ClassHead,
-}
+
+def _that_name_a_config(*rooms: Any) -> Iterator[type[Layer]]:
+    for room in rooms:
+        for found in iter_modules(room.__path__, f"{room.__name__}."):
+            module = import_module(found.name)
+            for kind in vars(module).values():
+                ours = isinstance(kind, type) and issubclass(kind, Layer) and kind.__module__ == module.__name__
+                if ours and "Config" in vars(kind) and not isabstract(kind):
+                    yield kind
+
+
+TWINS: dict[type[Component], type[Any]] = {kind.Config: kind for kind in _that_name_a_config(mixers, parts)}
+TWINS[DiT.Config] = DiT
+
+
+def twin_of(config: type[Component]) -> type[Any] | None:
+    """The class of the layer of a config; None where there is none.
+
+    Raises BadTarget where a registered layer is not where it was said to lie, or names another config.
+    """
+    if config in TWINS:
+        return TWINS[config]
+    for name, mixer in MIXERS.items():
+        if mixer.config is config and mixer.layer is not None:
+            layer = _at(mixer.layer, name) if isinstance(mixer.layer, str) else mixer.layer
+            if not issubclass(layer, Layer) or layer.Config is not config:
+                raise BadTarget(f"the layer of {name} is {layer.__name__}, which has another Config or none; set it.")
+            return layer
+    return None
+
+
+def _at(place: str, name: str) -> Any:
+    module, _, path = place.partition(":")
+    try:
+        found: Any = import_module(module)
+        for word in path.split("."):
+            found = getattr(found, word)
+    except (ImportError, AttributeError) as error:
+        raise BadTarget(f"the layer of {name} is said to lie in {place}: {error}; register where it does.") from error
+    return found
 
 
 def build(config: Component) -> Layer:
@@ -134,11 +85,13 @@ def build(config: Component) -> Layer:
         return Residual(config, build(config.inner))
     if isinstance(config, reversible.Reversible):
         return Reversible(config, [(build(b.mixer), build(b.feed_forward)) for b in config.blocks * config.times])
-    if type(config) not in TWINS:
+    twin = twin_of(type(config))
+    if twin is None:
         raise BadTarget(
             f"{shortened(config)} was given to build; a config is allowed, such as seqcost.configure('lstm', D=64)."
         )
-    return TWINS[type(config)](config)
+    layer: Layer = twin(config)
+    return layer
 
 
 class LanguageModel(Chain):

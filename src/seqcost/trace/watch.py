@@ -105,6 +105,7 @@ def watch() -> Iterator[Watched]:
     Examples
     --------
     >>> import torch
+    >>> from seqcost.algebra import Kind
     >>> with watch() as seen:
     ...     _ = torch.randn(2, 3) @ torch.randn(3, 4)
     >>> seen.flops.total(Kind.CONTRACTION)
