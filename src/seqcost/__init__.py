@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from seqcost.questions.check import check as check
+    from seqcost.questions.check_architecture import check_architecture as check_architecture
     from seqcost.questions.compare import compare as compare
     from seqcost.questions.count import count as count
     from seqcost.questions.diff import diff as diff
@@ -40,6 +41,7 @@ __all__ = [
     "Workload",
     "__version__",
     "check",
+    "check_architecture",
     "compare",
     "configure",
     "count",
@@ -53,7 +55,10 @@ __all__ = [
 ]
 
 # Imported when they are asked for: name -> where it lies.
-_LATE = {name: f"seqcost.questions.{name}" for name in ("check", "compare", "count", "diff", "explain", "letters")}
+_LATE = {
+    name: f"seqcost.questions.{name}"
+    for name in ("check", "check_architecture", "compare", "count", "diff", "explain", "letters")
+}
 _LATE |= dict.fromkeys(("register_operator", "watch"), "seqcost.trace")
 
 

@@ -111,6 +111,7 @@ REFUSED = [
     (["count", "gpt2", "--phase", "train", "--optimizer", "adamw"], "torch"),
     (["count", "my_module:make"], "torch"),
     (["check", "lstm"], "torch"),
+    (["check-architecture", "lstm"], "torch"),
     (["compare", "lstm", "gru", "--trace", "--no-report"], "torch"),
     (["compare", "lstm", "gru", "--measure", "--no-report"], "torch"),
     (["diff", "gpt2", "gpt2-medium", "--trace"], "torch"),
