@@ -37,6 +37,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "tree": house.tree,
     "floors": house.floors,
     "contracts": house.contracts,
+    "tape": house.tape,
     "benchmark": house.table_of,
     "checks-of-others": checks.others,
     "scan-flops": scans.flops,

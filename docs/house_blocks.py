@@ -69,3 +69,17 @@ def table_of(benchmark: str, number: str = "1") -> str:
     tables = [part.strip() for part in paragraphs if part.startswith("|")]
     (where,) = (part.strip() for part in paragraphs if part.startswith("Made on"))
     return f"{tables[int(number) - 1]}\n\n{where}"
+
+
+def tape() -> str:
+    """What a program can write on its tape: each operator with the first line of its docstring."""
+    import inspect
+
+    from seqcost.formulas.core.tape import Tape
+
+    rows = [
+        (f"`{name}`", (inspect.getdoc(method) or "").partition("\n")[0])
+        for name, method in inspect.getmembers(Tape, inspect.isfunction)
+        if not name.startswith("_")
+    ]
+    return Table.of("", ("<on the tape", "<what it is"), rows).to_markdown()
