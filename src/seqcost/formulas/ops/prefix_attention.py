@@ -15,7 +15,7 @@ def prefix_attention(t: Tape, s: Value, v: Value, m: Value, wu: Value, C: int) -
     before, now = t.part(largest, B, T, H), t.part(largest, B, T, H)
     decay, weight = _exponents(t, before, now, s)
     sums, _ = linear_scan(t, decay, _weighted(t, weight, v), wu, C)
-    out = _divided(t, sums)
+    out = _divided(t, sums, v.shape[-1])
     t.moved("largest_copy", [t.part(largest, B, H)], B, H, note="the maximum to be carried")
     return out
 
@@ -24,7 +24,8 @@ def prefix_attention_step(t: Tape, s: Value, v: Value, m: Value, wu: Value) -> V
     """Scores [B,H] and values [B,H,V] of one token → o [B,H,V]."""
     now = t.operator("largest", [m, s], s.shape, pointwise=s.numel, itemsize=s.storage.itemsize, note="max(m, s)")
     decay, weight = _exponents(t, m, now, s)
-    return _divided(t, add_product(t, "scan", _weighted(t, weight, v), decay, wu, "w and u of one more token"))
+    sums = add_product(t, "scan", _weighted(t, weight, v), decay, wu, "w and u of one more token")
+    return _divided(t, sums, v.shape[-1])
 
 
 def running_maximum(t: Tape, name: str, x: Value) -> Value:
@@ -46,8 +47,7 @@ def _weighted(t: Tape, weight: Value, v: Value) -> Value:
     return t.multiply("weighted", weight, beside, "e^(s − m') ⊙ (v, 1)")
 
 
-def _divided(t: Tape, wu: Value) -> Value:
-    *front, wide = wu.shape
-    V: Size = wide - 1
+def _divided(t: Tape, wu: Value, V: Size) -> Value:
+    front = wu.shape[:-1]
     w, u = t.parts(wu, (*front, V), (*front, ONE))
     return t.divide("normalised", w, u, "w / u")
