@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.mixers.aaren import Aaren
+from seqcost.formulas.mixers.aft import Aft
 from seqcost.formulas.mixers.attention import Attention
 from seqcost.formulas.mixers.bigbird import BigBird
 from seqcost.formulas.mixers.conv import Conv
@@ -149,5 +150,9 @@ MIXERS: dict[str, Mixer] = {
     "retro": Mixer(
         "RETRO's cross-attention of each chunk to its retrieved neighbours",
         "mixers/retro", "attention", ChunkedCrossAttention, "DHKCJR", HEADS, None,
+    ),
+    "aft": Mixer(
+        "attention-free Transformer (AFT-simple): a softmax over the prefix for each feature, by a scan",
+        "mixers/aft", "recurrence, by a scan", Aft, "D",
     ),
 }  # fmt: skip
