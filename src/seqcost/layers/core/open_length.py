@@ -20,7 +20,12 @@ Turn = tuple[Tensors, Tensors]  # of a loop: the state after it, and its results
 
 def is_open(T: Any) -> bool:
     """Whether T is a size that stands for many; where the compiler of a strict export hides it, it may be."""
-    return torch.compiler.is_exporting() and (torch.compiler.is_dynamo_compiling() or not isinstance(T, int))
+    return is_exporting() and (torch.compiler.is_dynamo_compiling() or not isinstance(T, int))
+
+
+def is_exporting() -> bool:
+    """Whether `torch.export` looks on. Before PyTorch 2.13 the compiler says yes to PyTorch's own question, always."""
+    return torch.compiler._is_exporting_flag
 
 
 def num_chunks(tokens: int, C: int) -> int:
@@ -60,7 +65,7 @@ def walk(
 
 
 def _scanned(step: Callable[[Tensors, Tensors], Turn], state: Tensors, pieces: Tensors, dim: int) -> Turn:
-    """The walk as one operator of the program."""
+    """The walk as one operator of the program, along the first axis: before PyTorch 2.13 results lie along no other."""
     from torch._higher_order_ops.scan import scan  # loads the compiler, which nothing else here needs
 
     def apart(before: Tensors, piece: Tensors) -> Turn:
@@ -68,8 +73,8 @@ def _scanned(step: Callable[[Tensors, Tensors], Turn], state: Tensors, pieces: T
         known = (*before, *piece, *after)  # the operator returns no tensor twice
         return after, tuple(x.clone() if any(x is y for y in known) else x for x in results)
 
-    last, results = scan(apart, state, pieces, dim=dim)
-    return last, tuple(result.contiguous() for result in results)
+    last, results = scan(apart, state, tuple(x.movedim(dim, 0) for x in pieces), dim=0)
+    return last, tuple(result.movedim(0, dim).contiguous() for result in results)
 
 
 def refuse_open(T: int, layer: str, why: str) -> None:

@@ -21,6 +21,7 @@ from torch.func import functional_call
 from seqcost.errors import BadSize
 from seqcost.formulas.stacks import reversible
 from seqcost.layers.core.layer import Layer, check_features
+from seqcost.layers.core.open_length import is_exporting
 from seqcost.layers.core.state import States
 from seqcost.layers.core.transforms import transformed, uncompiled
 from seqcost.layers.stacks.chain import passed_on
@@ -64,7 +65,7 @@ class Reversible(Layer):
         check_features(self, x_BTD)
         run = _Run([_Sublayer(layer, passed_on(layer, keep=keep)) for layer in self.sublayers])
         weights = [weight for sublayer in run.sublayers for weight in sublayer.weights.values()]
-        keeps = transformed() or torch.compiler.is_exporting()
+        keeps = transformed() or is_exporting()
         if not keeps and torch.is_grad_enabled() and any(t.requires_grad for t in (x_BTD, *weights)):
             return _rebuilding(run, x_BTD, weights)
         return run.forward(x_BTD, remember=False)
