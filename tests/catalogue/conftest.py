@@ -82,6 +82,15 @@ def bench(request):
 
 
 @pytest.fixture(scope="session", autouse=True)
+def no_tf32():
+    """By PyTorch's default cuDNN rounds float32 to TF32 in a recurrence over a text, and a step of ours does not."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    yield
+    torch.backends.cudnn.allow_tf32 = before
+
+
+@pytest.fixture(scope="session", autouse=True)
 def one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -67,6 +67,8 @@ def test_in_float32_the_ways_differ_by_rounding_only(variant, T, bench):
     layer = bench.layer(config)
     inputs = bench.inputs(layer, 2, T, 17)
     tolerance = 2e-6 * math.sqrt(max(T, 64) / 64)
+    if bench.device == "cuda":
+        tolerance *= 8  # cuDNN's cells take a coarser tanh: 1.4e-5 at most was seen
     with torch.no_grad():
         whole = layer(*inputs)
         assert relative_error(whole, layer.reference(*inputs)) < tolerance
@@ -96,7 +98,9 @@ def test_gradcheck(variant, bench):
         weights = dict(zip(names, values[len(inputs) :], strict=True))
         return torch.func.functional_call(layer, weights, values[: len(inputs)])
 
-    assert torch.autograd.gradcheck(forward, (*inputs, *layer.parameters()), fast_mode=True)
+    tolerance = 1e-12 if bench.device == "cuda" else 0.0  # what is scattered there is added up in any order
+    values = (*inputs, *layer.parameters())
+    assert torch.autograd.gradcheck(forward, values, fast_mode=True, nondet_tol=tolerance)
 
 
 def test_a_state_that_restarts_is_noticed(bench):

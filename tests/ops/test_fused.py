@@ -166,3 +166,35 @@ def test_the_kernel_equals_the_pytorch_form(case, format, tokens):
         torch.set_float32_matmul_precision(before)
     for a, b in zip(found, exact, strict=True):
         assert (a - b).norm() < tolerance * b.norm()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("engine", LAYERS)
+def test_layers_take_the_kernel_and_keep_their_contract(engine):
+    choice = kernels.kernels()[engine]
+    if not choice.used:
+        pytest.skip(str(choice))
+    dtype = torch.bfloat16 if torch.bfloat16 in kernels.KERNELS[engine].dtypes else torch.float32
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        for make in LAYERS[engine]:
+            torch.manual_seed(0)
+            layer = make().to("cuda", dtype)
+            x = torch.randn(2, 70, 24, device="cuda", dtype=dtype)
+            with torch.no_grad():
+                with use_kernels("torch"):
+                    exact = layer.float()(x.float())
+                    layer.to(dtype)
+                with use_kernels("auto"):
+                    state, pieces = layer.init_state(2), []
+                    for piece in x[:, :69].split([0, 33, 1, 35], dim=1):
+                        y, state = layer.extend(piece, state)
+                        pieces.append(y)
+                    y, _ = layer.step(x[:, 69], state)
+                    found = layer(x), torch.cat([*pieces, y.unsqueeze(1)], dim=1)
+            for y in found:
+                assert y.dtype == dtype
+                assert (y.float() - exact).norm() < (0.03 if dtype == torch.bfloat16 else 3e-3) * exact.norm()
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -5,7 +5,7 @@ sweeps        many jobs, resumable                     process       starts, wat
 tree          a process and all that it started        worker        the process itself; never imported
 repeat        how often a run is repeated              peak          most bytes held by tensors
 resident      most bytes held by the process           load          what others did meanwhile
-turn          one measurement at a time
+turn          one measurement at a time              kernels       single kernels, of which profiles are made
 """
 
 from seqcost.extras import need as _need

@@ -32,13 +32,19 @@ from seqcost.trace.book.keeper import Keeper
 from seqcost.trace.book.lookups import Lookups
 from seqcost.trace.book.memory import Memory
 from seqcost.trace.book.paths import Paths
+from seqcost.trace.operators import cudnn
 from seqcost.trace.operators.contractions import cell_steps
 from seqcost.trace.operators.registry import costs_of
 from seqcost.trace.operators.temporaries import temporary_bytes
 from seqcost.trace.operators.traffic import OVERWRITTEN, UNINITIALISED, moved_bytes
 
 _DEVICE = torch.ops.prim.device.default
-_FUSED_RECURRENCES = ("aten::mkldnn_rnn_layer", "aten::mkldnn_rnn_layer_backward")
+_STEPS_OF = {
+    "aten::mkldnn_rnn_layer": cell_steps,
+    "aten::mkldnn_rnn_layer_backward": cell_steps,
+    "aten::_cudnn_rnn": cudnn.steps,
+    "aten::_cudnn_rnn_backward": cudnn.steps_backward,
+}  # one call of these is as many steps as tokens
 
 
 @dataclass(slots=True)
@@ -224,7 +230,7 @@ class Ledger(TorchDispatchMode):
         of: tuple[Key, Shapes | None],
     ) -> None:
         name = base_name(func)
-        steps = cell_steps(args[0]) if name in _FUSED_RECURRENCES else int(name not in UNINITIALISED)
+        steps = _STEPS_OF[name](*args) if name in _STEPS_OF else int(name not in UNINITIALISED)
         before = [block for t in operands if (block := self.memory.block(t)).depth is not None]
         if not before:
             return

@@ -117,7 +117,7 @@ def _lstm_backward(x: Any, w_input: Any, w_state: Any, *_: Any, **__: Any) -> An
     return 2 * _lstm(x, w_input, w_state)
 
 
-def cell_steps(x: Any) -> Any:
+def cell_steps(x: Any, *_: Any) -> Any:
     """Dependent steps of a fused recurrence over x [T,B,D]."""
     return x.shape[0]
 

@@ -17,13 +17,14 @@ from seqcost.errors import BadTarget, UnknownName
 from seqcost.fakes.schemas import base_name, is_pointwise, out_of_place
 from seqcost.programs.files.program_operators import TAUGHT
 from seqcost.trace.operators.contractions import CONTRACTIONS
+from seqcost.trace.operators.cudnn import CUDNN
 from seqcost.trace.operators.elementwise import POINTWISE
 from seqcost.trace.operators.factorisations import FACTORISATIONS
 from seqcost.trace.operators.operator import Operator, elements, nothing, of_result, one_table
 from seqcost.trace.operators.packed import PACKED
 from seqcost.trace.operators.windows import WINDOWS
 
-OPERATORS = one_table(CONTRACTIONS, FACTORISATIONS, POINTWISE, WINDOWS, PACKED)
+OPERATORS = one_table(CONTRACTIONS, CUDNN, FACTORISATIONS, POINTWISE, WINDOWS, PACKED)
 _UNKNOWN = Operator(Kernel.OTHER)
 _ELEMENT_BY_ELEMENT = Operator(Kernel.ELEMENTWISE, pointwise=of_result(1))
 _registered: dict[str, Operator] = {}
