@@ -228,7 +228,7 @@ def versions() -> str:
 
 
 def main() -> None:
-    """A row a module, a column a counter."""
+    """One row per module, one column per counter."""
     warnings.simplefilter("ignore")  # of the other packages
     rows = [
         (name, f"{expected:,}", *(ratio(counter, make, expected, scans) for counter in COUNTERS))

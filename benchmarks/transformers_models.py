@@ -112,7 +112,7 @@ def recorded() -> dict[str, dict[str, Any]]:
 
 
 def tidy() -> None:
-    """Leave one record a type, in alphabetical order."""
+    """Leave one record per type, in alphabetical order."""
     rows = recorded()
     RECORDS.write_text("".join(json.dumps(rows[kind]) + "\n" for kind in sorted(rows)), "utf-8")
 

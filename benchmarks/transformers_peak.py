@@ -116,7 +116,7 @@ def main() -> None:
 
 
 def write_page(rows: list[dict[str, Any]]) -> None:
-    """A row a type and phase, an error a length."""
+    """One row per type and phase, one error per length."""
     import transformers
 
     pairs = [row for row in rows if "measured" in row]

@@ -137,7 +137,7 @@ def main() -> None:
 
 
 def write_page(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
-    """A row a type, of the newest release that has it; and how many there are of each release."""
+    """One row per type, of the newest release that has it; and how many there are of each release."""
     releases = sorted({release for release, _ in rows})
     newest = {kind: rows[release, kind] for release, kind in sorted(rows)}
     counts = [

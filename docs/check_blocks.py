@@ -17,7 +17,7 @@ COLUMNS = {
 
 
 def others() -> str:
-    """A row a model, a column an invariant: the error and the first wrong position where it fails."""
+    """One row per model, one column per invariant: the error and the first wrong position where it fails."""
     import torch
     from others import OTHERS
 

@@ -11,7 +11,7 @@ from seqcost.formulas.core.workload import Workload
 
 @dataclass(frozen=True, kw_only=True)
 class Race(Program):
-    """A chain of `beside` operators against one operator a turn of a loop over T tokens."""
+    """A chain of `beside` operators against one operator per turn of a loop over T tokens."""
 
     SOURCE = "a test"
     D: int

@@ -47,7 +47,7 @@ def test_mixtral_is_traced_in_float32(phase):
     passes = 1 if phase == "forward" else 3
     assert (
         sum(line.amount for line in lines) == passes * 2 * 64 * 2 * 3 * 32 * 64
-    )  # two experts a token, three matrices
+    )  # two experts per token, three matrices
 
 
 def test_the_answer_names_the_assumption():

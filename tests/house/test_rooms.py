@@ -16,7 +16,7 @@ MIXERS = sorted(path.stem for path in (HOUSE / "formulas" / "mixers").glob("[!_]
 
 # Files of more than 400 lines, each with the reason why it is one page.
 LONG = {
-    "src/seqcost/formulas/core/tape.py": "one short method a kind of operator; apart they would be looked for",
+    "src/seqcost/formulas/core/tape.py": "one short method per kind of operator; apart they would be looked for",
 }
 
 

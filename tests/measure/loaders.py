@@ -50,7 +50,7 @@ def names_the_kernels(spec, *, phase, B, T, dtype, device, text):
 
 
 def counts_runs(spec, *, phase, B, T, dtype, device, text):
-    """Leave one line a run in a file; sleep as told, and at T = 3 for as long as the file `hold` exists."""
+    """Leave one line per run in a file; sleep as told, and at T = 3 for as long as the file `hold` exists."""
 
     def run():
         with Path(spec["file"]).open("a") as file:

@@ -54,7 +54,7 @@ def reached(buckets, m):
 
 
 def by_rounds(q_TK, v_TV, masks_RTT):
-    """Appendix A: one attention a round, log N_ij taken off, joined by the logarithms of their sums."""
+    """Appendix A: one attention per round, log N_ij taken off, joined by the logarithms of their sums."""
     scores = q_TK @ (q_TK / (q_TK.square().mean(-1, keepdim=True) + 1e-6).sqrt()).T / math.sqrt(q_TK.shape[-1])
     lowered = masks_RTT.sum(0).clamp_min(1).to(q_TK.dtype).log()
     lowered = torch.where(torch.eye(len(q_TK), dtype=torch.bool), torch.full_like(lowered, 1e5), lowered)

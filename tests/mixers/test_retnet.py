@@ -67,7 +67,7 @@ def heads(m, x):
 
 
 def finished(m, y, x):
-    """PyTorch's GroupNorm, a group a head, then the swish gate."""
+    """PyTorch's GroupNorm, one group per head, then the swish gate."""
     normed = F.group_norm(y.flatten(2).flatten(0, 1), 3, eps=m.config.epsilon).view(*x.shape[:2], -1)
     return m.output(F.silu(m.gate(x)) * normed)
 

@@ -97,7 +97,7 @@ def test_long_sequences_in_float32(largest_step):
 
 
 def test_never_all_states_at_once():
-    """What autograd keeps grows by the inputs and a state a chunk."""
+    """What autograd keeps grows by the inputs and one state per chunk."""
     inputs, kept = drawn(256, torch.float32), {}
 
     def pack(tensor):

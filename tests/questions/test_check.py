@@ -146,5 +146,5 @@ def test_what_cannot_be_checked_is_said():
         seqcost.check([])
     with pytest.raises(BadTarget, match="takes 2 inputs"):
         seqcost.check("cross-attention-layer")
-    with pytest.raises(BadTarget, match="one vector a token is what can be checked"):
+    with pytest.raises(BadTarget, match="one vector per token is what can be checked"):
         seqcost.check("bert-base", sizes={"D": 16, "H": 2, "L": 1, "U": 11})

@@ -48,7 +48,7 @@ def test_low_rank_matrices_beside_frozen_ones():
 
 def test_the_optimizer_keeps_numbers_of_the_trained_alone():
     found = seqcost.count(LoRA(), length=16, phase="train", optimizer="adamw")
-    # Two numbers a parameter, and a counter of four bytes for each of the two tensors.
+    # Two numbers per parameter, and a counter of four bytes for each of the two tensors.
     assert found.memory["categories"]["optimizer_state"] == 2 * 4 * TRAINED + 2 * 4
 
 

@@ -1,4 +1,4 @@
-"""More targets than colours: a panel a family, and what is cheaper than the first."""
+"""More targets than colours: one panel per family, and what is cheaper than the first."""
 
 import pytest
 

@@ -31,7 +31,7 @@ class Products(TorchDispatchMode):
 
 
 class Loop(nn.Module):
-    """A step a token; from the 301st on another one, much dearer."""
+    """One step per token; from the 301st on another one, much dearer."""
 
     def __init__(self):
         super().__init__()

@@ -129,7 +129,7 @@ class Bill:
         return rendering.lines_to_latex(self.lines)
 
     def to_html(self) -> str:
-        """A `<table>` with a row a line and the total as its foot."""
+        """A `<table>` with one row per line and the total as its foot."""
         return rendering.lines_to_html(self.lines)
 
     def _repr_html_(self) -> str:

@@ -42,7 +42,7 @@ def lstm_layer_backward(func: Any, args: Any, kwargs: Any) -> Any:
 def grouped_mm(func: Any, args: Any, kwargs: Any) -> Tensor:
     """Products of groups of rows; the rule for fake tensors refuses all but bfloat16 in the strides of CUDA."""
     a, b, offsets = (*args, kwargs.get("offs"))[:3]
-    gradient = a.dim() == b.dim() == 2  # rows on both sides: a product a group
+    gradient = a.dim() == b.dim() == 2  # rows on both sides: one product per group
     sizes = (offsets.shape[0], a.shape[0], b.shape[1]) if gradient else (*a.shape[b.dim() == 2 : -1], b.shape[-1])
     dtype = kwargs.get("out_dtype") or a.dtype
     return torch.empty(sizes, dtype=dtype, device=a.device)

@@ -3,5 +3,5 @@
 child              starts the process and takes its answer: `read(kind, path)`
 started            what that process does; never imported by the program
 confinement        what it may not do: take memory, time or a network, write, start anything
-json_text, safetensors_header, program_archive, onnx_model    one reader a kind of file
+json_text, safetensors_header, program_archive, onnx_model    one reader per kind of file
 """

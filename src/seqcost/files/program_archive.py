@@ -58,7 +58,7 @@ def _members(archive: zipfile.ZipFile, name: str) -> tuple[Any, Any]:
     if not models:
         raise BadTarget(f"{name} holds no graph under models/; save it anew with torch.export.save of PyTorch 2.8 on.")
     if len(models) > 1:
-        raise BadTarget(f"{name} holds {len(models)} graphs ({', '.join(models[:3])}); save one program a file.")
+        raise BadTarget(f"{name} holds {len(models)} graphs ({', '.join(models[:3])}); save one program per file.")
     root = archive.infolist()[inside.index(f"models/{models[0]}.json")].filename.partition("/")[0]
 
     def read(part: str) -> Any:

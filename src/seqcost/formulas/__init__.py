@@ -8,7 +8,7 @@ F feed-forward     L layers           N state size        C chunk               
 U vocabulary       M positions of a learned table         A token types
 
 parts/      norms, feed-forward, embedding, head, positions, and the Component that answers the nine questions
-mixers/     one file an architecture
+mixers/     one file per architecture
 stacks/     series, repetition, residual; blocks, whole models, presets
 catalogue   every architecture and preset by name
 

@@ -131,7 +131,7 @@ MIXERS: dict[str, Mixer] = {
         "mixers/mamba", "state space", Mamba, "DENRC", model={"F": 0},
     ),
     "mamba2": Mixer(
-        "selective state space with one decay a head, in matrix products (SSD)",
+        "selective state space with one decay per head, in matrix products (SSD)",
         "mixers/mamba2", "state space", Mamba2, "DHGNC", {"H": 16}, {"F": 0},
     ),
     "linear-attention": Mixer(
@@ -144,7 +144,7 @@ MIXERS: dict[str, Mixer] = {
     ),
     "retnet": Mixer("retention with fixed decays", "mixers/retnet", "linear attention", RetNet, "DHC", {"H": 2}),
     "gla": Mixer(
-        "gated linear attention, a gate a key feature",
+        "gated linear attention, one gate per key feature",
         "mixers/gla", "linear attention", Gla, "DHCJ", {"H": 4},
     ),
     "retro": Mixer(

@@ -251,7 +251,7 @@ def _detached(values: Any) -> Any:
 
 
 def _successors(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
-    """What a language model should have said: the next tokens; of a classifier of ours, a class a sequence."""
+    """What a language model should have said: the next tokens; of a classifier of ours, one class per sequence."""
     if getattr(getattr(module, "config", None), "pools", False) is True:
         first = next(tensors_in(args))
         return torch.zeros(first.shape[0], dtype=torch.int64, device=first.device)

@@ -34,7 +34,7 @@ LENGTH, BATCH, TOLERANCE = 48, 3, 1e-4
 
 @dataclass(frozen=True)
 class Checked:
-    """The answer: a row an invariant."""
+    """The answer: one row per invariant."""
 
     target: str
     custom: str  # how it is carried on
@@ -164,7 +164,7 @@ def _checked(name: str, module: nn.Module, x: Tensor, tolerance: float, sees: Se
         raise BadTarget(f"{name} raised {with_type(error)}; mend the module, or give inputs=… that it takes.") from None
     if y.dim() < 3 or y.shape[:2] != x.shape[:2]:
         raise BadTarget(
-            f"{name} gave an output of shape {tuple(y.shape)} for an input of shape {tuple(x.shape)}; one vector a "
+            f"{name} gave an output of shape {tuple(y.shape)} for an input of shape {tuple(x.shape)}; one vector per "
             "token is what can be checked."
         )
     bench = Bench(carrier, x, y, tolerance)

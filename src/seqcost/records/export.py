@@ -1,4 +1,4 @@
-"""Runs as a flat table, in CSV or Parquet: one row a run, one column a fact, an empty cell for what is unknown.
+"""Runs as a flat table, in CSV or Parquet: one row per run, one column per fact, an empty cell for what is unknown.
 
 Any other plain rows can be written as Parquet too. Their whole numbers are int64; a column in which one of them is
 beyond int64 is text, which is exact at any size and which every reader takes.
@@ -57,7 +57,7 @@ def row(run: Run) -> dict[str, Any]:
 
 
 def write_csv(runs: Iterable[Run], path: Path) -> None:
-    """One line a run under a line of names; lists as JSON."""
+    """One line per run under a line of names; lists as JSON."""
     with _whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(COLUMNS)

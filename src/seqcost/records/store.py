@@ -1,4 +1,4 @@
-"""Where runs are kept: one SQLite file, one row a run, written the moment the run ends.
+"""Where runs are kept: one SQLite file, one row per run, written the moment the run ends.
 
 Each run is a transaction of its own in write-ahead mode: a process that is killed loses at most the run in flight, and
 others can read meanwhile. The row holds the whole record as JSON; its other columns serve the look-ups. A run that the
@@ -234,7 +234,7 @@ class Store:
             )
         if self._reads_only:
             return
-        self._pragma("synchronous = FULL")  # one write a run: safe against a power cut costs nothing that shows
+        self._pragma("synchronous = FULL")  # one write per run: safe against a power cut costs nothing that shows
 
     def _write_ahead(self) -> None:
         end_s = time.monotonic() + BUSY_S

@@ -30,7 +30,7 @@ def counted(answer: Row) -> list[Quantity]:
 
 
 def points_table(answer: Row) -> Table:
-    """By formula, a row a target and length."""
+    """By formula, one row per target and length."""
     columns = counted(answer)
     rows = [
         [point["target"], f"{point['T']:,}", *(amount_text(point.get(row.name), row) for row in columns)]
@@ -41,7 +41,7 @@ def points_table(answer: Row) -> Table:
 
 
 def measured_table(answer: Row) -> Table:
-    """On this machine, a row a target and length."""
+    """On this machine, one row per target and length."""
     rows = [_measured_row(point) for point in answer["points"] if "status" in point]
     note = "± half the interval of the median. Peak: allocated tensors; resident: the whole process, PyTorch included."
     headings = ("<target", "T", "time", "±", "peak", "resident", "<")
@@ -149,7 +149,7 @@ def tables(answer: Row) -> list[Table]:
 
 
 def panels(answer: Row) -> list[Panel]:
-    """A panel a quantity that any target has."""
+    """One panel per quantity that any target has."""
     return [Panel(row.title, row.symbol, series, _marks(answer, row, series)) for row, series in _quantities(answer)]
 
 
@@ -222,7 +222,7 @@ def _headline(answer: Row) -> str:
 
 
 def pictures(answer: Row) -> Iterator[tuple[str, bytes]]:
-    """Title and PNG: a picture a quantity; of many targets a panel a family."""
+    """Title and PNG: one picture per quantity; of many targets one panel per family."""
     if not many(answer):
         yield from ((panel.title, to_png(draw([panel], columns=1))) for panel in panels(answer))
         return

@@ -40,7 +40,7 @@ def sizes_note(diff: Row) -> str:
 
 
 def lines_table(diff: Row, *, most: int = 16) -> Table:
-    """The lines that differ, a row a name: B − A of each kind; the largest change of FLOPs first, then of the rest."""
+    """The lines that differ, one row per name: B − A of each kind; largest change of FLOPs first, then of the rest."""
     by_name: dict[str, dict[str, Row]] = {}
     for line in diff["lines"]:
         by_name.setdefault(line["name"], {})[line["kind"]] = line
@@ -95,7 +95,7 @@ def notes(diff: Row) -> list[str]:
 
 
 def flat_rows(diff: Row) -> list[dict[str, object]]:
-    """CSV: a row a quantity (kind `total`) and a row a line that differs."""
+    """CSV: one row per quantity (kind `total`) and one row per line that differs."""
     keys = ("a", "b", "difference", "ratio")
     totals = [
         {"kind": "total", "name": row["quantity"], "change": "", **{key: row[key] for key in keys}}

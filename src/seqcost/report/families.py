@@ -1,7 +1,7 @@
 """A comparison of many targets, told so that a person can read it: by family, each beside the first target.
 
-Eight curves can be told apart in one plot; above that the plot becomes small multiples, a panel a family, every other
-target in grey behind. Of the crossovers those with the first target are shown; the answer (`--json`) has all pairs.
+Eight curves can be told apart in one plot; above that the plot becomes small multiples, one panel per family, the other
+targets in grey behind. Of the crossovers those with the first target are shown; the answer (`--json`) has all pairs.
 """
 
 import math
@@ -31,7 +31,7 @@ def grouped(answer: Row) -> dict[str, list[str]]:
 
 
 def family_panels(answer: Row, series: Sequence[Series], unit: str) -> list[Panel]:
-    """A panel a family: its curves in colour, the first target dashed, all others grey."""
+    """One panel per family: its curves in colour, the first target dashed, all others grey."""
     by_name = {curve.name: curve for curve in series}
     reference = by_name.get(answer["targets"][0])
     out = []
@@ -55,7 +55,7 @@ def longest_table(answer: Row) -> Table:
 
 
 def measured_tables(answer: Row) -> list[Table]:
-    """Median time and peak of allocated memory, a column a length."""
+    """Median time and peak of allocated memory, one column per length."""
     found = {(point["target"], point["T"]): point for point in answer["points"] if "status" in point}
     if not found:
         return []

@@ -53,7 +53,7 @@ def totals_table(section: Any) -> Table:
 
 
 def _totals(section: Any, question: str, title: str) -> list[tuple[str, str, str, str]]:
-    """A row a kind: pointwise operations stand apart from contractions, which are what "FLOPs" means."""
+    """One row per kind: pointwise operations stand apart from contractions, which are what "FLOPs" means."""
     bill = section.bills[question]
     named: dict[tuple[Kind, ...], str] = {(): title}
     if bill.unit == Kind.CONTRACTION.unit:

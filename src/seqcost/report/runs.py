@@ -9,7 +9,7 @@ from seqcost.report.table import Table
 
 
 def runs_tables(runs: Sequence[Run]) -> Iterator[Table]:
-    """A table an environment, in the order in which they were first seen."""
+    """One table per environment, in the order in which they were first seen."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.environment.fingerprint, []).append(run)

@@ -132,7 +132,7 @@ def test_lines_of_every_phase_total_the_same_as_the_polynomials(phase):
 
 
 class WritesParts(nn.Module):
-    """A column a token, each from its own token; `again` reads the column before."""
+    """One column per token, each from its own token; `again` reads the column before."""
 
     def __init__(self, again=False):
         super().__init__()

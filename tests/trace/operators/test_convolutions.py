@@ -28,8 +28,8 @@ CASES = {
     "small groups": (nn.Conv2d(24, 24, 3, groups=3, padding=1), (2, 24, 14, 14)),
     "one small sequence": (nn.Conv1d(20, 30, 3), (1, 20, 33)),
     "one small image": (nn.Conv2d(20, 30, 3), (1, 20, 10, 10)),
-    "a kernel a channel": (nn.Conv1d(20, 20, 5, padding=2, groups=20), (2, 20, 40)),
-    "a plane a channel": (nn.Conv2d(32, 32, 3, padding=1, groups=32), (2, 32, 10, 10)),
+    "one kernel per channel": (nn.Conv1d(20, 20, 5, padding=2, groups=20), (2, 20, 40)),
+    "one plane per channel": (nn.Conv2d(32, 32, 3, padding=1, groups=32), (2, 32, 10, 10)),
     "a strided first layer": (nn.Conv2d(3, 64, 7, stride=2, padding=3), (2, 3, 64, 64)),
     "a strided sequence": (nn.Conv1d(32, 64, 4, stride=2, padding=1), (2, 32, 60)),
     "a strided image": (nn.Conv2d(32, 64, 3, stride=2, padding=1), (2, 32, 16, 16)),
@@ -80,8 +80,8 @@ class Last(nn.Module):
 
 
 LAST = {
-    "a plane a channel": nn.Conv2d(32, 32, 7, padding=3, groups=32),
-    "a small plane a channel": nn.Conv2d(32, 32, 3, padding=1, groups=32),
+    "one plane per channel": nn.Conv2d(32, 32, 7, padding=3, groups=32),
+    "one small plane per channel": nn.Conv2d(32, 32, 3, padding=1, groups=32),
     "patches": nn.Conv2d(32, 64, 2, stride=2),
     "strided": nn.Conv2d(32, 64, 3, stride=2, padding=1),
     "image": nn.Conv2d(32, 64, 3, padding=1),

@@ -89,7 +89,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 @dataclasses.dataclass(frozen=True)
 class States(State):
-    """One state a part, in the order of the parts."""
+    """One state per part, in the order of the parts."""
 
     parts: tuple[State, ...]
 

@@ -36,7 +36,7 @@ def linear_attention(
 def gated_linear_attention(
     chunk_gla: Function, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHV: Tensor, state_BHKV: Tensor, gate_BTHK: Tensor
 ) -> Result:
-    """With a gate a key feature."""
+    """With one gate per key feature."""
     return _once(*chunk_gla(*_alike(q_BTHK, k_BTHK, v_BTHV), gate_BTHK, **_carrying(state_BHKV)))
 
 
@@ -56,7 +56,7 @@ def gated_delta_rule(
     log_decay_BTH: Tensor,
     state_BHKV: Tensor,
 ) -> Result:
-    """With a decay a token and head."""
+    """With one decay per token and head."""
     q, k, v = _alike(q_BTHK, k_BTHK, v_BTHV)
     return _once(*chunk_gated_delta_rule(q, k, v, g=log_decay_BTH, beta=beta_BTH, **_carrying(state_BHKV)))
 

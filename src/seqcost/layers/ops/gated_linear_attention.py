@@ -1,14 +1,14 @@
-"""Linear attention with a gate: a matrix a head that fades, takes in k vᵀ and is read by q.
+"""Linear attention with a gate: one matrix per head that fades, takes in k vᵀ and is read by q.
 
     S_t = Diag(exp g_t) S_{t−1} + k_t v_tᵀ        y_t = S_tᵀ q_t
 
-The gate is given as its logarithm g ≤ 0: None (nothing fades), one constant a head [H], one number a token and head
+The gate is given as its logarithm g ≤ 0: None (nothing fades), one constant per head [H], one number per token and head
 [B,T,H], or one a key feature [B,T,H,K]. Three forms give the same: `gated_linear_attention` works on chunks of C tokens
 at once and carries S from chunk to chunk, `step` takes one token, `masked_attention` (ungated) looks at all T² pairs.
 
 Everything is computed in float32 at least, and no exponent is positive: a decay between two tokens is the exponential
 of the sum of just the gates between them, never a ratio of exponentials nor of a difference of longer sums. So gates of
-0, gates that shut and sequences of any length are safe. With a gate a key feature the pairs of a chunk do not share one
+0, gates that shut and sequences of any length are safe. With one gate per key feature the pairs of a chunk share no
 decay. Between sub-chunks of J tokens, queries fade from the start of their own sub-chunk on and keys up to it; within a
 sub-chunk each pair has its own decay: the secondary chunking of Yang et al. 2023, arXiv 2312.06635, section 4.3.
 """
@@ -58,7 +58,7 @@ def gated_linear_attention(
     gate: Tensor | None = None,
     J: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    """Y [B,T,H,V] and the state after T ≥ 0 tokens, in chunks of C; J divides C and is read by gates [B,T,H,K] only."""
+    """y [B,T,H,V] and the state after T ≥ 0 tokens, in chunks of C; J divides C and is read by gates [B,T,H,K] only."""
     B, T, H, K = q_BTHK.shape
     V = v_BTHV.shape[-1]
     if T == 0:
@@ -86,7 +86,7 @@ def _after(state: Tensor, new: Tensor, keep: Tensor | None = None) -> Tensor:
 def gated_linear_attention_step(
     q_BHK: Tensor, k_BHK: Tensor, v_BHV: Tensor, state_BHKV: Tensor, gate: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Y [B,H,V] and the state after one token; the gate is [H], [B,H] or [B,H,K]."""
+    """y [B,H,V] and the state after one token; the gate is [H], [B,H] or [B,H,K]."""
     q, k, v = at_least_float32(q_BHK), at_least_float32(k_BHK), at_least_float32(v_BHV)
     B, H, K = q.shape
     V = v.shape[-1]
@@ -120,7 +120,7 @@ def masked_attention(
 
 @full_precision
 def summed_attention(q_BTHK: Tensor, k_BTHK: Tensor, v_BTHV: Tensor) -> Tensor:
-    """Qᵀ Σ k vᵀ over the whole sequence, later tokens included: one matrix a head that every token reads."""
+    """Qᵀ Σ k vᵀ over the whole sequence, later tokens included: one matrix per head that every token reads."""
     q, k, v = (heads_first(at_least_float32(x)) for x in (q_BTHK, k_BTHK, v_BTHV))
     B, H, T, K = q.shape
     all_ZKV = torch.bmm(k.view(B * H, T, K).transpose(1, 2), v.view(B * H, T, v.shape[-1]))

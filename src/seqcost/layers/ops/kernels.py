@@ -77,7 +77,7 @@ class Kernel:
 
 
 KERNELS: dict[str, Kernel] = {
-    "linear_attention": Kernel(  # not gated, or by one number a head or token: retention, lightning attention, SUPRA
+    "linear_attention": Kernel(  # not gated, or by one number per head or token: retention, lightning attention, SUPRA
         function="fla.ops.simple_gla:chunk_simple_gla",
         adapter=fused.linear_attention,
         dtypes=(*HALVES, torch.float32),

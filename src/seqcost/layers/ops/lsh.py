@@ -4,7 +4,7 @@ Tokens are sorted by (bucket, position), so those of a bucket stand in a row, an
 and at the chunk before. Each hashing round does so by itself. The rounds are joined by their sums of exponentials; a
 pair that N of them find is lowered by log N in each, so that it counts once.
 
-What a token reaches is written as one number a token and a round, its code: a key is in reach where its code is at
+What a token reaches is written as one number per token and a round, its code: a key is in reach where its code is at
 most `reach` below the query's and not above it. Letters: see formulas; Y = B·H·R·n chunks, M = n·C places.
 """
 

@@ -21,5 +21,5 @@ def rms_norm(x: Tensor, epsilon: float) -> Tensor:
 
 
 def group_norm(x: Tensor, epsilon: float) -> Tensor:
-    """GroupNorm with a group a row and no weights, for no row at all too: (x − μ)/√(σ² + ε)."""
+    """GroupNorm with one group per row and no weights, for no row at all too: (x − μ)/√(σ² + ε)."""
     return F.layer_norm(x, x.shape[-1:], eps=epsilon)

@@ -1,4 +1,4 @@
-"""State-space duality (SSD), the recurrence of Mamba-2: one decay a head, so that chunks are matrix products.
+"""State-space duality (SSD), the recurrence of Mamba-2: one decay per head, so that chunks are matrix products.
 
     S_t = exp(g_t) S_{t−1} + x_t B_tᵀ        y_t = S_t C_t
 

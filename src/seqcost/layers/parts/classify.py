@@ -1,4 +1,4 @@
-"""One vector a sequence, then the classes. Letters: see formulas."""
+"""One vector per sequence, then the classes. Letters: see formulas."""
 
 from typing import Any
 

@@ -13,7 +13,7 @@ from seqcost.layers.parts.rope import angles, rope_frequency
 
 
 class _Positions(Layer):
-    """A table row a position, added to the token. With `keep` [B,T], False for padding, padding takes no position."""
+    """One table row per position, added to its token. With `keep` [B,T], False for padding, padding takes none."""
 
     takes_keep = True
 

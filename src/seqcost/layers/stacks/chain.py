@@ -15,7 +15,7 @@ from seqcost.layers.parts.positions import SinusoidalPositions
 
 
 class Chain(Layer):
-    """Named layers in series. Its state is one state a layer.
+    """Named layers in series. Its state is one state per layer.
 
     Source, `keep` (mask of the own tokens) and `keep_source` (mask of the source's) go to the layers that take them.
     """

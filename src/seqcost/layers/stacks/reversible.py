@@ -44,7 +44,7 @@ class Reversible(Layer):
     """[B,T,D] → [B,T,2·D]: see formulas. `extend` and `step` pass each sublayer's state through.
 
     Activations are rebuilt behind `forward` only; through `extend` autograd keeps them all. In bfloat16 the rounding of
-    the sums is not undone by the differences: what is rebuilt is right to a few roundings a layer. Under the transforms
+    the sums is not undone by the differences: what is rebuilt is right to a few roundings per layer. Under transforms
     of torch.func, and in a program of torch.export, autograd keeps everything.
     """
 

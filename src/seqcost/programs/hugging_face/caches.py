@@ -20,7 +20,7 @@ from seqcost.fakes.cpu_kernels import Substituting
 
 # As outputs name what is no object of the package's class Cache, such as a list of tensors; that class needs no name.
 NAMES = ("past_key_values", "cache_params", "cache", "state", "mems", "past_buckets_states")
-_SEEN = ("cross_attention_mask",)  # a row a word, of what it sees of an image from the side: a step has its own
+_SEEN = ("cross_attention_mask",)  # one row per word, of what it sees of an image from the side: a step has its own
 _TOLD = ("mm_token_type_ids", "moe_mm_token_type_ids", *_SEEN)  # of each word
 _PACKAGE = "transformers."
 
@@ -35,7 +35,7 @@ class Carried:
     """
 
     tensors: list[Tensor]
-    counters: Callable[[], list[Tensor]]  # memory too, but no state: a few bytes a layer
+    counters: Callable[[], list[Tensor]]  # memory too, but no state: a few bytes per layer
     argument: Callable[[], dict[str, Any]]
     own: Callable[[], dict[str, Any]]
     given: Callable[[], dict[str, Any]]

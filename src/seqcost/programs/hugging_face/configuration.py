@@ -26,7 +26,7 @@ def configuration_of(given: Mapping[str, Any], **changes: Any) -> tuple[Any, Any
     `changes` take the place of what was given, under any name that the package knows a setting by, or as layers, width,
     heads and vocab: what is derived from other settings follows them, what is given stays. Those of a part are named
     with it (`vision_config.depth`); of a model that reads images, layers and width are those of its words. Lists with
-    an entry a layer are cut to fewer layers.
+    one entry per layer are cut to fewer layers.
 
     Raises UnknownName for a type or a setting that does not exist, BadTarget for values that the package refuses.
     """
@@ -108,7 +108,7 @@ def _by_setting(config: Any, kind: str, changes: Mapping[str, Any]) -> Iterator[
 
 
 def _cut(settings: Mapping[str, Any], name: str, before: Any, after: Any) -> dict[str, Any]:
-    """With fewer layers, lists of an entry a layer lose those of the layers that are gone."""
+    """With fewer layers, lists of one entry per layer lose those of the layers that are gone."""
     if "layer" not in name or not isinstance(before, int) or not isinstance(after, int) or after >= before:
         return dict(settings)
     return {

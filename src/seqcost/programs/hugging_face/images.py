@@ -1,4 +1,4 @@
-"""An image a sequence, laid out as the processors of the transformers package lay it out for a model.
+"""One image per sequence, laid out as the processors of the transformers package lay it out for a model.
 
 It has the size that the configuration names, else 16 × 16 patches. A model is offered the layouts that its arguments
 speak of, the likeliest first; whether one fits is seen by running the model.
@@ -91,7 +91,7 @@ class _Layouts:
             yield f"{rows * p} × {rows * p}", arguments
 
     def _patches_and_shape(self) -> Way:
-        """The patches of an image a row, filled up to as many as the largest has, which are marked."""
+        """The patches of one image per row, filled up to as many as the largest has, which are marked."""
         assert self.patch is not None
         rows, p = self.side // self.patch, self.patch
 
@@ -104,7 +104,7 @@ class _Layouts:
         return f"{rows * p} × {rows * p}", arguments
 
     def _patches_and_places(self) -> Way:
-        """The patches of an image a row, and the column and row of each; pooled, 16 a side are left."""
+        """The patches of one image per row, and the column and row of each; pooled, 16 a side are left."""
         assert self.patch is not None
         rows, p = 16 * (whole(self.vision, "pooling_kernel_size") or 1), self.patch
 

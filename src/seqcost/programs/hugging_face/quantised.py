@@ -145,13 +145,13 @@ def said_of(module: nn.Module) -> str | None:
 
 @torch.library.custom_op("seqcost::packed_linear", mutates_args=())
 def packed_linear(x: Tensor, stored: Sequence[Tensor], N: int, unpacking: int) -> Tensor:
-    """X W^T of a packed W [N, K]."""
+    """x W^T of a packed W [N, K]."""
     raise TraceFailed("packed weights have shapes and no values, so that the model cannot be run")
 
 
 @torch.library.custom_op("seqcost::packed_linear_backward", mutates_args=())
 def packed_linear_backward(g: Tensor, stored: Sequence[Tensor], K: int, unpacking: int) -> Tensor:
-    """G W of a packed W [N, K]."""
+    """g W of a packed W [N, K]."""
     raise TraceFailed("packed weights have shapes and no values, so that the model cannot be run")
 
 
@@ -311,7 +311,7 @@ def _groups(K: int, size: Any) -> int:
 
 
 def _in_groups(size: Any) -> str:
-    return "one group a row" if size == -1 else f"groups of {size}"
+    return "one group per row" if size == -1 else f"groups of {size}"
 
 
 def _sizes(part: nn.Module) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""A sound a sequence, laid out as the processors of the transformers package lay it out for a model.
+"""One sound per sequence, laid out as the processors of the transformers package lay it out for a model.
 
 Whisper's kin hear 30 seconds whatever is said, as many frames as fill their positions; others 1,000 frames.
 """

@@ -163,7 +163,7 @@ class Count:
         return tuple(row for bill in bills if bill is not None for row in bill.to_dict()["lines"])
 
     def to_dict(self, *, timeline: bool = False) -> dict[str, Any]:
-        """The JSON contract; see the module's head. The timeline, a row an operator, only where it is asked for."""
+        """The JSON contract; see the module's head. The timeline, one row per operator, only where it is asked for."""
         plain_data = {
             "target": self.target,
             "sizes": dict(self.sizes),

@@ -1,4 +1,4 @@
-"""What is tried, and how it is told: a module with its input and output, the ways to call it, a row an invariant.
+"""What is tried, and how it is told: a module with its input and output, the ways to call it, one row per invariant.
 
 Errors are relative: the largest difference over the largest number of the whole sequence's output. Positions count
 from 0.

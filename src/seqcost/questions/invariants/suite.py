@@ -17,7 +17,7 @@ _INPUT, _RANDOM = "the input is not changed", "global random numbers are not tou
 
 
 def all_rows(bench: Bench, sees: Sees) -> tuple[tuple[Row, ...], bool]:
-    """A row an invariant, and whether larger weights were tried; what fails with those alone says so."""
+    """One row per invariant, and whether larger weights were tried; what fails with those alone says so."""
     with torch.no_grad():
         bench = bench.without_what_raises()
     plain = [*_rows(bench, sees)]

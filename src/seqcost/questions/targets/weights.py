@@ -54,7 +54,7 @@ class Weights:
         return {dtype: dict(row) for dtype, row in ranked}
 
     def bill(self) -> Bill:
-        """A line a module, in the order in which the names first appear, sorted as a reader counts (2 before 10)."""
+        """One line per module, in the order of the names, sorted as a reader counts (2 before 10)."""
         ordered = sorted(self.tensors, key=lambda tensor: _natural(tensor.name))
         return Bill(Line(module_of(tensor.name), tensor.numel, Kind.PARAMETERS) for tensor in ordered)
 

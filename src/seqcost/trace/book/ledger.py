@@ -136,7 +136,7 @@ class Ledger(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # nothing is compiled in here, and the guard against it costs a call an operator
+        return False  # nothing is compiled in here, and the guard against it costs one call per operator
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is _DEVICE:  # autograd asks for every tensor; a fake tensor knows

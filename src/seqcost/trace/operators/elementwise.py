@@ -3,7 +3,7 @@
 Weights come from the table that formulas share (`formulas.core.pointwise`). Its rule for the rest: an element-wise
 operator counts 1 for each element of its result, a reduction 1 for each element it reads (products and sums of
 complex numbers as many as they have of real ones), and whatever copies,
-casts, masks, fills or looks up counts 0 (its bytes count). Sorting counts a comparison a level, n·⌈log₂ n⌉ a row.
+casts, masks, fills or looks up counts 0 (its bytes count). Sorting counts one comparison per level, n·⌈log₂ n⌉ a row.
 The adds of a bias that is fused into a product are pointwise too, so that they stay out of contractions.
 """
 

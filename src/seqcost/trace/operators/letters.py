@@ -120,7 +120,7 @@ def _of_scores(q: Shape, k: Shape, v: Shape, *, keys: int, values: int) -> Itera
 
 
 def lstm(inputs: list[Shape], outputs: list[Shape]) -> Iterator[Words]:
-    """X W and h U at each step."""
+    """x W and h U at each step."""
     yield _of_lstm(2, *inputs[:3])
 
 

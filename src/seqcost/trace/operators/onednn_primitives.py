@@ -2,7 +2,7 @@
 
 oneDNN goes through a list and takes the first convolution that accepts the sizes. Most work on copies in blocks of 16
 channels, where groups allow no more of 8 or 4; steps over points are undone with channels last; what nobody accepts is
-spread out into columns and multiplied. A depthwise convolution has a kernel a channel of a block.
+spread out into columns and multiplied. A depthwise convolution has one kernel per channel of a block.
 
 Followed: the conditions on groups, steps, gaps and padding that decide between them. Not followed: the blocks into
 which columns of odd groups are cut in the forward pass.

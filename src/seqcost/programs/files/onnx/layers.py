@@ -125,7 +125,7 @@ def instance_norm(node: Node, x: Tensor, scale: Tensor, b: Tensor) -> Tensor:
 
 
 def group_norm(node: Node, x: Tensor, scale: Tensor, b: Tensor) -> Tensor:
-    """GroupNormalization; before opset 21 scale and bias had a number a group."""
+    """GroupNormalization; before opset 21 scale and bias had one number per group."""
     if scale.shape[0] != x.shape[1]:
         per = x.shape[1] // scale.shape[0]
         scale, b = scale.repeat_interleave(per), b.repeat_interleave(per)
