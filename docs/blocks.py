@@ -38,6 +38,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "floors": house.floors,
     "contracts": house.contracts,
     "tape": house.tape,
+    "template": house.template,
     "benchmark": house.table_of,
     "checks-of-others": checks.others,
     "scan-flops": scans.flops,

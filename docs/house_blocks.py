@@ -2,6 +2,7 @@
 
 import ast
 import re
+import textwrap
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,18 @@ def table_of(benchmark: str, number: str = "1") -> str:
     tables = [part.strip() for part in paragraphs if part.startswith("|")]
     (where,) = (part.strip() for part in paragraphs if part.startswith("Made on"))
     return f"{tables[int(number) - 1]}\n\n{where}"
+
+
+def template() -> str:
+    """The program of the template that scripts/new-architecture fills."""
+    text = (ROOT / "scripts" / "architecture" / "formula.py.txt").read_text("utf-8").format_map(_Kept())
+    program = text[text.index("    def program(") : text.index("    def state_bytes(")]
+    return "```python\n" + textwrap.dedent(program).rstrip() + "\n```"
+
+
+class _Kept(dict[str, str]):
+    def __missing__(self, word: str) -> str:
+        return word
 
 
 def tape() -> str:

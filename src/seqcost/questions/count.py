@@ -21,7 +21,7 @@ from seqcost.questions.answers.phases import PHASES, by_formula
 from seqcost.questions.answers.written import Written
 from seqcost.questions.asked.arguments import flag, one_of, sizes_in
 from seqcost.questions.asked.lengths import lengths_in, names_several, whole
-from seqcost.questions.targets.kinds import formula_of, kind_of
+from seqcost.questions.targets.kinds import formula_of, kind_of, need_for
 from seqcost.questions.targets.weights import checked_for_weights, count_weights
 
 # Short lengths and far ones: a window longer than the text, or a chunk that is not full, shows itself.
@@ -154,6 +154,7 @@ def count(
     if config is None or trace:
         if causal == "half":
             raise BadSize("causal='half' was asked of a trace; a trace counts what runs: use 'full', or a formula.")
+        need_for(target)
         from seqcost.questions.targets.traced import count_traced
 
         answers = count_traced(

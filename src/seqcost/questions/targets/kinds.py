@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seqcost.errors import BadSize, BadTarget
+from seqcost.extras import need
 from seqcost.files.child import read
 from seqcost.formulas.catalogue import CATALOGUE, configure, entry
 from seqcost.formulas.core.component import Component
@@ -76,6 +77,20 @@ def formula_of(target: str, sizes: Mapping[str, Any]) -> Component | None:
     return None
 
 
+def need_for(target: Any) -> None:
+    """Nothing where the package that reads a target is installed; asked before PyTorch is, whose extra lacks it.
+
+    Raises MissingExtra, which names the `pip install` line.
+    """
+    kind = kind_of(target) if isinstance(target, str) else ""
+    if kind in _READ_BY:
+        need(*_READ_BY[kind])
+
+
+_READ_BY = {
+    "hugging-face": ("transformers", "Hugging Face configurations need"),
+    "onnx": ("onnx", "ONNX graphs need"),
+}
 _NO_SIZES = {
     "callable": "which is code; set them in the callable instead",
     "weights": "a file of weights; give the config.json, whose settings can be set",
