@@ -138,10 +138,12 @@ def test_layers_over_a_kernel_keep_their_contract(engine, monkeypatch):
 
 # --- on a GPU ---------------------------------------------------------------------------------------------------------
 
+tuned = pytest.mark.timeout(1200)  # at a first call Triton compiles and tries every configuration: minutes
 ON_A_GPU = {"bfloat16": (torch.bfloat16, 1e-2), "tf32": (torch.float32, 3e-3), "float32": (torch.float32, 1e-4)}
 
 
 @pytest.mark.gpu
+@tuned
 @every_case
 @pytest.mark.parametrize("format", ON_A_GPU)
 @pytest.mark.parametrize("tokens", [1, 63, 200])
@@ -169,6 +171,7 @@ def test_the_kernel_equals_the_pytorch_form(case, format, tokens):
 
 
 @pytest.mark.gpu
+@tuned
 @pytest.mark.parametrize("engine", LAYERS)
 def test_layers_take_the_kernel_and_keep_their_contract(engine):
     choice = kernels.kernels()[engine]
