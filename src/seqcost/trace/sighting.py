@@ -16,12 +16,16 @@ from seqcost.fakes.trees import tensors_in
 from seqcost.programs.parameters import parameter_shapes, trained
 from seqcost.programs.program import Program
 from seqcost.trace.blocks import curve
-from seqcost.trace.book.history import History, Repeat
+from seqcost.trace.book.book import Book, Entry, Key, Shapes
+from seqcost.trace.book.history import History
 from seqcost.trace.book.keeper import Keeper
-from seqcost.trace.book.ledger import Entry, Key, Ledger, Shapes
+from seqcost.trace.book.ledger import Ledger
 from seqcost.trace.book.lookups import Table
 from seqcost.trace.book.memory import Memory
 from seqcost.trace.book.paths import OPTIMIZER, Paths
+from seqcost.trace.quick.repeats import Repeats, Weights, multiplied, same_forward
+from seqcost.trace.quick.skipping import Skipping
+from seqcost.trace.quick.stacks import Stack
 
 COLUMNS = ("launches", "contraction", "pointwise", "bytes")  # of an entry: sums over its launches
 # A forward pass of more operators is not run a second time to see what it would keep.
@@ -74,45 +78,61 @@ class Sighting:
         return sum(getattr(entry, column) for entry in self.entries.values())
 
 
-def see(program: Program, paths: Paths, *, remember: bool = True, keeping: bool = True) -> Sighting:
+def see(
+    program: Program, paths: Paths, *, remember: bool = True, keeping: bool = True, stacks: Sequence[Stack] = ()
+) -> Sighting:
     """Run a program once under the ledger; `remember` what every block of memory was for.
 
-    Without `keeping`, what a forward pass would keep is not asked.
+    Without `keeping`, what a forward pass would keep is not asked. Of `stacks`, the inner layers are not followed where
+    they are shown to be equal; raises DoubtError where that does not come out: then look without them.
     """
-    history = History() if remember else None
-    memory = Memory(history=history)
+    book = Book(History() if remember else None)
+    if stacks:
+        book.tape = []
+    memory = Memory(book)
     _hold_resident(memory, program)
     ledger = Ledger(paths, memory, program.inputs())
     shapes = ledger.shapes = set()
     state_bytes = None
-    with ledger.booking([*program.module.parameters(), *program.module.buffers()]):
-        if program.phase in ("prefill", "decode"):
-            with torch.no_grad():
-                state = program.last_result()[1]
-            state_bytes = sum(t.numel() * t.element_size() for t in tensors_in(state))
-            del state
-        elif program.phase == "train":
-            _train(program, ledger, paths)
+    weights = Weights(memory)
+    skipping = Skipping(stacks, memory, lambda found, so_far: same_forward(found, so_far, weights))
+    with ledger.booking([*program.module.parameters(), *program.module.buffers()]), skipping.skipping():
+        if program.phase == "train":
+            _train(program, ledger, paths, skipping)
         else:
-            program.run()
+            skipping.next_stage()
+            if program.phase in ("prefill", "decode"):
+                with torch.no_grad():
+                    state = program.last_result()[1]
+                state_bytes = sum(t.numel() * t.element_size() for t in tensors_in(state))
+                del state
+            else:
+                program.run()
+    num_followed = sum(entry.launches for entry in book.entries.values())
     saved: Mapping[str, int] | None = ledger.saved
+    if skipping.left_out:
+        assert book.tape is not None
+        book = Repeats(book.tape, skipping, weights, History() if remember else None).play()
+        saved = multiplied(ledger.saved, skipping)
     unseen = HIDDEN if ledger.blind and program.phase == "train" else ""
     if program.phase == "forward":
-        num_calls = sum(entry.launches for entry in ledger.entries.values())
-        saved, unseen = kept_by(program, paths) if keeping and num_calls <= MOST_OPERATORS_TWICE else (None, TOO_MANY)
-    parameters, weights = dict(program.module.named_parameters()), parameter_shapes(program.module)
+        few = num_followed <= MOST_OPERATORS_TWICE
+        saved, unseen = kept_by(program, paths, stacks) if keeping and few else (None, TOO_MANY)
+    parameters, weights_by_name = dict(program.module.named_parameters()), parameter_shapes(program.module)
     return Sighting(
-        entries=ledger.entries,
+        entries=book.entries,
         saved=None if unseen else saved,
         unseen=unseen,
-        depth=ledger.depth,
-        peak_bytes=memory.peak_bytes,
+        depth=book.depth,
+        peak_bytes=book.peak_bytes,
         state_bytes=state_bytes,
-        weights=weights,
+        weights=weights_by_name,
         trained=trained(program.module),
-        unused={name: math.prod(shape) for name, shape in weights.items() if not memory.block(parameters[name]).used},
-        steps=ledger.steps(),
-        history=history,
+        unused={
+            name: math.prod(shape) for name, shape in weights_by_name.items() if not _met(memory, parameters[name])
+        },
+        steps=book.steps(),
+        history=book.history,
         lookups=ledger.lookups.largest,
         sizes=frozenset(size for shape in shapes for size in shape),
     )
@@ -125,21 +145,27 @@ def _hold_resident(memory: Memory, program: Program) -> None:
             memory.hold(tensor, category)
 
 
-def _train(program: Program, ledger: Ledger, paths: Paths) -> None:
+def _met(memory: Memory, parameter: torch.Tensor) -> bool:
+    block = memory.known(parameter)
+    return block is not None and block.used
+
+
+def _train(program: Program, ledger: Ledger, paths: Paths, skipping: Skipping) -> None:
     """The stages of a training step, each run once; the book says how often it counts."""
-    memory, history = ledger.memory, ledger.memory.history
+    memory, book = ledger.memory, ledger.book
     receivers = [p for p in (*program.module.parameters(), *program.differentiable_inputs()) if p.requires_grad]
     hooks = [t.register_post_accumulate_grad_hook(lambda t: memory.accumulated(t.grad)) for t in receivers]
     kept: dict[str, int] = {}
     try:
         for stage in program.stages():
-            start = 0 if history is None else len(history.moments)
+            book.start(stage.times)
+            skipping.next_stage()
             ledger.times = stage.times
             with paths.stepping() if stage.name == OPTIMIZER else nullcontext():
                 stage.run()
             kept = kept or dict(ledger.saved)  # of one pass: the next keeps as much again, when this is gone
-            if history is not None and stage.times > 1:
-                history.repeats.append(Repeat(start, len(history.moments), stage.times))
+            book.stop()
+            skipping.settle_gradients()
     finally:
         for hook in hooks:
             hook.remove()
@@ -147,21 +173,23 @@ def _train(program: Program, ledger: Ledger, paths: Paths) -> None:
         program.drop_gradients()
 
 
-def kept_by(program: Program, paths: Paths) -> tuple[Mapping[str, int] | None, str]:
+def kept_by(program: Program, paths: Paths, stacks: Sequence[Stack] = ()) -> tuple[Mapping[str, int] | None, str]:
     """What a forward pass would keep for backward if gradients were recorded, or why that is not known.
 
     Its operators are not booked again.
     """
+    skipping = Skipping(stacks, None, lambda *_: True)
+    skipping.next_stage()
     keeper = Keeper(paths, [*program.module.parameters(), *program.module.buffers()])
     try:
-        with torch.enable_grad(), keeper.keeping(), uncompiled(), Substituting():
+        with torch.enable_grad(), keeper.keeping(), uncompiled(), Substituting(), skipping.skipping():
             result = program.differentiable_result()
             keeper.settle()
             del result
     except FOREIGN_ERRORS as error:  # what runs may not be made to be differentiated
         said = with_type(error, most=200, after=", ")
         return None, f"the module does not run with gradients: {said}"
-    return (None, HIDDEN) if keeper.blind else (keeper.saved, "")
+    return (None, HIDDEN) if keeper.blind else (multiplied(keeper.saved, skipping), "")
 
 
 def extrapolate(seen: Mapping[int, Sighting], T: int, blocks: Sequence[int] = ()) -> Sighting | None:

@@ -49,7 +49,7 @@ def symbolic_totals(target: Target, *, phase: str, B: int, dtype: str = "float32
             raise TraceFailed(f"{target.name} does not run with a symbolic length: {type(error).__name__}.") from None
     names = {"flops": "contraction", "pointwise": "pointwise"}
     return {
-        name: _formula(sum(getattr(entry, column) for entry in ledger.entries.values()), environment, target.name)
+        name: _formula(sum(getattr(entry, column) for entry in ledger.book.entries.values()), environment, target.name)
         for name, column in names.items()
     }
 

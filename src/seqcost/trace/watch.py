@@ -14,6 +14,7 @@ from seqcost.algebra import Bill
 from seqcost.algebra.work import Direction, Row, flops_of, traffic_of
 from seqcost.trace.answer.result import Coverage, Uncounted
 from seqcost.trace.answer.rows import coverage, rows_of, uncounted
+from seqcost.trace.book.book import Book
 from seqcost.trace.book.ledger import Ledger, tensors_among
 from seqcost.trace.book.memory import Memory
 from seqcost.trace.book.paths import OUTSIDE, Paths
@@ -24,13 +25,13 @@ _OUTSIDE = "code"
 class Watched:
     """What ran inside the block up to now; also where the block was left by an exception."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, book: Book) -> None:
+        self._book = book
 
     @property
     def rows(self) -> tuple[Row, ...]:
         """Rows of work: by direction, module and operator, apart by shapes."""
-        return tuple(rows_of(self._ledger.entries, self._ledger.steps()))
+        return tuple(rows_of(self._book.entries, self._book.steps()))
 
     @property
     def flops(self) -> Bill:
@@ -116,7 +117,7 @@ def watch() -> Iterator[Watched]:
     ledger = _Onlooker(paths, Memory(), [])
     ledger.noting = True
     with paths.following(), ledger:
-        yield Watched(ledger)
+        yield Watched(ledger.book)
 
 
 def _name(row: Row) -> str:

@@ -5,8 +5,8 @@ from typing import Any
 
 from seqcost.algebra.work import Direction, Row, Shown
 from seqcost.trace.answer.result import Coverage, Uncounted
-from seqcost.trace.book import ledger
-from seqcost.trace.book.ledger import Entry, Key, Shapes
+from seqcost.trace.book import book
+from seqcost.trace.book.book import Entry, Key, Shapes
 
 Steps = Mapping[tuple[Key, Shapes | None], int]
 
@@ -44,7 +44,7 @@ def _row(key: Key, entry: Entry, amounts: list[Any], steps: int, shapes: Shapes 
     )
 
 
-def _shown(tensors: ledger.Shown) -> tuple[Shown, ...]:
+def _shown(tensors: book.Shown) -> tuple[Shown, ...]:
     return tuple((tuple(int(n) for n in shape), dtype.itemsize) for shape, dtype in tensors)
 
 

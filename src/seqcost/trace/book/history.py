@@ -19,7 +19,7 @@ CATEGORIES = (
 SAVED, TEMPORARY, GRADIENTS = "saved_activations", "temporaries", "gradients"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Storage:
     """One block of memory."""
 

@@ -1,16 +1,12 @@
 """The book in which every operator of a run is written down: FLOPs, bytes, depth, module, memory.
 
 A dispatch mode below autograd: it sees the operators that the CPU executes, forward and backward, with the modules'
-own code and PyTorch's autograd deciding which. It works alike on fake, symbolic and real tensors.
-
-Depth is the longest chain of dependent operators from the inputs on, followed through storages: an operator is one
-step, a fused recurrence as many as it has time steps, a view none. What is made of weights and constants alone (a
-mask, a table of angles) could be made beforehand and is on no chain.
+own code and PyTorch's autograd deciding which. It works alike on fake, symbolic and real tensors. What is made of
+weights and constants alone (a mask, a table of angles) could be made beforehand and is on no chain of the depth.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -18,7 +14,6 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from seqcost.algebra.work import Kernel
 from seqcost.fakes.cpu_kernels import DECOMPOSITIONS, SUBSTITUTES, detaches_a_real_one, has_cpu_kernel
 from seqcost.fakes.foreach import is_foreach, one_by_one
 from seqcost.fakes.higher_order import follow, is_higher_order, uncompiled
@@ -27,7 +22,8 @@ from seqcost.fakes.recall import Recall
 from seqcost.fakes.replays import Replays
 from seqcost.fakes.schemas import base_name
 from seqcost.fakes.threads import replaced
-from seqcost.trace.book.history import Moment
+from seqcost.trace.book.book import Op, Shown
+from seqcost.trace.book.history import Storage
 from seqcost.trace.book.keeper import Keeper
 from seqcost.trace.book.lookups import Lookups
 from seqcost.trace.book.memory import Memory
@@ -47,40 +43,6 @@ _STEPS_OF = {
 }  # one call of these is as many steps as tokens
 
 
-@dataclass(slots=True)
-class Entry:
-    """All launches of one operator by one module in one direction."""
-
-    launches: int = 0
-    contraction: Any = 0
-    pointwise: Any = 0
-    bytes: Any = 0
-    alive_bytes: list[Any] = field(default_factory=list)  # during each launch
-    kernel: Kernel = Kernel.OTHER
-    known: bool = True
-    by_shapes: dict["Shapes", list[Any]] = field(default_factory=dict)  # those four, of launches that are alike
-
-    def book(self, amounts: tuple[Any, Any, Any, Any], shapes: "Shapes | None") -> None:
-        """Add launches, FLOPs of contractions, pointwise operations, bytes; apart by shapes where those are noted."""
-        launches, contraction, pointwise, moved = amounts
-        self.launches += launches
-        self.contraction += contraction
-        self.pointwise += pointwise
-        self.bytes += moved
-        if shapes is not None:
-            alike = self.by_shapes.get(shapes)
-            self.by_shapes[shapes] = (
-                list(amounts) if alike is None else [a + b for a, b in zip(alike, amounts, strict=True)]
-            )
-
-
-Key = tuple[str, str, str]  # forward, backward or optimizer; module path; operator
-Shown = tuple[tuple[torch.Size, torch.dtype], ...]
-Shapes = tuple[
-    Shown, Shown, tuple[Any, ...]
-]  # operands in the order of the arguments, what is written, sizes of a launch
-
-
 class Ledger(TorchDispatchMode):
     """Use as a context: everything that runs inside is booked."""
 
@@ -89,23 +51,21 @@ class Ledger(TorchDispatchMode):
     def __init__(self, paths: Paths, memory: Memory, inputs: Iterable[torch.Tensor]) -> None:
         super().__init__()
         self._recall = Recall()
-        self.entries: dict[Key, Entry] = {}
         self.saved: dict[str, int] = {}
         self.shapes: set[Any] | None = None  # of everything that an operator returned, where they are asked for
         self.blind = False  # whether what autograd kept could not all be seen
-        self.depth: Any = 0
-        self.noting = memory.history is not None  # whether launches are kept apart by their shapes
-        self._links: list[tuple[int, Key, Shapes | None, Any]] = []  # the one before on its chain; what it is of; steps
-        self._deepest = -1
+        self.noting = memory.book.history is not None  # whether launches are kept apart by their shapes
         self.times = 1  # equal runs that the one under way stands for
         self.memory = memory
         self.paths = paths
         self._in_place, self._replays = InPlace(), Replays()
         inputs = list(inputs)
         self.lookups = Lookups(paths, inputs)
+        self.book = memory.book
         for tensor in inputs:
-            memory.block(tensor).depth = 0
-        memory.mark_peak()
+            if (block := memory.known(tensor)) is not None:
+                self.book.begin(block)
+        self.book.mark_peak()
 
     @contextmanager
     def booking(self, weights: list[torch.Tensor]) -> Iterator[None]:
@@ -182,26 +142,11 @@ class Ledger(TorchDispatchMode):
         changed = list(tensors_among([args[i] if isinstance(i, int) else kwargs.get(i) for i in _written(func)]))
         if (not results and not changed) or torch.Tag.inplace_view in func.tags or _is_view(func):
             return  # a view (even of a constant, whose memory no operator made), or a question
-        self.memory.use(operands)
-        kernel_bytes = temporary_bytes(func, args, kwargs, out)
-        alive_bytes = self.memory.mark_peak(kernel_bytes)
-        # What is only written over is not waited for: `out[:, t] = f(x[:, t])` in a loop is no chain.
-        over = changed if base_name(func) in OVERWRITTEN else []
-        awaited = [t for t in operands if not any(t is other for other in over)]
         path, direction = self.paths.now()
         costs, name = costs_of(func), base_name(func)
         named = {name: value for name, value in kwargs.items() if name != "out"}
-        shapes = (
-            (_shown(operands), _shown(results or changed), costs.sizes_of(args, named, out)) if self.noting else None
-        )
-        key = (direction, path, name)
-        self._follow_depth(func, args, awaited, [*results, *changed], (key, shapes))
-        history = self.memory.history
-        if history is not None:
-            moment = Moment(len(history.events), kernel_bytes, alive_bytes, direction, path, name)
-            history.note(moment, made, recording=torch.is_grad_enabled())
-        entry = self.entries.setdefault(key, Entry(known=costs.known, kernel=costs.kernel))
-        entry.alive_bytes.append(alive_bytes)
+        # What is only written over is not waited for: `out[:, t] = f(x[:, t])` in a loop is no chain.
+        over = changed if name in OVERWRITTEN else []
         times = self.times
         amounts = (
             times,
@@ -209,42 +154,33 @@ class Ledger(TorchDispatchMode):
             0 if costs.pointwise is None else times * costs.pointwise(*args, out=out, **named),
             times * moved_bytes(func, operands, changed, results),
         )
-        entry.book(amounts, shapes)
+        self.book.enter(
+            Op(
+                key=(direction, path, name),
+                shapes=(_shown(operands), _shown(results or changed), costs.sizes_of(args, named, out))
+                if self.noting
+                else None,
+                kernel=costs.kernel,
+                known=costs.known,
+                amounts=amounts,
+                kernel_bytes=temporary_bytes(func, args, kwargs, out),
+                steps=self._steps(name, args),
+                used=self._blocks(operands),
+                awaited=self._blocks(t for t in operands if not any(t is other for other in over)),
+                written=self._blocks([*results, *changed]),
+                made=made,
+                recording=torch.is_grad_enabled(),
+            )
+        )
 
-    def steps(self) -> Mapping[tuple[Key, Shapes | None], Any]:
-        """Steps of the longest chain by what they are of; they add up to `depth`."""
-        found: dict[tuple[Key, Shapes | None], Any] = {}
-        link = self._deepest
-        while link >= 0:
-            before, key, shapes, steps = self._links[link]
-            found[key, shapes] = found.get((key, shapes), 0) + steps
-            link = before
-        return found
+    def _blocks(self, tensors: Iterable[torch.Tensor]) -> list[Storage]:
+        return [block for t in tensors if (block := self.memory.known(t)) is not None]
 
-    def _follow_depth(
-        self,
-        func: Any,
-        args: Any,
-        operands: Iterable[torch.Tensor],
-        written: Iterable[torch.Tensor],
-        of: tuple[Key, Shapes | None],
-    ) -> None:
-        name = base_name(func)
+    def _steps(self, name: str, args: Any) -> Any:
         steps = _STEPS_OF[name](*args) if name in _STEPS_OF else int(name not in UNINITIALISED)
-        before = [block for t in operands if (block := self.memory.block(t)).depth is not None]
-        if not before:
-            return
-        last = max(before, key=lambda block: block.depth)
         if self.times > 1 and hasattr(torch._C._current_autograd_node(), "variable"):
             steps *= self.times  # gradients are added up one after the other
-        depth, link = steps + last.depth, len(self._links)
-        self._links.append((last.link, *of, steps))
-        for tensor in written:
-            block = self.memory.block(tensor)
-            if block.depth is None or block.depth < depth:
-                block.depth, block.link = depth, link
-        if depth > self.depth:
-            self.depth, self._deepest = depth, link
+        return steps
 
 
 def tensors_among(value: Any) -> Iterator[torch.Tensor]:
