@@ -1,15 +1,13 @@
 """What a layer of a model of the transformers package finds and leaves in the cache that all layers share.
 
-A cache has a list with an entry for each layer, which a layer finds by its number. While gradients are recorded a cache
-is let be: what it holds then is what autograd keeps.
+A cache has a list with an entry for each layer, which a layer finds by its number. What stands in for a layer's tensors
+there wants no gradients: nothing is computed from it.
 """
 
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 from seqcost.trace.quick.stacks import Stack
 
@@ -44,7 +42,7 @@ class Place:
 
 def cache_of(stack: Stack, index: int, values: Any) -> Place | None:
     """Where a layer's entry is in the cache that is among the arguments, if there is one."""
-    if not stack.numbers or torch.is_grad_enabled():
+    if not stack.numbers:
         return None
     cache = next(_caches(values), None)
     numbers = [_number(stack, layer) for layer in (0, index)]
@@ -62,9 +60,13 @@ def _caches(value: Any) -> Iterator[Any]:
             yield from _caches(item)
     elif isinstance(value, dict):
         yield from _caches(tuple(value.values()))
-    elif any(base.__module__ == "transformers.cache_utils" for base in type(value).__mro__):
-        if isinstance(getattr(value, "layers", None), list):
-            yield value
+    elif _is_cache(value):
+        yield value
+
+
+def _is_cache(value: Any) -> bool:
+    theirs = any(base.__module__ == "transformers.cache_utils" for base in type(value).__mro__)
+    return theirs and isinstance(getattr(value, "layers", None), list)
 
 
 def _number(stack: Stack, index: int) -> int | None:

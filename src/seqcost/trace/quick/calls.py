@@ -110,32 +110,44 @@ class _CannotError(Exception):
     """What came back cannot be made again."""
 
 
-def result_words(result: Any, given: Sequence[Tensor], block_of: Callable[[Tensor], Any]) -> tuple[Any, list[Any]]:
-    """What came back, in words, and the blocks of what the layer made; (None, []) where it cannot be made again."""
-    made: list[Any] = []
-    known = {block_of(tensor) for tensor in given}
+def result_words(
+    result: Any,
+    contents: Any,
+    given: Sequence[Callable[[], Any]],
+    known: Sequence[Any],
+    block_of: Callable[[Tensor], Any],
+) -> tuple[Any, list[Any]]:
+    """What came back and what is in a cache now, in words, and the blocks of what the layer made.
 
-    def leaf(value: Any) -> Any:
+    (None, []) where it cannot be made again: where something else than what is handed on wants gradients. `given` refer
+    to what the layer was given, where that is still there; `known` are the blocks of that.
+    """
+    made: list[Any] = []
+
+    def leaf(value: Any, *, cached: bool = False) -> Any:
         if not isinstance(value, Tensor):
             if type(value) in _PLAIN:
                 return value
             raise _CannotError
-        for place, tensor in enumerate(given):
+        for place, refer in enumerate(given):
+            tensor = refer()
+            if tensor is None:
+                continue
             if tensor is value or (place_of(tensor) == place_of(value) and not value.requires_grad):
                 return Given(place)
         block = block_of(value)
         if block in known:
             raise _CannotError
-        if not made:
+        if not made and not cached:
             made.append(block)
             return HandedOn(Leaf.of(value))
-        if value.requires_grad or block == made[0]:
+        if (value.requires_grad and not cached) or block in made[:1]:
             raise _CannotError
         if block not in made:
             made.append(block)
         return Made(Leaf.of(value), int(value.untyped_storage().nbytes()), made.index(block))
 
     try:
-        return structure(result, leaf), made
+        return (structure(result, leaf), structure(contents, lambda value: leaf(value, cached=True))), made
     except (_CannotError, TypeError):
         return None, []

@@ -48,7 +48,9 @@ def _function_remembers(function: FunctionType, numbers: frozenset[str], depth: 
     changeable = {name for name, value in _outside(function) if _is_changeable(value)}
     if changeable and (tree is None or not _only_looked_up(tree, changeable)):
         return True
-    if tree is None or any(isinstance(node, ast.Global | ast.Nonlocal) for node in ast.walk(tree)):
+    if tree is None or any(
+        isinstance(node, ast.Global | ast.Nonlocal) or _takes_the_next(node) for node in ast.walk(tree)
+    ):
         return True
     if numbers and not _numbers_are_places(tree, numbers):
         return True
@@ -88,6 +90,12 @@ def _only_looked_up(tree: ast.AST, names: set[str]) -> bool:
         elif isinstance(node, ast.Compare):
             allowed |= {id(side) for side in node.comparators}
     return all(id(node) in allowed for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in names)
+
+
+def _takes_the_next(node: ast.AST) -> bool:
+    """Whether an iterator is asked that something holds: it goes on from call to call."""
+    named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "next"
+    return named and any(isinstance(arg, ast.Attribute | ast.Name) for arg in node.args)  # type: ignore[attr-defined]
 
 
 @cache

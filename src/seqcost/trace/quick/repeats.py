@@ -84,6 +84,7 @@ class _Source:
     backward: list[Op | Event]
     came: list[Storage]  # its own blocks in order
     forward_came: int  # of them, before the backward pass
+    gone: list[Any]  # names of the blocks that went
 
 
 @dataclass
@@ -105,6 +106,7 @@ class Repeats:
         self._fresh: dict[int, Storage] = {}
         self._recorded: list[Storage] = []
         self._alias: dict[int, Storage] = {}  # of a block on the tape, what it stands for by now
+        self._unheeded: set[int] = set()  # blocks that only stood in for others
         self._jumps: dict[int, tuple[int, Any]] = {}  # places on the tape where something is put in or told otherwise
         starts = [at for at, token in enumerate(tape) if isinstance(token, Event) and token.name == "start"]
         stops = [at for at, token in enumerate(tape) if isinstance(token, Event) and token.name == "stop"]
@@ -142,12 +144,13 @@ class Repeats:
         came_above = {index: _came(inside(tape, span)) for index, span in back.items()}
         for index in range(2 * period, 3 * period):
             ours, theirs = (
-                self._source(found, which, spans, back, earlier, came_above, meanwhile) for which in (index, index - period)
+                self._source(found, which, spans, back, earlier, came_above, meanwhile)
+                for which in (index, index - period)
             )
             if ours[1] != theirs[1]:
                 raise DoubtError("the second and the third unit differ")
             sources[index] = ours[0]
-            self._check_ends(ours[0], ours[1], found.calls[index], found)
+            self._check_ends(ours[0], found.calls[index], found)
         made = [_Made(call, sources[stack.source(call.index)], own=[]) for call in found.left_out]
         for one in made:
             one.own = self._own_blocks(one)
@@ -167,8 +170,12 @@ class Repeats:
 
     def _own_blocks(self, one: _Made) -> list[Storage]:
         made = []
-        for block, event in zip(one.source.came, _comings(one.source), strict=True):
+        gone = {name[1] for name in one.source.gone if name[0] == "own"}
+        for place, (block, event) in enumerate(zip(one.source.came, _comings(one.source), strict=True)):
             virtual = one.call.virtual.get(id(block))
+            if virtual is not None and place in gone:  # what was there for the cache; autograd keeps it longer
+                self._unheeded.add(id(virtual))
+                virtual = None
             made.append(
                 self._block(virtual) if virtual is not None else Storage(block.num_bytes, category=event.of, path="")
             )
@@ -195,11 +202,12 @@ class Repeats:
             backward = inside(self._tape, back[index])
             said = [*said, "backward", *names.of(backward)]
         came = [*_came(forward), *_came(backward)]
-        return _Source(names, forward, backward, came, forward_came), said
-
-    def _check_ends(self, source: _Source, said: list[Any], call: Call, found: Pass) -> None:
-        """What a layer was given must go within it, once, and its own blocks too, or be known to live on."""
         gone = [word[1] for word in said if isinstance(word, tuple) and word[0] == "go"]
+        return _Source(names, forward, backward, came, forward_came, gone), said
+
+    def _check_ends(self, source: _Source, call: Call, found: Pass) -> None:
+        """What a layer was given must go within it, once, and its own blocks too, or be known to live on."""
+        gone = source.gone
         lasting = {id(block) for block in call.made}
         lasting |= {key for other in found.left_out for key in other.virtual}
         for place, block in enumerate(source.came):
@@ -264,14 +272,14 @@ class Repeats:
         book = self.book
         if isinstance(token, Op):
             direction, path, name = token.key
-            blocks = {
+            blocks: dict[str, Any] = {
                 which: [block_of(block) for block in getattr(token, which)]
                 for which in ("used", "awaited", "written", "made")
             }
             book.enter(replace(token, key=(direction, path_of(path), name), **blocks))
         elif token.name in ("start", "stop"):
             book.start(token.times) if token.name == "start" else book.stop()
-        elif token.block is not None:
+        elif token.block is not None and id(token.block) not in self._unheeded:
             block = block_of(token.block)
             if token.name == "keep":
                 book.keep(block, path_of(token.path))

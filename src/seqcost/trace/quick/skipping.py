@@ -74,10 +74,14 @@ class Skipping:
         """The layers will be called once more."""
         self._of = {id(stack): Pass(stack) for stack in self.stacks}
         self.passes.append(list(self._of.values()))
-        for found in self._of.values() if self._memory is not None else ():
+        if self._memory is None:
+            return
+        for found in self._of.values():
             for index, layer in enumerate(found.stack.layers):
-                grown = ((name, p.grad) for name, p in layer.named_parameters() if p.grad is not None)
-                found.gradients[index] = {name: self._memory.known(grad) for name, grad in grown}
+                grown = (
+                    (name, self._memory.known(p.grad)) for name, p in layer.named_parameters() if p.grad is not None
+                )
+                found.gradients[index] = {name: block for name, block in grown if block is not None}
 
     @contextmanager
     def skipping(self) -> Iterator[None]:
@@ -124,9 +128,11 @@ class Skipping:
                 found.broken = True  # some were left out and this one is another
             self._tell("call", said)
             before = _random_states()
+            seen = [weakref.ref(tensor) for tensor in given]
+            del given  # what is replaced in a cache dies within the call
             result = plain(*args, **kwargs)
             contents = None if cache is None else cache.contents
-            said.result, said.made = result_words((result, contents), given, self._block_of)
+            said.result, said.made = result_words(result, contents, seen, said.blocks, self._block_of)
             if said.result is None or before != _random_states():
                 found.broken = True
             self._tell("return", said)
@@ -280,7 +286,7 @@ _Number.__hash__ = int.__hash__  # type: ignore[method-assign]
 @contextmanager
 def _numbered(stacks: Sequence[Stack], note: Callable[[], None]) -> Iterator[None]:
     """Have the numbers of layers say when they are used."""
-    changed: list[tuple[nn.Module, str, int]] = []
+    changed: list[tuple[Any, str, int]] = []
     for stack in stacks:
         for layer in stack.layers if stack.numbers else ():
             for part in layer.modules():

@@ -120,7 +120,12 @@ def _numbers(facts: Sequence[Mapping[str, Any]]) -> set[str]:
 
 def settings_of(layer: nn.Module) -> dict[str, Any]:
     """All that a layer is made of, in words; not what a trace itself hangs on its weights."""
-    return {name: value for name, value in _facts(layer) if not name.endswith(".hooks")}
+    found = {name: value for name, value in _facts(layer) if not name.endswith(".hooks")}
+    for kind in {base for part in layer.modules() for base in type(part).__mro__} - set(nn.Module.__mro__):
+        for name, value in vars(kind).items():
+            if type(value) in (*_PLAIN, list, dict, set) and not name.startswith("__"):
+                found[f"{kind.__qualname__}.{name}"] = _setting(value) if type(value) is not set else len(value)
+    return found
 
 
 def _facts(layer: nn.Module) -> Iterator[tuple[str, Any]]:
