@@ -255,7 +255,7 @@ def _first_of(result: Any) -> Callable[[], Any]:
 
 
 def _random_states() -> tuple[Any, ...]:
-    return random.getstate()[1][-1], np.random.get_state()[2]  # noqa: NPY002 - those of all code
+    return random.getstate()[1][-1], np.random.get_state(legacy=False)["state"]["pos"]  # noqa: NPY002
 
 
 class _Number(int):
