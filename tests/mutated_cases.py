@@ -40,7 +40,8 @@ assert sum(SHARES.values()) == 10_000
 GOOD = ("answered", "refused")
 WHOLE = 10  # every so many files are read in a process of their own, the others in this one
 _LOOKED_UP = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.sendto")
-_READERS = ("seqcost.files.safetensors_header", "seqcost.questions.targets.weights", "seqcost.questions.targets.kinds",
+_READERS = ("seqcost.files.safetensors_header", "seqcost.questions.targets.weights",
+            "seqcost.questions.targets.hugging_face",
             "seqcost.programs.files.exported", "seqcost.programs.files.onnx.file")  # fmt: skip
 _seen: list[tuple[str, str]] = []
 

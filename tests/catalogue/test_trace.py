@@ -12,8 +12,9 @@ from seqcost.algebra.work import Kernel, depth_of
 from seqcost.formulas.core.workload import Workload
 from seqcost.layers import build
 from seqcost.programs import Target
+from seqcost.questions.answers.formula import Reading
 from seqcost.questions.answers.phases import by_formula
-from seqcost.questions.count import count_formula
+from seqcost.questions.asked.request import Request
 from seqcost.trace import trace
 
 every_kind = pytest.mark.parametrize("variant", KINDS, ids=attrgetter("id"))
@@ -81,6 +82,6 @@ def test_the_polynomials_are_the_same(variant):
     config = typical(variant)
     target = Target("layer", lambda: build(config), own_mode=True)
     traced = trace(target, phase="forward", B=2, T=33)
-    (formula,) = count_formula("layer", config, lengths=[33], B=2, S=None, phase="forward", dtype="float32")
+    formula = Reading("layer", config, Request(B=2)).at(33)
     for name in ("flops", "pointwise", "bytes_moved", "depth"):
         assert traced.polynomials[name].coefficients == formula.polynomials[name].coefficients, name

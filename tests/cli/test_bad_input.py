@@ -98,7 +98,7 @@ WRONG = [
     (["count", "gpt2", "--optimizer", "adamw"], "only train has gradients"),
     (["compare", "lstm", "--lengths", "8", "--out", "latin.txt"], "latin.txt is a file, no folder"),
     (["compare", "lstm", "--memory-limit", "8Q"], "a whole number of bytes (8G, 512M, 10^9) is allowed"),
-    (["compare", "spoilt.onnx", "gpt2", "--lengths", "8"], "unknown architecture or preset 'spoilt.onnx'"),
+    (["compare", "spoilt.onnx", "gpt2", "--lengths", "8"], "is not an ONNX graph"),
 ]
 
 USERS = """

@@ -113,11 +113,21 @@ def test_the_names_of_a_setting_are_one():
     assert str(found).splitlines()[0] == f"flops: {found.flops}"
 
 
-def test_what_has_no_sizes_is_refused():
-    with pytest.raises(BadTarget, match="live Linear, whose sizes are fixed"):
-        seqcost.letters(nn.Linear(2, 3))
-    with pytest.raises(BadTarget, match=r"'torch.nn:Module'.*which is code"):
-        seqcost.letters("torch.nn:Module", counted=[])
+def test_what_has_no_sizes_is_a_function_of_the_length():
+    found = seqcost.letters(nn.Linear(2, 3))
+    assert (str(found.flops), str(found.params)) == ("12·T", "9")
+    assert found.settings == {}
+    data = json.loads(json.dumps(found.to_dict()))["quantities"]
+    assert data["flops"]["formula"] == "12·T"
+    assert data["flops"]["letters"] == ["T"]
+
+
+def test_letters_of_fixed_sizes_are_refused():
+    with pytest.raises(BadTarget, match="'Linear', whose sizes are fixed"):
+        seqcost.letters(nn.Linear(2, 3), "D")
+    fixed = seqcost.letters(nn.Linear(2, 3), inputs=nn.Linear(2, 2).weight[None])
+    assert not fixed.flops.exact
+    assert "the inputs came with the module" in fixed.flops.reason
 
 
 def test_a_letter_that_the_target_does_not_let_go_is_named():

@@ -2,7 +2,8 @@ import pytest
 
 from seqcost.errors import BadSize, BadTarget, UnknownName
 from seqcost.questions.asked.assignments import parse_assignment
-from seqcost.questions.targets.kinds import formula_of, kind_of, resolve_sizes, spec_of
+from seqcost.questions.targets.catalogue import resolve_sizes
+from seqcost.questions.targets.resolve import kind_of, resolve
 
 
 @pytest.mark.parametrize(
@@ -38,12 +39,12 @@ def test_a_size_given_twice_is_refused():
 
 def test_near_misses_are_named():
     with pytest.raises(UnknownName, match="did you mean"):
-        formula_of("gpt-2", {})
+        resolve("gpt-2", {})
 
 
 def test_sizes_of_code_are_refused():
     with pytest.raises(BadTarget, match="set them in the callable"):
-        formula_of("pkg.mod:fn", {"D": 3})
+        resolve("pkg.mod:fn", {"D": 3})
 
 
 @pytest.mark.parametrize(
@@ -68,16 +69,16 @@ def test_folders_are_what_they_have_inside(tmp_path):
 @pytest.mark.parametrize("name", ["m.safetensors", "m.pt2", "m.onnx"])
 def test_sizes_of_files_are_refused(name):
     with pytest.raises(BadTarget, match="sizes D were given"):
-        formula_of(name, {"D": 3})
+        resolve(name, {"D": 3})
 
 
 def test_specs_are_plain_data():
-    assert spec_of("lstm", {"width": 8}) == {"kind": "catalogue", "name": "lstm", "sizes": {"D": 8}}
-    assert spec_of("pkg.mod:fn", {}) == {"kind": "callable", "path": "pkg.mod:fn"}
-    assert spec_of("encoder-decoder", {}, source=7)["source"] == 7
+    assert resolve("lstm", {"width": 8}).spec() == {"kind": "catalogue", "name": "lstm", "sizes": {"D": 8}}
+    assert resolve("pkg.mod:fn").spec() == {"kind": "callable", "path": "pkg.mod:fn"}
+    assert resolve("encoder-decoder").spec(7)["source"] == 7
 
 
 @pytest.mark.parametrize("sizes", [{"D": True}, {"D": 1.5}, {"D": "wide"}, {"D": 0}, {"D": -4}, {"L": 0}])
 def test_sizes_that_are_none(sizes):
     with pytest.raises(BadSize, match=r"is allowed|choose sizes"):
-        formula_of("gpt2", sizes)
+        resolve("gpt2", sizes)

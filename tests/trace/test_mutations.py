@@ -7,8 +7,7 @@ import pytest
 from mutated_configs import BASES, as_json, mutated
 
 from seqcost.errors import BadSize, BadTarget, SeqcostError
-from seqcost.programs import Target
-from seqcost.questions.targets.kinds import spec_of
+from seqcost.questions.targets.resolve import resolve
 from seqcost.trace import trace
 
 SEED, CASES = 20260, 60
@@ -23,7 +22,7 @@ def asked(tmp_path):
         file.write_text(text, "utf-8")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch warns of empty tensors, transformers of odd values
-            return trace(Target.of_spec(spec_of(str(file), {})), phase="forward", B=1, T=8, lengths=())
+            return trace(resolve(str(file)).recipe(), phase="forward", B=1, T=8, lengths=())
 
     return ask
 

@@ -25,8 +25,10 @@ class Crossing:
     length: int
 
 
-def crossings(first: tuple[str, Cost], second: tuple[str, Cost], *, farthest: int = FARTHEST) -> list[Crossing]:
-    """Every change of order between two named costs, from length 1 to `farthest`."""
+def crossings(
+    first: tuple[str, Cost], second: tuple[str, Cost], *, nearest: int = 1, farthest: int = FARTHEST
+) -> list[Crossing]:
+    """Every change of order between two named costs, from the length `nearest` to `farthest`."""
     (name_a, cost_a), (name_b, cost_b) = first, second
 
     def sign(length: int) -> int:
@@ -34,7 +36,7 @@ def crossings(first: tuple[str, Cost], second: tuple[str, Cost], *, farthest: in
         return (difference > 0) - (difference < 0)
 
     out: list[Crossing] = []
-    points = _where_to_look(cost_a, cost_b, farthest)
+    points = [nearest, *(n for n in _where_to_look(cost_a, cost_b, farthest) if n > nearest)]
     order, low = sign(points[0]), points[0]
     for high in points[1:]:
         now = sign(high)

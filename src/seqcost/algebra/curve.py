@@ -5,6 +5,7 @@ which length on it holds, is exact for every whole size from there, and prints i
 as a tree of plain lists that any language can read. How it is found: see `lift` and `multilift`.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 Powers = tuple[int, ...]  # of each letter, then of ⌈T/c⌉ for each block c, where T is the last letter
 
+_BLOCK = re.compile(r"/(\d+)⌉")
 _SIGNS = {2: "²", 3: "³", 4: "⁴"}
 _LARGEST_INT64 = 2**63 - 1
 
@@ -252,11 +254,15 @@ class Curve:
         if "coefficients" in plain:
             return cls.polynomial(map(Fraction, plain["coefficients"]), letters[0], valid_from=plain["valid_from"])
         if "ranges" in plain:
+            powers = [term["powers"] for term in plain["terms"]]
+            blocks = sorted({int(c) for factors in powers for name in factors for c in _BLOCK.findall(name)})
+            factors = cls(letters, blocks=tuple(blocks)).factors
             terms = {
-                tuple(term["powers"].get(letter, 0) for letter in letters): Fraction(term["coefficient"])
+                tuple(term["powers"].get(factor, 0) for factor in factors): Fraction(term["coefficient"])
                 for term in plain["terms"]
             }
-            return cls(letters, terms, ranges={letter: (a, b) for letter, (a, b) in plain["ranges"].items()})
+            ranges = {letter: (a, b) for letter, (a, b) in plain["ranges"].items()}
+            return cls(letters, terms, tuple(blocks), ranges=ranges)
         terms = {(t["power"], *t["block_powers"]): Fraction(t["coefficient"]) for t in plain["terms"]}
         return cls(letters, terms, tuple(plain["blocks"]), valid_from=plain["valid_from"])
 

@@ -21,9 +21,7 @@ _SECONDS = "a whole number of seconds (60, 300) is allowed"
 def compare_command(
     targets: Annotated[
         list[str] | None,
-        typer.Argument(
-            help="architectures or presets, the first of which is the yardstick", autocompletion=completion.names
-        ),
+        typer.Argument(help="each as TARGET of count; the first is the yardstick", autocompletion=completion.names),
     ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="every architecture's language model, after the targets named")
@@ -39,9 +37,9 @@ def compare_command(
     layers: options.Layers = None,
     heads: options.Heads = None,
     vocab: options.Vocab = None,
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="where the report goes")] = Path(
-        "seqcost-report"
-    ),
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="where the report goes [default: seqcost-report]")
+    ] = None,
     store: Annotated[Path | None, typer.Option("--store", metavar="FILE", help="where runs are kept")] = None,
     time_limit: Annotated[str, typer.Option("--time-limit", metavar="SECONDS", help="of one run")] = "300",
     memory_limit: Annotated[
@@ -49,24 +47,27 @@ def compare_command(
         typer.Option("--memory-limit", metavar="BYTES", help="of one run: 8G [default: 80 % of what is free]"),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="measure anew what was measured before")] = False,
-    trace: Annotated[
+    trace: Annotated[bool, typer.Option("--trace/--no-trace", help="trace each layer beside its formula, too")] = False,
+    report: Annotated[
         bool | None,
         typer.Option(
-            "--trace/--no-trace", help="trace each layer beside its formula [default: where PyTorch is installed]"
+            "--report/--no-report", help="write the page and its pictures [default: with --out and with --measure]"
         ),
     ] = None,
-    report: Annotated[bool, typer.Option("--report/--no-report", help="write the page and its pictures")] = True,
     parquet: options.Parquet = None,
     as_json: options.Json = False,
     as_csv: options.Csv = False,
 ) -> None:
-    """Cost of several targets over lengths: formula, trace, and with --measure real runs; writes a report."""
+    """Cost of several targets over lengths: by formula or traced, and with --measure in real runs."""
+    folder = out or Path("seqcost-report")
+    if report is None:
+        report = out is not None or measure
     if report:
-        check_folder(out)
+        check_folder(folder)
     if text is not None and not measure:
         raise BadSize("--text was given without --measure; formulas do not read text: add --measure.")
     if not targets and not every:
-        raise BadTarget("no target was given; name architectures or presets of seqcost list, or give --all.")
+        raise BadTarget("no target was given; name at least one, such as those of seqcost list, or give --all.")
     if trace:
         need("torch", "a trace needs")
     if measure:
@@ -113,10 +114,9 @@ def compare_command(
 
     def finished() -> tuple[dict[str, Any], Path | None]:
         """The answer with its traces, which take a while, and the report of it where one is wanted."""
-        traced = installed("torch") if trace is None else trace
-        whole = (confirmed(answer, sizes) if traced else answer).to_dict()
+        whole = (confirmed(answer) if trace else answer).to_dict()
         where = this_environment().to_dict() if measure else None
-        return whole, write_report(whole, out, environment=where) if report else None
+        return whole, write_report(whole, folder, environment=where) if report else None
 
     def csv() -> str:
         from seqcost.report.table import rows_to_csv
@@ -137,8 +137,6 @@ def compare_command(
         whole, page = finished()
         if whole["agreement"]:
             yield agreement_table(whole)
-        elif trace is None and not installed("torch"):
-            yield options.remark(missing("torch", "no layer was traced beside its formula; a trace needs"))
         if page is not None:
             yield Text(f"report: {page}")
             if not installed("matplotlib"):

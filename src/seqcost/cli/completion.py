@@ -10,8 +10,8 @@ from typing import Any
 from seqcost.algebra.formats import ITEMSIZE
 from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.formulas.catalogue import CATALOGUE, load_registered
-from seqcost.questions.answers.phases import PHASES
 from seqcost.questions.answers.views import WAYS, ranks
+from seqcost.questions.asked.request import PHASES
 
 Offer = list[str | tuple[str, str]]
 

@@ -7,7 +7,7 @@ import typer
 
 from seqcost.cli import completion, options
 from seqcost.questions.explain import explain
-from seqcost.questions.targets.kinds import resolve_sizes
+from seqcost.questions.targets.catalogue import resolve_sizes
 from seqcost.report.files import check_file
 
 

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from seqcost.errors import FOREIGN_ERRORS, BadSize, BadTarget, shortened, with_type
-from seqcost.programs import Target
 from seqcost.programs.inputs import Inputs
 from seqcost.questions.asked.arguments import one_of, sizes_in
 from seqcost.questions.asked.lengths import whole
@@ -26,7 +25,7 @@ from seqcost.questions.invariants.choice import carrier_of
 from seqcost.questions.invariants.ids import words_only
 from seqcost.questions.invariants.sight import Sees
 from seqcost.questions.invariants.suite import all_rows
-from seqcost.questions.targets.kinds import spec_of
+from seqcost.questions.targets.resolve import resolve
 from seqcost.trace.rungs import untouched_random_state
 
 LENGTH, BATCH, TOLERANCE = 48, 3, 1e-4
@@ -118,12 +117,10 @@ def check(
     length, batch = whole(length, "length"), whole(batch, "batch")
     if length < 12:
         raise BadSize(f"length {length} was given; at least 12 tokens are allowed.")
-    if isinstance(target, nn.Module):
-        wanted = Target.of_module(copy.deepcopy(target), inputs)
-    elif isinstance(target, str):
-        wanted = Target.of_spec(spec_of(target, sizes))
-    else:
+    if not isinstance(target, str | nn.Module):
         raise BadTarget(f"a {type(target).__name__} was given; a name, package.module:callable or a module is allowed.")
+    # Run, and with other weights: a live module stays as it is.
+    wanted = resolve(target if isinstance(target, str) else copy.deepcopy(target), sizes, inputs).recipe()
     one_of(sees, "word for what it sees", get_args(Sees))
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not tolerance > 0:
         raise BadSize(f"tolerance = {shortened(tolerance)} was given; a number above 0 is allowed.")

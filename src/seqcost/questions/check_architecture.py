@@ -25,12 +25,11 @@ from seqcost.formulas.catalogue import configure, entry
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.workload import Workload
 from seqcost.layers import Layer, build
-from seqcost.programs import Target
 from seqcost.questions.asked.arguments import sizes_in
 from seqcost.questions.check import check
 from seqcost.questions.count import count
 from seqcost.questions.invariants.bench import Row, tried
-from seqcost.questions.targets.kinds import resolve_sizes, spec_of
+from seqcost.questions.targets.catalogue import Named, resolve_sizes
 from seqcost.trace import Trace, trace
 from seqcost.trace.rungs import untouched_random_state
 
@@ -191,7 +190,7 @@ def _first(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
 def _against_trace(name: str, config: Component, own: Mapping[str, Any]) -> Iterator[Row]:
     """One row per phase: every quantity that both sides can tell."""
     source = SOURCE if config.takes_source else None
-    target = Target.of_spec(spec_of(name, own, source=source))
+    target = Named(name, own).recipe(source)
 
     def compared(phase: str) -> str | None:
         counts = count(name, length=FOLLOWED, batch=BATCH, source=source, phase=phase, sizes=own)

@@ -1,13 +1,15 @@
 """Which is cheaper, and from which length on? Several targets side by side: formula, trace and real runs.
 
-Each target at each length is counted by formula; the trace of the working layer confirms the FLOPs; with `measure`
-each is run in a process of its own and the record stands beside. Crossovers: in FLOPs and bytes solved from the
-formulas, to the token; in measured time and memory interpolated between the lengths that bracket them.
+Each target at each length is counted, by formula where it has one, else by tracing; on demand a trace of the working
+layer confirms the formula's FLOPs; with `measure` each is run in a process of its own and the record stands beside.
+Crossovers: in FLOPs and bytes solved from the formulas, to the token; in measured time and memory interpolated between
+the lengths that bracket them.
 """
 
 import hashlib
+import itertools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,17 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from seqcost.algebra.formats import dtype_named
 from seqcost.errors import BadSize, BadTarget, UnknownName, shortened
-from seqcost.formulas.catalogue import configure, entry
-from seqcost.formulas.core.component import Component
-from seqcost.formulas.core.workload import Workload
 from seqcost.questions.answers.comparison import Agreement, Comparison, Point
 from seqcost.questions.answers.complexity import complexity_row
-from seqcost.questions.answers.count import Count
+from seqcost.questions.answers.formula import longest_text
 from seqcost.questions.answers.verdicts import balances, cheapest_of, interpolated, solved
 from seqcost.questions.asked.arguments import a_path, flag, sizes_in
 from seqcost.questions.asked.lengths import lengths_in, whole
-from seqcost.questions.count import count, longest_text
-from seqcost.questions.targets.kinds import resolve_sizes, spec_of
+from seqcost.questions.asked.request import Request
+from seqcost.questions.targets.resolve import resolve
+from seqcost.questions.targets.subject import Subject
 from seqcost.records import Job, Run, Store
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ WAITING = "waiting: somebody else measures on this machine"
 
 
 def compare(
-    targets: Sequence[str],
+    targets: Sequence[Any],
     *,
     lengths: int | str | Sequence[int | str],
     sizes: Mapping[str, Any] | None = None,
     batch: int | str = 1,
     phase: str = "forward",
     dtype: Any = "float32",
-    trace: bool = True,
+    trace: bool = False,
     measure: bool = False,
     text: str | os.PathLike[str] | None = None,
     store: str | os.PathLike[str] | None = None,
@@ -52,14 +52,17 @@ def compare(
     again: bool = False,
     on_start: Callable[[Job | str], object] | None = None,
 ) -> Comparison:
-    """Compare architectures or presets over lengths.
+    """Compare targets over lengths.
 
     Parameters
     ----------
     targets
-        Names of the catalogue; the same `sizes` go to each that has them (H goes to attention only).
+        Each what `count` takes, a live module also as a pair (module, inputs); the first is the yardstick. What has a
+        formula is answered by it, everything else is traced. The same `sizes` go to each that has them.
     lengths
         Tokens T: one length or several, as numbers or as text ("64..8k").
+    trace
+        Trace the working layer of each name of the catalogue beside its formula, too; that takes a while.
     measure
         Also run each on this machine: `phase` once per repetition, in a started process, kept in `store`.
     text
@@ -76,22 +79,18 @@ def compare(
 
     Examples
     --------
-    >>> answer = compare(["transformer", "mamba"], lengths="1k..4k", sizes={"D": 256, "L": 2}, trace=False)
+    >>> answer = compare(["transformer", "mamba"], lengths="1k..4k", sizes={"D": 256, "L": 2})
     >>> [(row.rising, row.other, row.length) for row in answer.crossovers if row.quantity == "flops"]
     [('transformer', 'mamba', 2)]
 
     """
-    names, sizes = _distinct(targets), sizes_in(sizes)
     batch, dtype = whole(batch, "batch"), dtype_named(dtype)
+    request = Request.of(phase=phase, batch=batch, dtype=dtype)
     trace, measure, again = flag(trace, "trace"), flag(measure, "measure"), flag(again, "again")
     ordered = sorted(set(lengths_in(lengths, "lengths")))
-    fitting = {name: _fitting(name, sizes) for name in names}
-    refused = sorted(set(sizes) - {word for given in fitting.values() for word in given})
-    if refused:
-        raise UnknownName.among(f"size of {', '.join(names)}", refused[0], set().union(*map(_fields, names)))
-    configs = {name: configure(name, **resolve_sizes(name, fitting[name])) for name in names}
+    subjects = _subjects(targets, sizes_in(sizes))
     runs: dict[tuple[str, int], Run] = {}
-    digest = None if text is None else text_digest(a_path(text, "text"), configs)
+    digest = None if text is None else text_digest(a_path(text, "text"), subjects)
     if store is not None:
         a_path(store, "store")
     if threads is not None:
@@ -103,7 +102,7 @@ def compare(
     if measure:
         from seqcost.measure import sweep
 
-        jobs = _jobs(fitting, ordered, batch, phase, dtype, threads, digest)
+        jobs = _jobs(subjects, ordered, request, threads, digest)
         with Store(store) as kept:
             measured = sweep(
                 list(jobs.values()),
@@ -116,29 +115,28 @@ def compare(
             )
             runs = dict(zip(jobs, measured, strict=True))
     points: list[Point] = []
-    for name in names:
+    for name, subject in subjects.items():
         if on_start is not None:
             on_start(f"counting {name}")
-        counts = count(name, sizes=fitting[name], length=ordered, batch=batch, phase=phase, dtype=dtype)
-        points += [
-            Point(name, length, counted, _path(configs[name], length), runs.get((name, length)))
-            for length, counted in zip(ordered, counts, strict=True)
-        ]
+        for T in ordered:
+            counted = replace(subject.counted(request.at(T)), target=name)
+            points.append(Point(name, T, counted, _path(subject, T), runs.get((name, T))))
     crossovers, dominances = solved(points)
     found = Comparison(
-        targets=tuple(names),
+        targets=tuple(subjects),
         lengths=tuple(ordered),
-        phase=phase,
+        phase=request.phase,
         points=tuple(points),
         agreement=(),
         crossovers=(*crossovers, *interpolated(points)),
         dominances=tuple(dominances),
-        complexity=tuple(complexity_row(name) for name in names),
+        complexity=tuple(complexity_row(name) for name, subject in subjects.items() if subject.config is not None),
         cheapest=tuple(cheapest_of(points)),
         balances=tuple(balances(points)),
-        families={name: entry(name).family or entry(name).group for name in names},
+        families={name: subject.family for name, subject in subjects.items()},
+        subjects=subjects,
     )
-    return confirmed(found, sizes) if trace else found
+    return confirmed(found) if trace else found
 
 
 def _are_limits(given: Any) -> bool:
@@ -147,39 +145,44 @@ def _are_limits(given: Any) -> bool:
     return isinstance(given, Limits)
 
 
-def _distinct(targets: Sequence[str]) -> list[str]:
+def _subjects(targets: Any, sizes: Mapping[str, Any]) -> dict[str, Subject]:
+    """Each target once, by a name of its own, with the sizes that it has.
+
+    One command line serves an attention model and an RNN alike: a size goes to each target that has it.
+    """
     if isinstance(targets, str) or not isinstance(targets, Iterable):
         raise BadTarget(f"targets = {targets!r} was given; a list of names is allowed: ['transformer', 'lstm'].")
+    found: dict[str, Subject] = {}
+    used: set[str] = set()
     for target in targets:
-        if not isinstance(target, str):
-            raise BadTarget(
-                f"a {type(target).__name__} was given; names of architectures and presets can be compared: put a "
-                "module beside another target with seqcost.diff, or count each with seqcost.count."
-            )
-        entry(target)
-    names = list(dict.fromkeys(targets))
-    if not names:
+        if isinstance(target, str) and target in found:
+            continue
+        subject = resolve(target)
+        fitting = {word: value for word, value in sizes.items() if subject.setting(word) is not None}
+        used |= set(fitting)
+        subject = resolve(target, fitting) if fitting else subject
+        found[_own_name(subject.name, found)] = subject
+    if not found:
         raise BadTarget("no target was given; name at least one architecture, such as transformer.")
-    return names
+    if refused := sorted(set(sizes) - used):
+        known = set().union(*(subject.settings() for subject in found.values()))
+        raise UnknownName.among(f"size of {', '.join(found)}", refused[0], known)
+    return found
 
 
-def _fitting(name: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
-    """The sizes that this target has: one command line serves an attention model and an RNN alike."""
-    letters = resolve_sizes(name, sizes)
-    fields = _fields(name)
-    return {word: sizes[word] for word, letter in zip(sizes, letters, strict=True) if letter in fields}
+def _own_name(name: str, taken: Container[str]) -> str:
+    """Two live modules of one class are told apart: Linear, Linear (2)."""
+    further = (f"{name} ({number})" for number in itertools.count(2))
+    return next(free for free in itertools.chain([name], further) if free not in taken)
 
 
-def _fields(name: str) -> set[str]:
-    return set(entry(name).fields)
+def _path(subject: Subject, length: int) -> int | None:
+    """Greatest number of steps between two positions; None where no formula says."""
+    config = subject.config
+    return None if config is None else int(config.path_length(Request().workload(config, length)).total())
 
 
-def _path(config: Component, length: int) -> int:
-    run = Workload(T=length, S=config.source_tokens(length) if config.takes_source else 0)
-    return int(config.path_length(run).total())
-
-
-def text_digest(path: str | os.PathLike[str], configs: Mapping[str, Component]) -> str:
+def text_digest(path: str | os.PathLike[str], subjects: Mapping[str, Subject]) -> str:
     """SHA-256 of a text, after checking that it is one and that every model can read bytes."""
     try:
         content = Path(path).read_bytes()
@@ -193,8 +196,8 @@ def text_digest(path: str | os.PathLike[str], configs: Mapping[str, Component]) 
         ) from None
     if not content:
         raise BadTarget(f"the text {path} is empty; give one with at least one character.")
-    for name, config in configs.items():
-        vocabulary = getattr(config, "U", None)
+    for name, subject in subjects.items():
+        vocabulary = subject.letters().get("U")
         if vocabulary is None or vocabulary < 256:
             raise BadSize(
                 f"{name} has a vocabulary of {vocabulary}; a text is read as bytes: set vocab to 256 or more."
@@ -203,14 +206,9 @@ def text_digest(path: str | os.PathLike[str], configs: Mapping[str, Component]) 
 
 
 def _jobs(
-    fitting: Mapping[str, Any],
-    lengths: Sequence[int],
-    batch: int,
-    phase: str,
-    dtype: str,
-    threads: int | None,
-    digest: str | None,
+    subjects: Mapping[str, Subject], lengths: Sequence[int], request: Request, threads: int | None, digest: str | None
 ) -> dict[tuple[str, int], Job]:
+    batch, dtype = request.B or 1, request.dtype or "float32"
     longest = max(lengths) * batch
     if longest > LONGEST_RUN:
         raise BadSize(
@@ -220,39 +218,33 @@ def _jobs(
     cores = threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     return {
         (name, length): Job(
-            target=spec_of(name, sizes),
-            phase=phase,
+            target=subject.runnable(),
+            phase=request.phase,
             B=batch,
             T=length,
             dtype=dtype,
             threads=cores,
             text_sha256=digest,
         )
-        for name, sizes in fitting.items()
+        for name, subject in subjects.items()
         for length in lengths
     }
 
 
-def confirmed(comparison: Comparison, sizes: Mapping[str, Any] | None = None) -> Comparison:
+def confirmed(comparison: Comparison) -> Comparison:
     """The same with the trace of each working layer beside its formula, at the shortest length, which takes a while.
 
-    A layer that does not take that length is traced at the longest that it takes. `sizes` are those of the comparison.
+    A layer that does not take that length is traced at the longest that it takes.
     """
     out = []
-    for point in (comparison.of(name)[0] for name in comparison.targets):
-        fitting = _fitting(point.target, sizes or {})
-        most = longest_text(configure(point.target, **resolve_sizes(point.target, fitting)))
-        length = min(point.length, most or point.length)
-        asked: dict[str, Any] = {
-            "sizes": fitting,
-            "length": length,
-            "batch": point.count.sizes["B"],
-            "phase": point.count.phase,
-            "dtype": point.count.dtype,
-        }
-        formula: Count = point.count if length == point.length else count(point.target, **asked)
-        traced: Count = count(point.target, trace=True, **asked)
+    for name, subject in comparison.subjects.items():
+        if subject.config is None:
+            continue
+        point = comparison.of(name)[0]
+        length = min(point.length, longest_text(subject.config) or point.length)
+        request = Request(phase=comparison.phase, B=point.count.sizes["B"], dtype=point.count.dtype, T=length)
+        formula, traced = subject.counted(request), subject.counted(replace(request, trace=True))
         assert formula.flops is not None, "a name of the catalogue has a formula"
         assert traced.flops is not None
-        out.append(Agreement(point.target, length, formula.flops, traced.flops, traced.rung, traced.peak_bytes))
+        out.append(Agreement(name, length, formula.flops, traced.flops, traced.rung, traced.peak_bytes))
     return replace(comparison, agreement=tuple(out))

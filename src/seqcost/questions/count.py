@@ -1,32 +1,19 @@
 """What does it cost? One target, one length (or several), one phase: an answer made of Bills.
 
 An architecture or preset is answered from its formulas, without PyTorch; code, a live module, or `trace=True` by
-tracing. The answer is a `Count`: see cost.
+tracing. The answer is a `Count`: see answers/count.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
 from typing import Any, TypedDict, Unpack, overload
 
-from seqcost.algebra import Curve, lift
-from seqcost.algebra.formats import ITEMSIZE, dtype_named
-from seqcost.algebra.quantity import QUANTITIES, Quantity, Told
-from seqcost.errors import BadSize, BadTarget
-from seqcost.formulas.core.component import Component
-from seqcost.formulas.core.rounding import block_sizes
-from seqcost.formulas.core.workload import Workload
-from seqcost.questions.answers.count import Bills, Count, conventions
-from seqcost.questions.answers.phases import PHASES, by_formula
-from seqcost.questions.answers.written import Written
-from seqcost.questions.asked.arguments import flag, one_of, sizes_in
-from seqcost.questions.asked.lengths import lengths_in, names_several, whole
-from seqcost.questions.targets.kinds import formula_of, kind_of, need_for
-from seqcost.questions.targets.weights import checked_for_weights, count_weights
+from seqcost.errors import BadTarget
+from seqcost.questions.answers.count import Count
+from seqcost.questions.asked.arguments import flag, sizes_in
+from seqcost.questions.asked.lengths import lengths_in, names_several
+from seqcost.questions.asked.request import Request
+from seqcost.questions.targets.resolve import resolve
 
-# Short lengths and far ones: a window longer than the text, or a chunk that is not full, shows itself.
-LIFTED_AT = (1, 2, 3, 5, 8, 13, 21, 1021, 2050, 4099, 10007, 65537, 1000003)
-DEFAULT_LENGTH = 1024
 NAMED = 3  # uncounted operators that a refusal names
 
 
@@ -131,55 +118,19 @@ def count(
     """
     several = names_several(length)
     lengths: list[int | None] = [None] if length is None else [*lengths_in(length)]
-    one_of(phase, "phase", PHASES)
-    one_of(causal, "convention for causal attention", ("full", "half"))
-    if dtype is not None:
-        dtype = dtype_named(dtype)
-    sizes, trace, strict = sizes_in(sizes), flag(trace, "trace"), flag(strict, "strict")
-    if batch is not None:
-        batch = whole(batch, "batch")
-    if source is not None:
-        source = whole(source, "source")
-    accumulate = whole(accumulate, "accumulate")
-    config = formula_of(target, sizes) if isinstance(target, str) else None
-    if isinstance(target, str) and kind_of(target) == "weights":
-        given = {"a source": source, "inputs": inputs is not None, "a trace": trace, "an optimizer": optimizer}
-        given |= {"accumulate": accumulate > 1, f"the phase {phase}": phase != "forward"}
-        checked_for_weights(given | {f"the dtype {dtype}": dtype not in (None, "float32")}, target)
-        answers = count_weights(target, lengths=_or_default(lengths), batch=batch or 1, phase=phase)
-        return answers if several else answers[0]
-    if config is not None and source is not None and not config.takes_source:
-        raise BadSize(f"source = {source:,} was given for {target}, which reads no source; leave it out.")
-    trace = trace or optimizer is not None or accumulate > 1
-    if config is None or trace:
-        if causal == "half":
-            raise BadSize("causal='half' was asked of a trace; a trace counts what runs: use 'full', or a formula.")
-        need_for(target)
-        from seqcost.questions.targets.traced import count_traced
-
-        answers = count_traced(
-            target,
-            sizes,
-            inputs=inputs,
-            lengths=lengths,
-            batch=batch,
-            source=source,
-            phase=phase,
-            dtype=dtype,
-            optimizer=optimizer,
-            accumulate=accumulate,
-        )
-    else:
-        answers = count_formula(
-            str(target),
-            config,
-            lengths=_or_default(lengths),
-            B=batch or 1,
-            S=source,
-            phase=phase,
-            dtype=dtype or "float32",
-            causal=causal,
-        )
+    request = Request.of(
+        phase=phase,
+        batch=batch,
+        source=source,
+        dtype=dtype,
+        causal=causal,
+        optimizer=optimizer,
+        accumulate=accumulate,
+        trace=trace,
+    )
+    strict = flag(strict, "strict")
+    subject = resolve(target, sizes_in(sizes), inputs)
+    answers = [subject.counted(request.at(T)) for T in lengths]
     if strict:
         refuse_uncounted(answers)
     return answers if several else answers[0]
@@ -203,95 +154,3 @@ def refuse_uncounted(answers: Sequence[Count]) -> None:
             f"{answer.target} {'has' if len(ranked) == 1 else 'have'} no formula ({named}{rest}); give a formula with "
             "seqcost.register_operator, or ask without strict."
         )
-
-
-def count_formula(
-    name: str,
-    config: Component,
-    *,
-    lengths: Sequence[int],
-    B: int,
-    S: int | None,
-    phase: str,
-    dtype: str,
-    causal: Any = "full",
-) -> list[Count]:
-    """An answer a length, from the formulas alone."""
-    if causal == "half" and config.multiplies_masked and phase != "decode":
-        raise BadSize(
-            f"causal='half' was asked of {name}, which multiplies masked pairs in chunks or buckets; no convention "
-            "leaves them out: use 'full', which counts what runs."
-        )
-
-    def run(length: int) -> Workload:
-        tokens = 0
-        if config.takes_source:
-            tokens = config.source_tokens(length) if S is None else S
-        return Workload(B=B, T=length, S=tokens, itemsize=ITEMSIZE[dtype], causal=causal)
-
-    polynomials = _polynomials(config, run, phase)
-    return [_at_length(name, config, run(T), phase, dtype, polynomials) for T in lengths]
-
-
-def longest_text(config: Component) -> int | None:
-    """Tokens that the layer of a config takes at most: the rows of a learned table of positions; None without one."""
-    return getattr(config, "M", None) if getattr(config, "positions", "") == "learned" else None
-
-
-def _at_length(
-    name: str, config: Component, run: Workload, phase: str, dtype: str, polynomials: Mapping[str, Curve]
-) -> Count:
-    bills, uncounted = by_formula(config, run, phase)
-    reason = "formulas do not follow allocations; ask the trace (trace=True, --trace)"
-    uncounted = (*uncounted, *({"quantity": quantity, "reason": reason} for quantity in ("peak_bytes", "memory")))
-    declared = conventions()
-    if run.causal == "half":
-        whole_bills, _ = by_formula(config, replace(run, causal="full"), phase)
-        same = all(whole_bills.total(row) == bills.total(row) for row in QUANTITIES.told(Told.LETTERS))
-        declared["causal"] = (
-            "half: it has no causal attention, so that this is the full count"
-            if same
-            else "half: only the pairs that are not masked are counted"
-        )
-    most = longest_text(config)
-    if most is not None and most < run.T:
-        declared["positions"] = (
-            f"T = {run.T:,} exceeds the {most:,} learned positions: the formula goes on, the layer refuses"
-        )
-    letters = {k: v for k, v in config.sizes().items() if v is not None}
-    at = {"B": run.B, "T": run.T} | ({"S": run.S} if config.takes_source else {})
-    return Count(
-        target=name,
-        sizes=at | letters,
-        phase=phase,
-        dtype=dtype,
-        rung="formula",
-        bills=bills,
-        numbers={"trainable_params": int(bills.params.total())},  # nothing in our layers is frozen
-        uncounted=uncounted,
-        polynomials=polynomials,
-        conventions=declared,
-        origin=Written(config, run, phase, bills),
-    )
-
-
-def _polynomials(config: Component, run: Any, phase: str) -> dict[str, Curve]:
-    """Every total as a polynomial in T, or in T and ⌈T/c⌉ (a source, if any, as long as the target unless fixed)."""
-    seen: dict[int, Bills] = {}
-
-    def value(quantity: Quantity, T: int) -> Any:
-        if T not in seen:
-            seen[T] = by_formula(config, run(T), phase)[0]
-        return seen[T].total(quantity)
-
-    out: dict[str, Curve] = {}
-    blocks = block_sizes(config)
-    for quantity in QUANTITIES.told(Told.CURVE):
-        if value(quantity, LIFTED_AT[-1]) is None:
-            continue
-        out[quantity.name] = lift(partial(value, quantity), LIFTED_AT, blocks=blocks)
-    return out
-
-
-def _or_default(lengths: Sequence[int | None]) -> list[int]:
-    return [DEFAULT_LENGTH if length is None else length for length in lengths]

@@ -12,7 +12,7 @@ from typing import Any
 from seqcost.algebra.quantity import QUANTITIES, Quantity, Told
 from seqcost.algebra.rendering import scaled, seconds
 from seqcost.extras import installed
-from seqcost.report.counts import amount_text
+from seqcost.report.counts import amount_text, by_what
 from seqcost.report.families import family_panels, longest_table, many, measured_tables, verdicts_table
 from seqcost.report.files import write_bytes, write_text
 from seqcost.report.formulas import document
@@ -30,14 +30,19 @@ def counted(answer: Row) -> list[Quantity]:
 
 
 def points_table(answer: Row) -> Table:
-    """By formula, one row per target and length."""
-    columns = counted(answer)
+    """By formula and trace, one row per target and length."""
+    columns, mixed = counted(answer), by_what(answer) != "by formula"
     rows = [
-        [point["target"], f"{point['T']:,}", *(amount_text(point.get(row.name), row) for row in columns)]
+        [
+            point["target"],
+            f"{point['T']:,}",
+            *([point["rung"]] if mixed else []),
+            *(amount_text(point.get(row.name), row) for row in columns),
+        ]
         for point in answer["points"]
     ]
-    headings = ["<target", "T", *(row.heading for row in columns)]
-    return Table.of(f"{answer['phase']}, by formula", headings, rows)
+    headings = ["<target", "T", *(["<by"] if mixed else []), *(row.heading for row in columns)]
+    return Table.of(f"{answer['phase']}, {by_what(answer)}", headings, rows)
 
 
 def measured_table(answer: Row) -> Table:
@@ -72,20 +77,25 @@ def crossovers_table(answer: Row) -> Table:
         )
         for c in answer["crossovers"]
     ]
-    rows += [(QUANTITIES[q].title, order, "every T", "solved") for q, order in _orders(answer["dominances"])]
+    rows += [(QUANTITIES[q].title, order, where, "solved") for q, order, where in _orders(answer["dominances"])]
     return Table.of("crossovers: from this length on the first costs more", ("<in", "<who", "<from", "<how"), rows)
 
 
-def _orders(dominances: Sequence[Row]) -> Iterator[tuple[str, str]]:
-    """`a over b over c` for each quantity in which all pairs are ordered; else the pairs."""
+def _orders(dominances: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
+    """`a over b over c` for each quantity in which all pairs are ordered, and where; else the pairs."""
     for quantity in dict.fromkeys(d["quantity"] for d in dominances):
-        pairs = [(d["costly"], d["cheap"]) for d in dominances if d["quantity"] == quantity]
+        found = [d for d in dominances if d["quantity"] == quantity]
+        pairs = [(d["costly"], d["cheap"]) for d in found]
         wins = Counter(costly for costly, _ in pairs)
         ordered = sorted({name for pair in pairs for name in pair}, key=lambda name: -wins[name])
         if len(pairs) == len(ordered) * (len(ordered) - 1) // 2:
-            yield quantity, " over ".join(ordered)
+            yield quantity, " over ".join(ordered), _from(max(d.get("start", 1) for d in found))
         else:
-            yield from ((quantity, f"{costly} over {cheap}") for costly, cheap in pairs)
+            yield from ((quantity, f"{d['costly']} over {d['cheap']}", _from(d.get("start", 1))) for d in found)
+
+
+def _from(start: int) -> str:
+    return "every T" if start == 1 else f"T ≥ {start:,}"
 
 
 def agreement_table(answer: Row) -> Table:

@@ -67,12 +67,10 @@ def letters_table(found: Mapping[str, Any]) -> Table:
     reasons = [f"{labels[n]}: {c['reason']}" for n, c in found["quantities"].items() if "reason" in c]
     # What no formula counted is missing from these ones as well; the count lists it with its bytes.
     reasons += [f"not counted: {', '.join(found['uncounted'])}"] if found["uncounted"] else []
-    note = "; ".join(
-        [f"{found['num_points']} points agree, the target's own sizes among them"] * (not reasons) + reasons
-    )
-    return Table.of(
-        f"in letters · {meanings} · B = {found['batch']}", ("<", "<as a function of all letters"), rows, note
-    )
+    agree = f"{found['num_points']} points agree, the target's own sizes among them" if meanings else ""
+    note = "; ".join(([agree] if agree and not reasons else []) + reasons)
+    meant = meanings or "its sizes are fixed"
+    return Table.of(f"in letters · {meant} · B = {found['batch']}", ("<", "<as a function of all letters"), rows, note)
 
 
 def parameters_table(count: Mapping[str, Any], *, most: int = 16) -> Table:
@@ -111,6 +109,12 @@ def lengths_table(counts: Sequence[Mapping[str, Any]]) -> Table:
         f"{_seen_to(last)}"
     )
     return Table.of(title, ["T", *(row.label.partition(" (")[0] for row in told)], rows)
+
+
+def by_what(answer: Mapping[str, Any]) -> str:
+    """Where the numbers of a comparison come from: formulas, traces or both."""
+    rungs = {point.get("rung", "formula") == "formula" for point in answer["points"]}
+    return "by formula and trace" if len(rungs) > 1 else "by formula" if True in rungs else "by trace"
 
 
 def amount_text(value: Any, quantity: Quantity) -> str:

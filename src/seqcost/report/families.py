@@ -10,7 +10,7 @@ from typing import Any
 
 from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.algebra.rendering import scaled, seconds
-from seqcost.report.counts import amount_text
+from seqcost.report.counts import amount_text, by_what
 from seqcost.report.plots import COLOURS, Panel, Series
 from seqcost.report.table import Table
 
@@ -51,7 +51,7 @@ def longest_table(answer: Row) -> Table:
     columns = [q for q in (QUANTITIES["params"], *counted) if any(p.get(q.name) is not None for p in points.values())]
     rows = _by_family(answer, lambda name: [amount_text(points[name].get(q.name), q) for q in columns])
     headings = ("<target", *(q.heading for q in columns))
-    return Table.of(f"{answer['phase']}, by formula, at T = {T:,}", headings, rows)
+    return Table.of(f"{answer['phase']}, {by_what(answer)}, at T = {T:,}", headings, rows)
 
 
 def measured_tables(answer: Row) -> list[Table]:

@@ -38,12 +38,18 @@ def _cheapest(answer: Row) -> list[str]:
         first, *later = rows
         scope = "" if first["exact"] else f", of the lengths {_span(answer['lengths'])}"
         if not later:
-            every = "at every length" if first["exact"] else f"at all of the lengths {_span(answer['lengths'])}"
+            every = (
+                _everywhere(first["start"]) if first["exact"] else f"at all of the lengths {_span(answer['lengths'])}"
+            )
             out.append(f"{QUANTITIES[quantity].title}: {first['target']} costs least {every}.")
             continue
         changes = ", ".join(f"{row['target']} from T = {row['start']:,} on" for row in later)
         out.append(f"{QUANTITIES[quantity].title}: {first['target']} costs least at first, {changes}{scope}.")
     return out
+
+
+def _everywhere(start: int) -> str:
+    return "at every length" if start == 1 else f"from T = {start:,} on"
 
 
 def _span(lengths: Sequence[int]) -> str:

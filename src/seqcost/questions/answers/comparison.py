@@ -1,7 +1,7 @@
 """What a comparison answers: points, agreement, crossovers, orders and the complexity table, as frozen rows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from seqcost.algebra.crossings import FARTHEST
@@ -18,7 +18,7 @@ class Point:
     target: str
     length: int
     count: Count
-    path_length: int
+    path_length: int | None  # None where no formula says
     run: Run | None = None
 
 
@@ -54,12 +54,13 @@ class Crossover:
 
 @dataclass(frozen=True)
 class Dominance:
-    """`costly` costs more than `cheap` at every length from 1 to `farthest`: there is no crossover."""
+    """`costly` costs more than `cheap` at every length from `start` to `farthest`: there is no crossover."""
 
     quantity: str
     costly: str
     cheap: str
     farthest: int = FARTHEST
+    start: int = 1  # from which on both functions hold
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Balance:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The answer: points, agreement, crossovers and the complexity table, all computed from the same formulas."""
+    """The answer: points, agreement, crossovers and the complexity table, read off the same counts."""
 
     targets: tuple[str, ...]
     lengths: tuple[int, ...]
@@ -95,6 +96,7 @@ class Comparison:
     families: Mapping[str, str]  # of each target, for a report that groups them
     cheapest: tuple[Cheapest, ...] = ()
     balances: tuple[Balance, ...] = ()
+    subjects: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # what was asked, by name
 
     def of(self, target: str) -> tuple[Point, ...]:
         """Points of one target by length."""
@@ -153,7 +155,7 @@ def _point_row(point: Point) -> dict[str, Any]:
             "disturbed": run.is_disturbed,
         }
     )
-    head = {"target": point.target, "T": point.length, "B": cost["sizes"]["B"]}
+    head = {"target": point.target, "T": point.length, "B": cost["sizes"]["B"], "rung": point.count.rung}
     row = (
         head | {key: cost[key] for key in QUANTITIES.names(Told.COUNT)} | {"path_length": point.path_length} | measured
     )

@@ -18,6 +18,8 @@ from seqcost.errors import UnknownName
 from seqcost.questions.answers.derivation import Derivation, Origin, derive
 from seqcost.questions.answers.views import View, view
 
+Missing = tuple[Mapping[str, Any], ...]  # what an answer leaves out, each with the reason
+
 
 @dataclass(frozen=True, init=False)
 class Bills:

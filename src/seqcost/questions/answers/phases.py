@@ -9,12 +9,10 @@ from seqcost.errors import BadSize
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.parts.head import CrossEntropy
-from seqcost.questions.answers.count import Bills
-
-PHASES = ("forward", "train", "prefill", "decode")
+from seqcost.questions.answers.count import Bills, Missing
 
 
-def by_formula(config: Component, run: Workload, phase: str) -> tuple[Bills, tuple[Mapping[str, Any], ...]]:
+def by_formula(config: Component, run: Workload, phase: str) -> tuple[Bills, Missing]:
     """Bills of a phase, and what they leave out with the reason."""
     missing: list[Mapping[str, Any]] = []
     state = config.state_bytes(run) if config.decodes else None
@@ -43,7 +41,7 @@ def by_formula(config: Component, run: Workload, phase: str) -> tuple[Bills, tup
 
 def _training(
     config: Component, run: Workload, state: Bill | None, missing: list[Mapping[str, Any]]
-) -> tuple[Bills, tuple[Mapping[str, Any], ...]]:
+) -> tuple[Bills, Missing]:
     """Forward, loss (where logits come out) and backward."""
     reason = "the formulas of a backward pass count FLOPs; ask the trace (trace=True, --trace)"
     missing += [{"quantity": quantity, "reason": reason} for quantity in ("bytes_moved", "depth")]

@@ -97,11 +97,13 @@ def solved(points: Sequence[Point]) -> tuple[list[Crossover], list[Dominance]]:
         curves = {name: c.polynomials.get(quantity) for name, c in first_of.items()}
         exact = {name: curve for name, curve in curves.items() if curve is not None and curve.exact}
         for a, b in itertools.combinations(exact.items(), 2):
-            crossed = crossings(a, b)
+            start = max(a[1].valid_from, b[1].valid_from)
+            crossed = crossings(a, b, nearest=start)
             found += [Crossover(quantity, c.rising, c.other, c.length, "solved") for c in crossed]
             difference = a[1](FARTHEST) - b[1](FARTHEST)
             if not crossed and difference:
-                none.append(Dominance(quantity, *((a[0], b[0]) if difference > 0 else (b[0], a[0]))))
+                names = (a[0], b[0]) if difference > 0 else (b[0], a[0])
+                none.append(Dominance(quantity, *names, start=start))
     return found, none
 
 

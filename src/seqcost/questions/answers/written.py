@@ -18,8 +18,8 @@ from seqcost.questions.answers.derivation import Step
 from seqcost.questions.answers.phases import by_formula
 
 DIRECTIONS = ("forward", "backward")
-# A formula that branches on a size cannot be written with a letter in its place.
-_BRANCHES = (SeqcostError, TypeError, ValueError, AttributeError, AssertionError, NotImplementedError)
+# A formula that branches on a size cannot be read with a letter, or with several sizes at once, in its place.
+BRANCHES = (SeqcostError, TypeError, ValueError, AttributeError, AssertionError, NotImplementedError)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Written:
                 run = dataclasses.replace(self.run, **{k: symbol(k) for k in asked})
                 bills, _ = by_formula(config, run, self.phase)
                 return letters, {(line.name, line.kind): line.amount for line in _lines_of(bills, quantity)}
-            except _BRANCHES:
+            except BRANCHES:
                 continue
         return {}, {}
 

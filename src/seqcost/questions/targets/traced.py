@@ -1,79 +1,34 @@
-"""Counts from a trace: code, a live module, or the working layer of an architecture. This page needs PyTorch."""
+"""Counts from a trace: of code, a live module, a file, the layer of an architecture. This page needs PyTorch."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from seqcost.algebra import Bill, Kind
-from seqcost.errors import BadTarget
+from seqcost.errors import BadSize, BadTarget
 from seqcost.programs import Target
 from seqcost.questions.answers.count import Bills, Count, conventions
 from seqcost.questions.answers.followed import Followed
 from seqcost.questions.answers.unused import unused_rows
-from seqcost.questions.targets.hub_cache import cached_configuration, names_a_model
-from seqcost.questions.targets.kinds import formula_of, spec_of
-from seqcost.questions.targets.weights import disagreement
+from seqcost.questions.asked.request import Request
 from seqcost.trace import Trace, trace
 
 EXPERTS = "no token is dropped, so FLOPs do not depend on how evenly the router fills them; bytes are of all experts"
 
 
-def count_traced(
-    target: Any,
-    sizes: Mapping[str, Any],
-    *,
-    inputs: Any,
-    lengths: Sequence[int | None],
-    batch: int | None,
-    source: int | None,
-    phase: str,
-    dtype: str | None,
-    optimizer: str | None = None,
-    accumulate: int = 1,
-) -> list[Count]:
-    """One Count a length; the module is built once for each.
-
-    A length, batch or data type of None is the target's own.
-    """
-    letters: dict[str, Any] = {}
-    if isinstance(target, str):
-        if inputs is not None:
-            raise BadTarget(
-                f"inputs were given for {target!r}; only a live module takes them: have it return (module, inputs)."
-            )
-        config = formula_of(target, sizes)
-        letters = {} if config is None else {k: v for k, v in config.sizes().items() if v is not None}
-        wanted = Target.of_spec(spec_of(target, sizes, source=source))
-    else:
-        if sizes:
-            raise BadTarget("sizes were given for a live module; they belong to architectures and presets by name.")
-        if source is not None:
-            raise BadTarget("a source was given for a live module; give its tokens among inputs=(…).")
-        wanted = Target.of_module(target, inputs)
-
-    def seen(T: int | None) -> Trace:
-        return trace(wanted, phase=phase, B=batch, T=T, dtype=dtype, optimizer=optimizer, accumulate=accumulate)
-
-    answers = [_answer(wanted, letters, seen(T), dtype) for T in lengths]
-    if not isinstance(target, str):
-        return answers
-    if Path(target).is_dir():
-        return [_beside_weights(answer) for answer in answers]
-    return [_of_the_cache(answer) for answer in answers] if names_a_model(target) else answers
-
-
-def _of_the_cache(answer: Count) -> Count:
-    """The answer of a model by its name on the hub, with the revision that it is of."""
-    found = cached_configuration(answer.target)
-    said = {} if found is None else {"configuration": f"of the hub's cache, revision {found.parent.name}"}
-    return replace(answer, conventions={**answer.conventions, **said})
-
-
-def _beside_weights(answer: Count) -> Count:
-    """The answer of a folder, with a word where the weights that lie there are not those of its configuration."""
-    found = disagreement(Path(answer.target), answer.params)
-    return answer if found is None else replace(answer, conventions={**answer.conventions, "weights": found})
+def followed(wanted: Target, letters: Mapping[str, Any], request: Request) -> Count:
+    """What following a target gives; a length, batch or data type of None is the target's own."""
+    if request.causal == "half":
+        raise BadSize("causal='half' was asked of a trace; a trace counts what runs: use 'full', or a formula.")
+    seen = trace(
+        wanted,
+        phase=request.phase,
+        B=request.B,
+        T=request.T,
+        dtype=request.dtype,
+        optimizer=request.optimizer,
+        accumulate=request.accumulate,
+    )
+    return _answer(wanted, letters, seen, request.dtype)
 
 
 def _answer(target: Target, letters: Mapping[str, Any], seen: Trace, dtype: str | None) -> Count:

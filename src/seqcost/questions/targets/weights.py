@@ -5,11 +5,10 @@ by data type; everything else is None and listed. No PyTorch.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
 from seqcost.algebra import Bill, Kind
 from seqcost.algebra.line import Line
@@ -18,7 +17,9 @@ from seqcost.errors import BadTarget
 from seqcost.files.child import read
 from seqcost.files.safetensors_header import Stored, stored_at
 from seqcost.questions.answers.count import Bills, Count
-from seqcost.questions.targets.kinds import INDEX_OF_WEIGHTS, WEIGHTS
+from seqcost.questions.asked.request import DEFAULT_LENGTH, Request
+from seqcost.questions.targets.files import INDEX_OF_WEIGHTS, WEIGHTS
+from seqcost.questions.targets.subject import Subject
 
 REASON = "a safetensors header has no operators; give the config.json"
 NOT_TOLD = "a safetensors header does not say which tensors are trained; give the config.json or the module"
@@ -109,30 +110,58 @@ def _divided(index: Path) -> Weights:
     return Weights(str(index), tuple(files), tuple(tensors))
 
 
-def count_weights(target: str, *, lengths: Sequence[int], batch: int, phase: str) -> list[Count]:
-    """The same Count for each length: of weights nothing depends on it."""
-    weights = weights_at(Path(target))
-    dtype = next(iter(weights.by_dtype), "F32")
-    missing = [*(row.name for row in QUANTITIES.told(Told.COUNT) if row.bill != "params"), "memory", "polynomials"]
-    reasons = dict.fromkeys(missing, REASON) | {"trainable_params": NOT_TOLD}
-    uncounted = tuple({"quantity": quantity, "reason": reason} for quantity, reason in reasons.items())
-    bill = weights.bill()
-    return [
-        Count(
-            target=target,
-            sizes={"B": batch, "T": T},
-            phase=phase,
+class WeightsFile(Subject):
+    """A file of weights, an index of several, or a folder with either: nothing can run it."""
+
+    family: ClassVar[str] = "weights"
+    runs: ClassVar[bool] = False
+    no_sizes: ClassVar[str] = "a file of weights; give the config.json, whose settings can be set"
+
+    @property
+    def reads_source(self) -> bool:
+        """Nothing reads anything."""
+        return False
+
+    @cached_property
+    def weights(self) -> Weights:
+        """What the headers say."""
+        return weights_at(Path(self.name))
+
+    def counted(self, request: Request) -> Count:
+        """Parameters, the same at every length. Raises BadTarget for what weights alone have no use for."""
+        given = {
+            "a source": request.S,
+            "a trace": request.trace,
+            "an optimizer": request.optimizer,
+            "accumulate": request.accumulate > 1,
+            f"the phase {request.phase}": request.phase != "forward",
+            f"the dtype {request.dtype}": request.dtype not in (None, "float32"),
+        }
+        for what, value in given.items():
+            if value:
+                raise BadTarget(
+                    f"{what} was given for {self.name!r}, a file of weights alone; give the config.json instead."
+                )
+        missing = [*(row.name for row in QUANTITIES.told(Told.COUNT) if row.bill != "params"), "memory", "polynomials"]
+        reasons = dict.fromkeys(missing, REASON) | {"trainable_params": NOT_TOLD}
+        dtype = next(iter(self.weights.by_dtype), "F32")
+        return Count(
+            target=self.name,
+            sizes={"B": request.B or 1, "T": DEFAULT_LENGTH if request.T is None else request.T},
+            phase=request.phase,
             dtype=DTYPES.get(dtype, dtype.lower()),
             rung="safetensors header",
-            bills=Bills(params=bill),
+            bills=Bills(params=self.weights.bill()),
             numbers={},
-            uncounted=uncounted,
+            uncounted=tuple({"quantity": quantity, "reason": reason} for quantity, reason in reasons.items()),
             polynomials={},
             conventions=CONVENTIONS,
-            weights=weights.to_dict(),
+            weights=self.weights.to_dict(),
         )
-        for T in lengths
-    ]
+
+    def spec(self, source: int | None = None) -> NoReturn:
+        """Weights alone have none."""
+        raise BadTarget(f"{self.name} holds weights alone, which cannot be run; give the config.json of the model.")
 
 
 def disagreement(folder: Path, params: int) -> str | None:
@@ -160,10 +189,3 @@ def module_of(name: str) -> str:
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() and len(part) < 19 else (1, 0, part) for part in name.split(".")]
-
-
-def checked_for_weights(given: Mapping[str, Any], target: str) -> None:
-    """Refuse what a file of weights has no use for; `given` is by its name."""
-    for what, value in given.items():
-        if value:
-            raise BadTarget(f"{what} was given for {target!r}, a file of weights alone; give the config.json instead.")

@@ -1,0 +1,111 @@
+"""What a question is asked of. Each kind of target is a class that says itself what it can answer, and how."""
+
+from abc import ABC
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from seqcost.errors import BadTarget
+from seqcost.extras import need
+from seqcost.formulas.core.component import Component
+from seqcost.questions.answers.count import Count
+from seqcost.questions.asked.request import Request
+
+if TYPE_CHECKING:
+    from seqcost.programs import Target
+
+
+class Resizable(Protocol):
+    """A target that can be had at other sizes and lengths than its own."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Its settings by name, with their values."""
+
+    @property
+    def uncounted(self) -> set[str]:
+        """Operators without a formula that were met."""
+
+    def proper(self, name: str) -> str:
+        """The name under which it keeps a setting."""
+
+    def follows(self, name: str, other: str) -> bool:
+        """Whether a setting changes with another one, so that it is no size of its own."""
+
+    def cost(self, sizes: Mapping[str, int], T: int) -> Mapping[str, int]:
+        """The quantities that are told in letters."""
+
+
+class Subject(ABC):
+    """A target, resolved once."""
+
+    family: ClassVar[str]  # what it stands among in a comparison of many
+    no_sizes: ClassVar[str] = ""  # why no size of it can be set
+    takes_inputs: ClassVar[bool] = False
+    runs: ClassVar[bool] = True  # whether it can be followed at all
+    reader: ClassVar[tuple[str, str] | None] = None  # the package that reads it, and who needs it
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._recipes: dict[int | None, Target] = {}
+
+    @property
+    def config(self) -> Component | None:
+        """Its formula; None where it has none."""
+        return None
+
+    @property
+    def reads_source(self) -> bool:
+        """Whether a second sequence may be asked for."""
+        return self.config is None or self.config.takes_source
+
+    def counted(self, request: Request) -> Count:
+        """What it costs. Raises BadTarget or BadSize for a request that it has no answer to."""
+        self.need_reader()
+        from seqcost.questions.targets.traced import followed
+
+        return followed(self.recipe(request.S), self.letters(), request)
+
+    def need_reader(self) -> None:
+        """Nothing where the package that reads it is installed; asked before PyTorch is, whose extra lacks it.
+
+        Raises MissingExtra, which names the `pip install` line.
+        """
+        if self.reader is not None:
+            need(*self.reader)
+
+    def letters(self) -> Mapping[str, Any]:
+        """Its own letters and choices."""
+        return {}
+
+    def setting(self, word: str) -> str | None:
+        """The name of the setting that a word stands for; None where it has no such setting."""
+        return None
+
+    def settings(self) -> set[str]:
+        """Names of what can be set."""
+        return set()
+
+    def recipe(self, source: int | None = None) -> "Target":
+        """How a trace makes it; `source` is the length of a second sequence."""
+        from seqcost.programs import Target
+
+        if source not in self._recipes:
+            self._recipes[source] = Target.of_spec(self.spec(source))
+        return self._recipes[source]
+
+    def spec(self, source: int | None = None) -> dict[str, Any]:
+        """The target as plain data, for a started process."""
+        if source is not None:
+            raise BadTarget(f"a source was given for {self.name!r}, which makes its own inputs; set its length there.")
+        return self._spec()
+
+    def _spec(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def runnable(self) -> dict[str, Any]:
+        """The same for a real run. Raises BadTarget for what only a trace can follow."""
+        return self.spec()
+
+    def resizable(self, request: Request) -> Resizable | None:
+        """The target at other sizes; None where they are fixed."""
+        return None
