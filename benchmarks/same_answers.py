@@ -68,7 +68,13 @@ TRACED: dict[str, dict[str, Any]] = {
 }
 
 # Why answers differ: the first words of a key (or of "key · change"), and the reason. What none explains says so.
-WHY: dict[str, str] = {}
+_LIVES = "formulas follow every storage from its coming to its going, forward and backward"
+WHY: dict[str, str] = {
+    "(the target) · new": "AFT-simple, added by scripts/new-architecture",
+    **{f"{key} · was null": _LIVES for key in ("peak_bytes", "memory", "bytes_moved", "depth")},
+    **{f"polynomials.{key} · new": _LIVES for key in ("peak_bytes", "bytes_moved", "depth")},
+    **{f"uncounted[{key}]": _LIVES for key in ("peak_bytes", "memory", "bytes_moved", "depth")},
+}
 
 
 def written() -> Iterator[tuple[str, dict[str, Any]]]:
