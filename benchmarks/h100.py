@@ -2,7 +2,8 @@
 
     python benchmarks/h100.py
 
-Reads what gpu_kernels.py, gpu_models.py and gpu_launches.py wrote on the device; measures nothing itself.
+Reads what gpu_kernels.py, gpu_models.py and gpu_launches.py wrote on the device, and gpu_peaks.py anywhere; measures
+nothing itself.
 """
 
 import csv
@@ -217,6 +218,25 @@ def whole(found: dict[Any, list[Row]]) -> Table:
     return Table.of("Layers and models, bfloat16", heads, lines, "All jobs, float32 too: data/h100/models.jsonl.")
 
 
+def peaks() -> Table:
+    """A trace on the CPU, the workspaces of cuBLAS added, beside the peak that was measured."""
+    with (DATA / "peaks.csv").open() as file:
+        rows = [(row["phase"], int(row["traced_bytes"]), int(row["measured_bytes"])) for row in csv.DictReader(file)]
+    lines = []
+    for phase, kept in (("forward", 33), ("decode", 33), ("train", 65)):
+        pairs = [(traced, measured) for name, traced, measured in rows if name == phase]
+        beyond = statistics.median((measured - traced) / 2**20 for traced, measured in pairs)
+        off = [(measured, traced + kept * 2**20) for traced, measured in pairs]
+        lines.append((phase, str(len(pairs)), f"{beyond:.1f}", str(kept), *strays(off)))
+    note = (
+        "cuBLAS keeps 32 MiB for each thread that multiplies, in training a second one goes back; 1 MiB is cuBLASLt's. "
+        "What is off most: recurrences of cuDNN, FFTs, convolutions (which have none of cuBLAS), attention and softmax "
+        "going back. Each job: data/h100/peaks.csv, by gpu_peaks.py."
+    )
+    heads = ("<phase", "jobs", "beyond the trace, median MiB", "added, MiB", "then off, median %", "p90 %")
+    return Table.of("Peak memory: a trace on the CPU and the workspaces, against the device", heads, lines, note)
+
+
 def launched() -> Table:
     """Launches beside operators."""
     lines = []
@@ -255,7 +275,7 @@ def main() -> None:
         "timed from outside, wait included, in their PyTorch form, several jobs in one process.",
     ]
     tables = [*products(rows), streaming(rows), *attention(rows), recurrences(rows), *calls(machine), *memory(machine),
-              repeated(rows), launched(), whole(models())]  # fmt: skip
+              repeated(rows), peaks(), launched(), whole(models())]  # fmt: skip
     for table in tables:
         parts += [f"## {table.title}", table.to_markdown(), *([table.note] if table.note else [])]
     parts.append("Made by `python benchmarks/h100.py` from data/h100.")
