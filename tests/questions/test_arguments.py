@@ -119,7 +119,7 @@ def test_any_size_of_a_layer_is_answered_or_refused(name):
         (lambda: layers.LanguageModel(seqcost.configure("lstm"), L=2), BadSize, "a config and L were given"),
         (lambda: layers.LanguageModel(seqcost.configure("lstm"), mixer="gru"), BadSize, "a config and mixer were"),
         (lambda: layers.build("lstm"), BadTarget, "'lstm' was given to build; a config is allowed"),
-        (lambda: counted.explain("flops", 5), UnknownName, "path = 5 was given; the path of a module or line"),
+        (lambda: counted.derive("flops", 5), UnknownName, "path = 5 was given; the path of a module or line"),
         (lambda: layers.Gru(D=None), BadSize, "D = None was given; a whole number"),
         (lambda: layers.Mamba(D=[8]), BadSize, r"\[8\] was given; a whole number"),
     ],

@@ -58,21 +58,21 @@ def test_the_lines_of_a_formula_add_up(name, phase):
         whole = count.to_dict()[quantity]
         if whole is None:
             with pytest.raises(BadTarget, match=f"{quantity} of {name} is not known"):
-                count.explain(quantity)
+                count.derive(quantity)
             continue
-        found = count.explain(quantity)
+        found = count.derive(quantity)
         assert found.total == found.whole == whole
         assert sum(step.amount for step in found.steps) == whole
 
 
 @pytest.mark.parametrize("name", sorted(name for name in CATALOGUE if name.endswith("-layer")))
 def test_every_layer_is_written_in_letters(name):
-    found = seqcost.count(name, length=512).explain("flops")
+    found = seqcost.count(name, length=512).derive("flops")
     assert any(step.expression for step in found.steps)
 
 
 def test_a_line_in_letters_and_with_the_sizes_put_in():
-    found = seqcost.count("gpt2", length=1024).explain("flops", "blocks.attention.attend")
+    found = seqcost.count("gpt2", length=1024).derive("flops", "blocks.attention.attend")
     (step,) = found.steps
     assert step.expression == "4·B·L·H·K·T²"
     assert step.numbers == "4·1·12·12·64·1024²"
@@ -86,13 +86,13 @@ def test_sizes_are_put_in_for_letters_and_not_for_words():
 
 @pytest.mark.parametrize("quantity", [name for name in QUANTITIES.names(Told.COUNT) if name != "state_bytes"])
 def test_the_operators_of_a_trace_add_up(traced, quantity):
-    found = traced.explain(quantity)
+    found = traced.derive(quantity)
     assert found.total == found.whole == traced.to_dict()[quantity] > 0
     assert json.loads(json.dumps(found.to_dict()))["total"] == found.total
 
 
 def test_a_trace_says_how_each_product_came_about(traced):
-    steps = traced.explain("flops", "h.1.linear1").steps
+    steps = traced.derive("flops", "h.1.linear1").steps
     forward = next(step for step in steps if step.direction in ("", "forward"))
     assert (forward.operator, forward.expression, forward.numbers) == ("aten::addmm", "2·m·k·n", "2·24·16·32")
     assert forward.shapes == "[32] [24,16] [16,32] → [24,32]"
@@ -101,20 +101,20 @@ def test_a_trace_says_how_each_product_came_about(traced):
 
 
 def test_a_path_keeps_to_what_is_below_it(traced):
-    parts = [traced.explain("flops", path).total for path in ("h.0", "h.1", "head")]
+    parts = [traced.derive("flops", path).total for path in ("h.0", "h.1", "head")]
     assert sum(parts) == traced.flops
     assert parts[0] == parts[1] > parts[2] > 0
 
 
 def test_the_peak_is_what_was_alive(traced):
-    found = traced.explain("peak_bytes")
+    found = traced.derive("peak_bytes")
     by_name = {}
     for step in found.steps:
         by_name[step.operator] = by_name.get(step.operator, 0) + step.amount
     assert by_name == {name: size for name, size in traced.memory["categories"].items() if size}
     assert "alive in" in found.steps[0].note
     with pytest.raises(BadTarget, match="no part under a path"):
-        traced.explain("peak_bytes", "h")
+        traced.derive("peak_bytes", "h")
 
 
 def test_a_run_that_was_derived_from_shorter_ones_adds_up_too():
@@ -134,7 +134,7 @@ def test_a_run_that_was_derived_from_shorter_ones_adds_up_too():
             return (torch.randn(batch, length, 8),)
 
     count = seqcost.count(Loop(), length=5000)
-    (step,) = count.explain("flops").steps
+    (step,) = count.derive("flops").steps
     assert step.amount == count.flops == 5000 * 2 * 8 * 8
     assert (step.calls, step.numbers) == (5000, "")
     assert "shorter runs" in step.note
@@ -152,14 +152,14 @@ def test_a_run_that_was_derived_from_shorter_ones_adds_up_too():
 )
 def test_what_cannot_be_told_is_one_sentence(traced, quantity, path, says):
     with pytest.raises((UnknownName, BadTarget), match=r"\A[^\n]*\Z") as raised:
-        traced.explain(quantity, path)
+        traced.derive(quantity, path)
     assert says in str(raised.value)
 
 
 def test_a_count_put_together_by_hand_says_that_it_cannot_tell():
     by_hand = dataclasses.replace(seqcost.count("gpt2"), origin=None)
     with pytest.raises(BadTarget, match="does not say how it was made"):
-        by_hand.explain("flops")
+        by_hand.derive("flops")
 
 
 def test_steps_that_do_not_add_up_are_never_shown():
@@ -168,7 +168,7 @@ def test_steps_that_do_not_add_up_are_never_shown():
         count.origin, bills=Bills(**{**count.bills.named, "flops": count.bills.flops.select("head")})
     )
     with pytest.raises(AssertionError, match="add up to"):
-        dataclasses.replace(count, origin=fewer).explain("flops")
+        dataclasses.replace(count, origin=fewer).derive("flops")
 
 
 def test_letters_that_give_another_number_are_not_shown():

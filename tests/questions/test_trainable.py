@@ -117,7 +117,7 @@ def test_weights_alone_do_not_say(tmp_path):
     assert both(found) == (ALL, None)
     assert {"quantity": "trainable_params", "reason": NOT_TOLD} in found.uncounted
     with pytest.raises(BadTarget, match=r"trainable_params of .* is not known: a safetensors header does not say"):
-        found.explain("trainable_params")
+        found.derive("trainable_params")
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -175,6 +175,6 @@ def test_tables_and_rows():
 
 
 def test_its_steps_are_the_trained_tensors():
-    found = seqcost.count(LoRA(), length=16).explain("trainable_params")
+    found = seqcost.count(LoRA(), length=16).derive("trainable_params")
     assert [(step.path, step.amount) for step in found.steps] == [("down.weight", 512), ("up.weight", 512)]
     assert found.total == found.whole == TRAINED

@@ -52,7 +52,7 @@ ANSWERS = {
     "count": lambda: seqcost.count("gpt2"),
     "trace": lambda: seqcost.count(nn.Linear(4, 4), inputs=(torch.randn(1, 3, 4),), length=3),
     "view": lambda: seqcost.count("gpt2").by("module"),
-    "explanation of a number": lambda: seqcost.count("gpt2").explain("flops"),
+    "explanation of a number": lambda: seqcost.count("gpt2").derive("flops"),
     "diff": lambda: seqcost.diff("gpt2", "gpt2", sizes_b={"norm": "rms"}),
     "equal diff": lambda: seqcost.diff("gpt2", "gpt2"),
     "comparison": lambda: seqcost.compare(["rnn-layer", "lstm-layer"], lengths=[64], trace=False),
@@ -69,7 +69,7 @@ def test_an_answer_shows_itself_as_a_table(kind):
 
 def test_names_of_the_user_are_escaped():
     count = seqcost.count(named("<b>&"), inputs=(torch.randn(1, 3, 4),), length=3)
-    for shown in (count, count.by("module"), count.explain("flops"), count.bills.flops):
+    for shown in (count, count.by("module"), count.derive("flops"), count.bills.flops):
         assert "<b>&" in read(shown._repr_html_())
 
 

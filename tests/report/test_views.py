@@ -68,7 +68,7 @@ def test_what_a_module_does_itself_is_shown():
 
 
 def test_steps_that_are_alike_stand_together_and_the_last_row_is_the_total(traced):
-    table = derivation_table(traced.explain("flops").to_dict(), most=1)
+    table = derivation_table(traced.derive("flops").to_dict(), most=1)
     assert table.rows[0][0] == "layers.0…3.linear1 (×4)\naddmm"
     assert table.rows[0][1] == "4 × 2·m·k·n\n= 4 × 2·24·16·32"
     assert table.rows[1][0] == "and 1 more"
@@ -79,13 +79,13 @@ def test_steps_that_are_alike_stand_together_and_the_last_row_is_the_total(trace
 
 @pytest.mark.parametrize("quantity", ["flops", "pointwise", "bytes_moved", "params", "saved_bytes", "peak_bytes"])
 def test_an_explanation_fits_80_columns_with_whole_numbers(traced, quantity):
-    text = derivation_table(traced.explain(quantity).to_dict()).to_text(80)
+    text = derivation_table(traced.derive(quantity).to_dict()).to_text(80)
     assert max(map(len, text.splitlines())) <= 80
     assert f"{traced.to_dict()[quantity]:,}" in text
 
 
 def test_a_view_and_a_derivation_show_themselves(traced):
-    for found in (traced.by("operator"), traced.explain("flops", "layers.0")):
+    for found in (traced.by("operator"), traced.derive("flops", "layers.0")):
         assert "addmm" in str(found)
         assert "addmm" in found._repr_html_()
         assert found.__rich__().rows

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 Size: TypeAlias = Any  # int | Fraction | np.ndarray (float64, object) | sympy.Expr
 
-# Largest whole number below which every float64 is exact.
-EXACT_FLOAT_LIMIT = 2**53
-
 
 def symbol(letter: str) -> "sympy.Symbol":
     """The letter as a positive integer symbol: a formula called with it gives the formula."""

@@ -65,6 +65,7 @@ def count_command(
     explain: parts.Explain = None,
     lines: options.Lines = "16",
     parquet: options.Parquet = None,
+    latex: Annotated[bool, typer.Option("--latex", help="print LaTeX: each quantity, and as a function of T")] = False,
     as_json: options.Json = False,
     as_csv: options.Csv = False,
 ) -> None:
@@ -104,6 +105,10 @@ def count_command(
         **asked,
     )
     answers = found if isinstance(found, list) else [found]
+    if latex:
+        for answer in answers:
+            typer.echo(rf"\[{answer.to_latex()}\]")
+        return
     data: list[dict[str, Any]] = [answer.to_dict(timeline=timeline is not None) for answer in answers]
     if timeline is not None:
         from seqcost.report.files import write_bytes

@@ -37,18 +37,6 @@ def explain_command(
         typer.echo(f"wrote {html}")
         return
 
-    def csv() -> str:
-        from seqcost.report.table import rows_to_csv
-
-        return rows_to_csv(
-            [
-                {"section": section.name, "question": question, **line}
-                for section in page.sections
-                for question, bill in section.bills.items()
-                for line in bill.to_dict()["lines"]
-            ]
-        )
-
     def tables() -> list[object]:
         from rich.text import Text
 
@@ -61,4 +49,4 @@ def explain_command(
             out += ["", steps_table(section), totals_table(section)]
         return out
 
-    options.show(as_json=as_json, as_csv=as_csv, data=page.to_dict, csv=csv, rich=tables)
+    options.show(as_json=as_json, as_csv=as_csv, data=page.to_dict, csv=page.to_csv, rich=tables)

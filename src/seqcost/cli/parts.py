@@ -62,7 +62,7 @@ class Wanted:
             found["view"] = count.by(self.by, self.rank).to_dict()
         if self.explain is not None:
             quantity, _, path = self.explain.partition(":")
-            found["explanation"] = count.explain(quantity, path).to_dict()
+            found["explanation"] = count.derive(quantity, path).to_dict()
         return found
 
     def tables(self, count: "Count", found: Mapping[str, Any], *, most: int) -> list[object]:

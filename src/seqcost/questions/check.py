@@ -67,6 +67,12 @@ class Checked:
             "rows": [vars(row) for row in self.rows],
         }
 
+    def to_csv(self) -> str:
+        """One row per invariant."""
+        from seqcost.report.table import rows_to_csv
+
+        return rows_to_csv(self.to_dict()["rows"])
+
     def _repr_html_(self) -> str:
         from seqcost.report.checks import check_table
         from seqcost.report.notebook import in_notebook

@@ -100,6 +100,25 @@ class Explanation:
             out.append("\\[\\begin{aligned}\n" + " \\\\\n".join(totals) + "\n\\end{aligned}\\]")
         return "\n".join(out)
 
+    def to_csv(self) -> str:
+        """One row per line of every Bill."""
+        from seqcost.report.table import rows_to_csv
+
+        return rows_to_csv(
+            [
+                {"section": section.name, "question": question, **line}
+                for section in self.sections
+                for question, bill in section.bills.items()
+                for line in bill.to_dict()["lines"]
+            ]
+        )
+
+    def _repr_html_(self) -> str:
+        from seqcost.report.formulas import steps_table, totals_table
+        from seqcost.report.notebook import in_notebook
+
+        return in_notebook([table(section) for section in self.sections for table in (steps_table, totals_table)])
+
     def __str__(self) -> str:
         return "\n\n".join(f"{s.name}: {s.summary}\n{s.bills['flops']}" for s in self.sections)
 

@@ -52,7 +52,7 @@ class Runs(nn.Module):
 
 def steps_of(module, x, phase="forward"):
     count = seqcost.count(module, inputs=(x,), length=x.shape[1], batch=x.shape[0], phase=phase)
-    return count.explain("flops").steps
+    return count.derive("flops").steps
 
 
 @pytest.mark.parametrize("operator", LETTERS)
@@ -94,5 +94,5 @@ def test_words_that_give_another_number_are_not_shown():
 
 def test_bytes_say_which_tensors_they_are_of():
     count = seqcost.count(nn.Linear(4, 8), inputs=(torch.randn(2, 6, 4),), length=6, batch=2)
-    (step,) = count.explain("bytes_moved").steps
+    (step,) = count.derive("bytes_moved").steps
     assert (step.expression, step.numbers) == ("operands + results", "4·(8 + 12·4 + 4·8 + 12·8)")

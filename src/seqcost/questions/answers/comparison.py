@@ -120,6 +120,12 @@ class Comparison:
             "runs": [point.run.to_dict() for point in self.points if point.run is not None],
         }
 
+    def to_csv(self) -> str:
+        """One row per target and length."""
+        from seqcost.report.table import rows_to_csv
+
+        return rows_to_csv(self.to_dict()["points"])
+
     def __str__(self) -> str:
         from seqcost.report.comparisons import tables
         from seqcost.report.sentences import sentences

@@ -13,7 +13,7 @@ from typing import Any
 
 from seqcost.algebra import Bill, Curve, Line, Size
 from seqcost.algebra.quantity import QUANTITIES, Quantity, Told
-from seqcost.algebra.rendering import plain
+from seqcost.algebra.rendering import formula_to_latex, plain
 from seqcost.errors import UnknownName
 from seqcost.questions.answers.derivation import Derivation, Origin, derive
 from seqcost.questions.answers.views import View, view
@@ -144,7 +144,7 @@ class Count:
         """Longest chain of dependent operators; None where the source cannot tell."""
         return self.amount("depth")
 
-    def explain(self, quantity: str, path: str = "") -> Derivation:
+    def derive(self, quantity: str, path: str = "") -> Derivation:
         """How a number came about: steps that add up to it; those of one module or line where a `path` is given.
 
         Raises UnknownName for a quantity or path that does not exist, BadTarget for one that cannot be told.
@@ -187,6 +187,27 @@ class Count:
         if self.unused is not None:
             plain_data["unused"] = [dict(row) for row in self.unused]
         return plain_data | {"timeline": self.timeline} if timeline else plain_data
+
+    def to_latex(self) -> str:
+        r"""An `aligned` block with a row for each quantity: its number, and what it is as a function of T."""
+        rows = []
+        for row in QUANTITIES.told(Told.COUNT):
+            if (amount := self.amount(row.name)) is not None:
+                curve = self.polynomials.get(row.name)
+                written = f" = {curve.to_latex()}" if curve is not None and curve.exact else ""
+                unit = rf"\,\text{{{row.symbol}}}" if row.symbol else ""
+                rows.append(rf"\text{{{row.label}}} &= {formula_to_latex(amount)}{unit}{written}")
+        return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
+
+    def _repr_latex_(self) -> str:
+        return f"$${self.to_latex()}$$"
+
+    def to_csv(self) -> str:
+        """One row of sizes and quantities, with its heading."""
+        from seqcost.report.counts import flat_row
+        from seqcost.report.table import rows_to_csv
+
+        return rows_to_csv([flat_row(self.to_dict())])
 
     def __str__(self) -> str:
         bill = (self.bills.params if self.bills.flops is None else self.bills.flops).group(2)

@@ -75,6 +75,12 @@ class Derivation:
             "steps": [step.to_dict() for step in self.steps],
         }
 
+    def to_csv(self) -> str:
+        """One row per step."""
+        from seqcost.report.table import rows_to_csv
+
+        return rows_to_csv(self.to_dict()["steps"])
+
     def __str__(self) -> str:
         from seqcost.report.derivations import derivation_table
 

@@ -132,6 +132,13 @@ class Diff:
             "polynomials": self.polynomials,
         }
 
+    def to_csv(self) -> str:
+        """One row per quantity, and one per line that differs."""
+        from seqcost.report.diffs import flat_rows
+        from seqcost.report.table import rows_to_csv
+
+        return rows_to_csv(flat_rows(self.to_dict()))
+
     def __str__(self) -> str:
         from seqcost.report.diffs import notes, tables
         from seqcost.report.table import as_text

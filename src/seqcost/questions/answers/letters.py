@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqcost.algebra.curve import Curve
+from seqcost.algebra.quantity import QUANTITIES
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,17 @@ class Letters:
             "num_points": self.num_points,
             "uncounted": list(self.uncounted),
         }
+
+    def to_csv(self) -> str:
+        """One row per quantity: its name, and its formula or why it has none."""
+        from seqcost.report.table import rows_to_csv
+
+        return rows_to_csv([{"quantity": name, "formula": str(found)} for name, found in self.quantities.items()])
+
+    def to_latex(self) -> str:
+        r"""An `aligned` block with a row for each quantity."""
+        rows = [rf"\text{{{QUANTITIES[name].label}}} &= {found.to_latex()}" for name, found in self.quantities.items()]
+        return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
 
     def _repr_html_(self) -> str:
         from seqcost.report.notebook import letters_html

@@ -44,6 +44,12 @@ class View:
             "rows": [{key: plain(value) for key, value in row.items()} for row in self.rows],
         }
 
+    def to_csv(self) -> str:
+        """Its rows."""
+        from seqcost.report.table import rows_to_csv
+
+        return rows_to_csv(self.to_dict()["rows"])
+
     def __str__(self) -> str:
         from seqcost.report.views import view_table
 
