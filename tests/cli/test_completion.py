@@ -32,6 +32,7 @@ OFFERED = {
     "seqcost explain mamba2": ["mamba2-layer", "mamba2"],
     "seqcost check minl": ["minlstm-layer", "minlstm"],
     "seqcost diff gpt2 gpt2-m": ["gpt2-medium"],
+    "seqcost compare lstm hf": ["hf:"],
     "seqcost compare lstm min": ["mingru-layer", "minlstm-layer", "mingru", "minlstm"],
     "seqcost count gpt2 --dtype b": ["bfloat16", "bf16"],
     "seqcost count gpt2 --phase ": ["forward", "train", "prefill", "decode"],

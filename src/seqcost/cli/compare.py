@@ -21,7 +21,7 @@ _SECONDS = "a whole number of seconds (60, 300) is allowed"
 def compare_command(
     targets: Annotated[
         list[str] | None,
-        typer.Argument(help="each as TARGET of count; the first is the yardstick", autocompletion=completion.names),
+        typer.Argument(help="each as TARGET of count; the first is the yardstick", autocompletion=completion.targets),
     ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="every architecture's language model, after the targets named")
