@@ -140,7 +140,7 @@ def test_mamba_of_hugging_face_starts_again_when_given_several_tokens():
 
 
 def test_what_cannot_be_checked_is_said():
-    with pytest.raises(BadSize, match="length 3 and batch 3 were given; at least 12 tokens"):
+    with pytest.raises(BadSize, match="length 3 was given; at least 12 tokens"):
         seqcost.check("lstm", length=3)
     with pytest.raises(BadTarget, match="a list was given"):
         seqcost.check([])
