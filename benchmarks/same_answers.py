@@ -197,7 +197,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator
 def general(key: str) -> str:
     """The key without the names of rows: what differences are grouped by."""
     head, bracket, rest = key.partition("[")
-    if not bracket:
+    if not bracket or head.startswith("polynomials."):
         return ".".join(head.split(".")[:2])
     inside, _, field = rest.rpartition("]")
     kind = inside.split(" ")[0]
