@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from seqcost.programs import Target
-from seqcost.questions.targets import spec_of
+from seqcost.questions.targets.resolve import resolve
 from seqcost.trace import trace
 from seqcost.trace.quick.skipping import Skipping
 
@@ -61,18 +61,18 @@ OURS = {
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("name", OURS)
 def test_models_of_ours(left_out, name, phase):
-    make = lambda: Target.of_spec(spec_of(name, OURS[name], source=None))  # noqa: E731
+    make = lambda: resolve(name, OURS[name]).recipe()  # noqa: E731
     assert left_out(make, phase=phase, B=2, T=24, lengths=()) >= LAYERS - 4
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama-3-8b"])
 def test_a_whole_step_of_an_optimizer(left_out, name):
-    make = lambda: Target.of_spec(spec_of(name, OURS[name], source=None))  # noqa: E731
+    make = lambda: resolve(name, OURS[name]).recipe()  # noqa: E731
     assert left_out(make, B=2, T=24, lengths=(), **STEP) == 2 * (LAYERS - 4)
 
 
 def test_all_lengths_that_a_formula_takes(left_out):
-    make = lambda: Target.of_spec(spec_of("gpt2", OURS["gpt2"], source=None))  # noqa: E731
+    make = lambda: resolve("gpt2", OURS["gpt2"]).recipe()  # noqa: E731
     assert left_out(make, phase="forward", B=2, T=40) >= 2 * (LAYERS - 4)
 
 
