@@ -92,7 +92,7 @@ def _played(component: Playable, run: Workload, ending: Ending, remembering: boo
 
     def again(turns: dict[int, int]) -> tuple[Tape, _Entries]:
         other = Tape(run, recording=t.recording)
-        other.forced = turns
+        other.counts, other.forced = list(t.counts), turns
         return other, _pass(other, component, ending)
 
     def chain(turns: dict[int, int]) -> dict[Key, Size]:

@@ -9,7 +9,7 @@ from seqcost.algebra.work import Direction, Kernel, Row, joined
 from seqcost.formulas.core.chain import Step, after, latest
 from seqcost.formulas.core.loops import Loop, Turn
 from seqcost.formulas.core.memory import Memory
-from seqcost.formulas.core.values import Backward, Node, Storage, Value, equal, expanded, product
+from seqcost.formulas.core.values import Backward, Node, Storage, Value, equal, expanded, is_whole, product
 from seqcost.formulas.core.workload import Workload
 
 # Turns that are passed one by one before and after the one that stands for all others. The first knows no earlier
@@ -80,7 +80,12 @@ class Recorder:
         """How often a loop turns this time: n, or a number in its place."""
         if isinstance(n, int):
             return n
-        return self.forced.get(self._place(n), n)
+        place = self._place(n)
+        for other, turns in self.forced.items():
+            apart = expanded(n - self.counts[other])  # C − 1 turns beside C of them
+            if other == place or is_whole(apart):
+                return max(0, turns + int(apart))
+        return n
 
     def _place(self, n: Size) -> int:
         """Where a number of turns that is a formula stands among those that there are."""

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from seqcost.algebra import Size
+from seqcost.algebra import Size, where
 from seqcost.algebra.work import Kernel
 from seqcost.formulas.core import pointwise
 from seqcost.formulas.core.buffers import TINY_PRODUCT, blas_reads, number_bytes
@@ -397,7 +397,10 @@ class Tape(Moves):
                 elif not same(shapes[i], shape):
                     one, found[i] = found[i], None
                     assert one is not None
-                    found[i] = t.reduced(f"{name}_{mark}", one, shapes[i], "summed over the axes that were stretched")
+                    found[i] = t.reduced(
+                        f"{name}_{mark}", one, shapes[i], "summed over the axes that were stretched",
+                        happens=_is_stretched(shapes[i], shape),
+                    )  # fmt: skip
             return found
 
         return self.kernel(
@@ -429,11 +432,11 @@ class Tape(Moves):
 
     # --- rows -------------------------------------------------------------------------------------------------------
 
-    def reduced(self, name: str, x: Value, shape: Sequence[Size], note: str = "Σ") -> Value:
+    def reduced(self, name: str, x: Value, shape: Sequence[Size], note: str = "Σ", *, happens: Size = 1) -> Value:
         """X summed down to a shape that it was broadcast from; without a way back."""
         out = self.new(name, shape, x.storage.itemsize)
         sizes = (out.elements, _ratio(x.numel, out.elements))
-        self.launch(name, Kernel.REDUCTION, [x], [out], sizes=sizes, pointwise=x.numel, note=note)
+        self.launch(name, Kernel.REDUCTION, [x], [out], sizes=sizes, pointwise=x.numel, happens=happens, note=note)
         out.is_view = len(shape) < len(x.shape)  # summed with the axis kept, then viewed without it
         return out
 
@@ -507,6 +510,14 @@ class Tape(Moves):
             name, Kernel.SOFTMAX, [x], x.shape, sizes=sizes, pointwise=pointwise.SOFTMAX * x.numel, keeps_result=True,
             buffer=self.copy_bytes(x), itemsize=x.storage.itemsize, backward=backward, note=note or "softmax",
         )  # fmt: skip
+
+
+def _is_stretched(narrow: Sequence[Size], wide: Sequence[Size]) -> Size:
+    """1 where an axis is stretched to more than one element, which a formula may leave open; else 0."""
+    if len(narrow) < len(wide):
+        return 1
+    by = product(b for a, b in zip(narrow, wide, strict=True) if a is ONE and b is not ONE)
+    return 1 if isinstance(by, int) else where(by > 1, 1, 0)
 
 
 def _itemsize(values: Sequence[Value]) -> Size | None:

@@ -192,3 +192,8 @@ def equal(a: Size, b: Size) -> bool:
     if isinstance(a, int) and isinstance(b, int):
         return a == b
     return bool((a == b).all()) if is_array(a == b) else bool(a == b)
+
+
+def is_whole(size: Size) -> bool:
+    """Whether a size is a number and no formula."""
+    return isinstance(size, int) or bool(getattr(size, "is_Integer", False))
