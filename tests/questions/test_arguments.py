@@ -40,7 +40,7 @@ CALLS = {
     "configure": (seqcost.configure, lambda: {"name": "lstm"}),
     "build": (layers.build, dict),
     "by": (counted.by, lambda: {"way": "line"}),
-    "explain a number": (counted.explain, lambda: {"quantity": "flops"}),
+    "explain a number": (counted.derive, lambda: {"quantity": "flops"}),
     "Workload": (seqcost.Workload, dict),
     "sweep": (seqcost.sweep, lambda: {"values": [1, 2]}),
 }

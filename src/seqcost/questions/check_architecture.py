@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from seqcost.algebra import Bill, Kind, sweep, symbols
+from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.errors import BadTarget, SeqcostError
 from seqcost.formulas.catalogue import configure, entry
 from seqcost.formulas.core.component import Component
@@ -30,16 +31,17 @@ from seqcost.questions.check import check
 from seqcost.questions.count import count
 from seqcost.questions.invariants.bench import Row, tried
 from seqcost.questions.targets.catalogue import Named, resolve_sizes
-from seqcost.trace import Trace, trace
+from seqcost.questions.targets.traced import answer_of
+from seqcost.trace import trace
 from seqcost.trace.rungs import untouched_random_state
 
-SMALL = {"D": 16, "H": 2, "C": 4}  # where the config has them: several heads, chunks that lengths break
+SMALL = {"D": 16, "H": 2, "C": 4, "J": 2}  # where the config has them: several heads, chunks that lengths break
 LENGTHS = (1, 2, 13, 33)  # tokens: one, and no whole chunks
 FOLLOWED = LENGTHS[1:]  # at which formula and trace are compared; of one token autograd leaves sums out
 BATCH, SOURCE = 2, 5
 PHASES = ("forward", "train", "prefill", "decode")
-QUESTIONS = ("flops", "backward_flops", "bytes_moved", "saved_bytes", "depth", "path_length")
 OF_DECODING = ("state_bytes", "step_flops")
+QUESTIONS = tuple(row.name for row in QUANTITIES.told(Told.PAGE) if row.name not in (*OF_DECODING, "params"))
 TOLERANCE = 1e-4
 
 
@@ -88,7 +90,8 @@ def check_architecture(name: str, *, sizes: Mapping[str, Any] | None = None) -> 
     name
         A name of the catalogue or a registered one; `NAME` stands for its layer, `NAME-layer`.
     sizes
-        Small sizes to try it with, where the defaults do not fit: {"D": 16, "H": 2, "C": 4}, as far as it has them.
+        Small sizes to try it with, where the defaults do not fit: {"D": 16, "H": 2, "C": 4, "J": 2}, those that it
+        has.
 
     Raises
     ------
@@ -199,9 +202,9 @@ def _against_trace(name: str, config: Component, own: Mapping[str, Any]) -> Iter
             if seen.uncounted:
                 missing = ", ".join(dict.fromkeys(row.operator for row in seen.uncounted))
                 return f"the trace has no formula for {missing}; give one by seqcost.register_operator"
-            formula = counted.to_dict()
-            for quantity, by_trace in _traced(seen).items():
-                by_formula = formula[quantity]
+            followed = answer_of(target, {}, seen, None)
+            for quantity in QUANTITIES.names(Told.COUNT):
+                by_formula, by_trace = counted.amount(quantity), followed.amount(quantity)
                 if by_formula is not None and by_trace is not None and by_formula != by_trace:
                     return f"{quantity} at T = {T}: {by_formula:,} by formula, {by_trace:,} by trace"
         return None
@@ -212,20 +215,6 @@ def _against_trace(name: str, config: Component, own: Mapping[str, Any]) -> Iter
             yield Row(what, "not asked", remark="it carries nothing")
         else:
             yield _row(what, partial(compared, phase))
-
-
-def _traced(seen: Trace) -> dict[str, int | None]:
-    return {
-        "flops": int(seen.flops.total(Kind.CONTRACTION)),
-        "pointwise": int(seen.flops.total(Kind.POINTWISE)),
-        "params": seen.params,
-        "trainable_params": seen.trainable_params,
-        "bytes_moved": int(seen.traffic.total()),
-        "saved_bytes": None if seen.saved is None else int(seen.saved.total()),
-        "state_bytes": seen.state_bytes,
-        "peak_bytes": seen.peak_bytes,
-        "depth": int(seen.depth),
-    }
 
 
 def _layer(config: Component) -> Iterator[Row]:

@@ -83,8 +83,9 @@ def test_gpt2_at_1024_tokens():
 
 
 @pytest.mark.slow
-def test_chunks_make_a_polynomial_only_at_their_multiples():
-    awkward = traced(mamba2)
-    assert not awkward.polynomials["flops"].exact
+def test_chunks_make_a_formula_in_whole_chunks_and_a_polynomial_at_their_multiples():
+    flops = traced(mamba2).polynomials["flops"]
+    assert str(flops) == "131072·⌈T/64⌉² + 2234368·T + 33816576·⌈T/64⌉ + 161792"
+    assert flops(77) == traced(mamba2, T=77, lengths=()).flops.total(Kind.CONTRACTION)
     multiples = traced(mamba2, lengths=(64, 128, 192, 320))
     assert str(multiples.polynomials["flops"]) == "32·T² + 2762752·T + 161792"

@@ -15,6 +15,7 @@ from seqcost.formulas.core import pointwise as weights
 from seqcost.programs import Target
 from seqcost.trace import forget_operator, register_operator, trace
 from seqcost.trace.operators.contractions import CONTRACTIONS
+from seqcost.trace.operators.cudnn import CUDNN
 from seqcost.trace.operators.elementwise import POINTWISE
 from seqcost.trace.operators.factorisations import FACTORISATIONS
 from seqcost.trace.operators.operator import one_table
@@ -337,7 +338,7 @@ def test_a_triton_operator_is_listed_until_it_is_registered():
 
 
 def test_an_operator_stands_in_one_table_alone():
-    tables = (CONTRACTIONS, FACTORISATIONS, PACKED, POINTWISE, WINDOWS)
+    tables = (CONTRACTIONS, CUDNN, FACTORISATIONS, PACKED, POINTWISE, WINDOWS)
     assert len(OPERATORS) == sum(map(len, tables))
     with pytest.raises(AssertionError, match="aten::mm has two formulas"):
         one_table({"aten::mm": OPERATORS["aten::mm"]}, {"aten::mm": OPERATORS["aten::add"]})

@@ -28,10 +28,11 @@ def followed(wanted: Target, letters: Mapping[str, Any], request: Request) -> Co
         optimizer=request.optimizer,
         accumulate=request.accumulate,
     )
-    return _answer(wanted, letters, seen, request.dtype)
+    return answer_of(wanted, letters, seen, request.dtype)
 
 
-def _answer(target: Target, letters: Mapping[str, Any], seen: Trace, dtype: str | None) -> Count:
+def answer_of(target: Target, letters: Mapping[str, Any], seen: Trace, dtype: str | None) -> Count:
+    """A trace as the answer to what a target costs; `dtype` is what was asked for, None where nothing was."""
     uncounted: list[Mapping[str, Any]] = [
         {"operator": entry.operator, "path": entry.path, "calls": entry.calls, "bytes": entry.moved_bytes}
         for entry in seen.uncounted
