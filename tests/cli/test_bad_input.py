@@ -42,6 +42,12 @@ WRONG = [
     (["count", "gpt2", "--parquet", "latin.txt/rows.parquet"], "latin.txt is a file, no folder"),
     (["compare", "lstm", "--parquet", "rows"], "a name that ends in .parquet is allowed"),
     (["count", "gpt2", "--letters", "D=W"], "unknown setting of gpt2 'W'"),
+    (["count", "gpt2", "--latex", "--json"], "--latex was given with --json; it prints by itself"),
+    (
+        ["count", "gpt2", "--latex", "--parquet", "a.parquet", "--by", "line"],
+        "given with --parquet and --by; it prints",
+    ),
+    (["explain", "lstm", "--latex", "--html", "page.html"], "--latex was given with --html; it prints by itself"),
     (["count", "gpt2", "--letters", "T=D"], "the letter 'T' was given; a word other than T and B"),
     (["count", "gpt2", "--letters", "D="], "letters 'D=' were given; auto, or LETTER=SETTING"),
     (["count", "gpt2", "--letters", "Q"], "no known setting for the letter Q; write Q=SETTING"),

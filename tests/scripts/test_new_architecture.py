@@ -67,6 +67,6 @@ def test_five_places_and_nothing_else_and_they_are_sound(copy):
 def test_a_wrong_word_writes_nothing(copy, words, says):
     before = contents(copy)
     done = made(copy, *words)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert says in done.stderr
     assert contents(copy) == before

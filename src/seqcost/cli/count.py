@@ -75,6 +75,12 @@ def count_command(
     most = parse_whole(lines, "--lines")
     wanted = parts.wanted(by, rank, depth, explain, num_lengths=num_lengths, rows=as_csv or parquet is not None)
     options.check_parquet(parquet)
+    if latex:
+        besides = {
+            "--json": as_json, "--csv": as_csv, "--parquet": parquet, "--timeline": timeline, "--letters": letters,
+            "--memory": memory, "--by": by, "--rank": rank, "--depth": depth, "--explain": explain,
+        }  # fmt: skip
+        options.alone("--latex", besides)
     if timeline is not None and timeline.suffix != ".png":
         raise BadTarget(f"--timeline {timeline} was given; a name that ends in .png is allowed.")
     if timeline is not None:

@@ -22,6 +22,8 @@ def explain_command(
     as_csv: options.Csv = False,
 ) -> None:
     """Equations, cost by line, totals, leading terms, depth, path length and source of NAME."""
+    if latex:
+        options.alone("--latex", {"--html": html, "--json": as_json, "--csv": as_csv})
     if html is not None:
         check_file(html)
     sizes = resolve_sizes(name, options.sizes_from(assignments, None, None, None, None))

@@ -1,7 +1,7 @@
 """Options that several commands share, and how they are read. Words are parsed here so that errors are ours."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +9,7 @@ import typer
 
 from seqcost.cli import completion
 from seqcost.cli.streams import holds_everything
-from seqcost.errors import BadTarget
+from seqcost.errors import BadSize, BadTarget
 from seqcost.extras import need
 from seqcost.foreign import harmless, harmless_json, harmless_lines
 from seqcost.questions.asked.assignments import parse_assignment
@@ -82,6 +82,13 @@ def write_parquet(rows: Sequence[dict[str, Any]], path: Path) -> None:
     from seqcost.records.export import write_rows
 
     write_rows(rows, path)
+
+
+def alone(option: str, others: Mapping[str, object]) -> None:
+    """Refuse what was asked for beside an option that prints all there is to print."""
+    given = [name for name, value in others.items() if value not in (None, False)]
+    if given:
+        raise BadSize(f"{option} was given with {' and '.join(given)}; it prints by itself: leave one of them out.")
 
 
 def show(
