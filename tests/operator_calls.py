@@ -7,7 +7,19 @@ shapes that were drawn; everything else is normal noise, since nothing but shape
 import random
 
 import torch
+from torch import nn
 from torch.nn import functional as F
+
+
+class Apply(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs):
+        return self.function(*inputs)
 
 
 def words(text):

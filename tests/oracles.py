@@ -174,3 +174,15 @@ def llama(layers: int) -> Table:
             f"{ours}.feed_forward.inner.inner.down": f"{theirs}.mlp.down_proj",
         }
     return renamed(pairs, bias=False)
+
+
+def assert_equals_definition(layer: nn.Module, x: Tensor, definition: Callable[[nn.Module, Tensor], Tensor]) -> None:
+    """Output and gradients of the input and of every weight are those of a definition over the layer's weights."""
+    results = []
+    for y in (definition(layer, x), layer(x)):
+        loss = (y * torch.arange(y.numel()).view_as(y).cos()).sum()
+        results.append((y, *torch.autograd.grad(loss, (x, *layer.parameters()))))
+    scale = max(float(g.abs().max()) for g in results[0][1:])
+    assert relative_error(results[1][0], results[0][0]) < 1e-5
+    for ours, theirs in zip(results[1][1:], results[0][1:], strict=True):
+        assert float((ours - theirs).abs().max()) < 1e-5 * scale  # a key's bias has a gradient of 0

@@ -20,7 +20,7 @@ from seqcost.errors import FOREIGN_ERRORS, BadSize, BadTarget, shortened, with_t
 from seqcost.programs.inputs import Inputs
 from seqcost.questions.asked.arguments import one_of, sizes_in
 from seqcost.questions.asked.lengths import whole
-from seqcost.questions.invariants.bench import Bench, Row
+from seqcost.questions.invariants.bench import Bench, Row, all_hold
 from seqcost.questions.invariants.choice import carrier_of
 from seqcost.questions.invariants.ids import words_only
 from seqcost.questions.invariants.sight import Sees
@@ -46,7 +46,7 @@ class Checked:
     @property
     def sound(self) -> bool:
         """Whether nothing fails or raises."""
-        return all(row.verdict in ("holds", "not asked") for row in self.rows)
+        return all_hold(self.rows)
 
     @property
     def title(self) -> str:

@@ -29,7 +29,7 @@ from seqcost.layers import Layer, build
 from seqcost.questions.asked.arguments import sizes_in
 from seqcost.questions.check import check
 from seqcost.questions.count import count
-from seqcost.questions.invariants.bench import Row, tried
+from seqcost.questions.invariants.bench import Row, all_hold, tried
 from seqcost.questions.targets.catalogue import Named, resolve_sizes
 from seqcost.questions.targets.traced import answer_of
 from seqcost.trace import trace
@@ -56,7 +56,7 @@ class CheckedArchitecture:
     @property
     def sound(self) -> bool:
         """Whether nothing fails or raises."""
-        return all(row.verdict in ("holds", "not asked") for row in self.rows)
+        return all_hold(self.rows)
 
     @property
     def title(self) -> str:

@@ -3,8 +3,7 @@
 import pytest
 import torch
 from independent_count import counted, kept_bytes, trains
-from operator_calls import calls
-from torch import nn
+from operator_calls import Apply, calls
 
 from seqcost.algebra import Kind
 from seqcost.programs import Target
@@ -30,15 +29,6 @@ REAL = {
     "F.gaussian_nll_loss", "F.multi_margin_loss", "bincount", "combinations", "corrcoef", "cov", "masked_select",
     "nonzero", "unique",
 }  # fmt: skip
-
-
-class Apply(nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, *inputs):
-        return self.function(*inputs)
 
 
 def check(name, function, inputs, phase):

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from operator_calls import Apply
 from torch import nn
 from torch.nn import functional as F
 
@@ -29,15 +30,6 @@ B, T, D, H = 2, 16, 8, 4
 N = B * T * D
 PAIRS = B * H * T * T
 FLOAT, LONG, COMPLEX = 4, 8, 8
-
-
-class Apply(nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, *inputs):
-        return self.function(*inputs)
 
 
 def traced(function, inputs, phase="forward"):

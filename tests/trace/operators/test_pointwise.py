@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from operator_calls import Apply
 from torch import nn
 from torch.nn import functional
 
@@ -14,15 +15,6 @@ from seqcost.trace import trace
 
 ROWS, D = 2 * 10, 16
 N = ROWS * D
-
-
-class Apply(nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
 
 
 def operations(module, phase="forward"):

@@ -4,7 +4,7 @@ Errors are relative: the largest difference over the largest number of the whole
 from 0.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -29,6 +29,11 @@ class Row:
     error: float | None = None
     position: int | None = None  # the first wrong one
     remark: str = ""
+
+
+def all_hold(rows: Iterable[Row]) -> bool:
+    """Whether nothing fails or raises."""
+    return all(row.verdict in ("holds", "not asked") for row in rows)
 
 
 @dataclass(frozen=True)
