@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import pytest
 
 from seqcost.algebra import Bill, sweep, symbol
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.workload import Workload
 
 
 @dataclass(frozen=True, kw_only=True)
-class Race(Program):
+class Race(Component):
     """A chain of `beside` operators against one operator per turn of a loop over T tokens."""
 
     SOURCE = "a test"
@@ -20,12 +20,12 @@ class Race(Program):
     def params(self):
         return Bill()
 
-    def program(self, t, x, source):
+    def program(self, t, x, source=None):
         B, T, D = x.shape
         y = x
         for _ in range(self.beside):
             y = t.unary("beside", y, "exp")
-        state, pieces = t.state("start", B, D), t.every(x, T, B, D)
+        state, pieces = t.state("start", B, D), t.every(x, 1)
         for i in t.loop(T):
             state = t.add("turn", state, pieces[i])
         return t.add("end", y, t.view(state, B, 1, D))
@@ -45,8 +45,13 @@ def test_as_a_formula_and_over_a_sweep():
     assert race.depth(Workload(T=T)).leading("T") == T
 
 
-def test_the_chain_through_the_loop_is_a_row_of_its_own_where_it_overtakes():
+def test_the_chain_is_named_row_by_row():
     lines = {line.name: line.amount for line in Race(D=3, beside=7).depth(Workload(T=40))}
-    assert lines == {"beside": 7, "end": 1, "loop": 33}
-    lines = {line.name: line.amount for line in Race(D=3, beside=1).depth(Workload(T=40))}
     assert lines == {"turn": 40, "end": 1}
+    lines = {line.name: line.amount for line in Race(D=3, beside=7).depth(Workload(T=6))}
+    assert lines == {"beside": 7, "end": 1}
+
+
+def test_what_a_chain_is_longer_by_for_many_turns_is_a_row_of_its_own_in_a_formula():
+    lines = {line.name: line.amount for line in Race(D=3, beside=12).depth(Workload(T=symbol("T")))}
+    assert set(lines) == {"beside", "end", "loop"}

@@ -171,7 +171,7 @@ def test_leading_terms():
     expected = 6 * B * T * D**2 + B * T * D * R * E + 8 * B * T * D * R * C
     assert (m.flops(run).leading("T", Kind.CONTRACTION) - expected).expand() == 0
     # Reformer, table 1: memory and time of LSH attention, n_r·l windows of 4·l/n_c = 2·C keys; attention has T·T.
-    scores = next(line.amount for line in m.kept_bytes(run) if line.name == "exponential")
+    scores = next(line.amount for line in m.saved_bytes(run) if line.name == "exponential")
     assert scores.subs({T: 8 * C}) == 4 * B * z["H"] * R * (8 * C) * 2 * C
     assert m.path_length(Workload(T=200)).substitute(C=64).total() == 4
 

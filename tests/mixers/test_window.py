@@ -105,7 +105,7 @@ def test_costs_of_the_papers():
     assert both.pairs(4096) == 4096 * 257 - 128 * 129
     # Whole blocks: twice the pairs of a causal window, one and a half times those of a symmetric one.
     for window, times in ((causal, 2), (both, 3 / 2)):
-        attend = next(op for op in window.forward(Workload(T=4096)) if op.name == "attend")
+        attend = next(row for row in window.reading(Workload(T=4096)).rows if row.name == "attend")
         assert attend.contraction == 4 * 64 * window.executed_pairs(4096)
         assert window.executed_pairs(4096) == pytest.approx(times * window.pairs(4096), rel=0.04)
     # Tay et al. 2020, table 1, Longformer: n(k + m), here without its m global tokens. Vaswani et al. 2017, table 1,

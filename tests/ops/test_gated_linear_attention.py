@@ -255,7 +255,7 @@ def test_contractions_are_the_pairs_of_a_chunk_and_the_state_written_and_read(T)
     tape = Tape(Workload(B=B, T=T))
     q, k, v = (tape.given((B, T, H, width)) for width in (K, K, V))
     on_tape.gated_linear_attention(tape, q, k, v, tape.state("state", B, H, K, V), C=C)
-    flops = sum(op.contraction for op in tape.operators)
+    flops = sum(row.contraction for row, _ in tape.rows)
     assert flops == B * H * n * (2 * C * C * (K + V) + 4 * C * K * V)
 
 
@@ -265,6 +265,6 @@ def test_the_best_sub_chunk_is_near_the_root_of_the_chunk():
         q, k, v = (tape.given((1, 64, 1, 8)) for _ in range(3))
         gate, state = tape.given((1, 64, 1, 8)), tape.state("state", 1, 1, 8, 8)
         on_tape.gated_linear_attention(tape, q, k, v, state, C=C, gate=gate, sub=(C // J, J))
-        return sum(op.pointwise for op in tape.operators if op.name.endswith("_exp"))
+        return sum(row.pointwise for row, _ in tape.rows if row.name.endswith("_exp"))
 
     assert min((2, 4, 8, 16, 32), key=exponentials) == 8

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from seqcost.algebra import Bill, Kind
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.short_conv import short_conv as on_tape
 from seqcost.layers.ops.short_conv import conv_bias, conv_weight, short_conv
@@ -61,7 +61,7 @@ def test_gradients_reach_the_carried_state(filters):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Formula(Program):
+class Formula(Component):
     D: int = E
     k: int = K
     bias: bool = True
@@ -91,7 +91,7 @@ class Conv(nn.Module):
 @pytest.mark.parametrize("k", [1, 2, 4])
 @pytest.mark.parametrize("T", [1, 2, 9])
 def test_formula_is_the_trace(k, bias, T, phase):
-    bills, _ = by_formula(Formula(k=k, bias=bias), Workload(B=2, T=T), phase)
+    bills = by_formula(Formula(k=k, bias=bias), Workload(B=2, T=T), phase).bills
     traced = trace(Target("conv", lambda: Conv(k, bias), own_mode=True, source=None), phase=phase, B=2, T=T, lengths=())
     assert not traced.uncounted
     assert traced.flops.total(Kind.CONTRACTION) == bills.flops.total(Kind.CONTRACTION)

@@ -11,7 +11,6 @@ from seqcost.algebra import Kind
 from seqcost.errors import BadSize
 from seqcost.formulas import Workload
 from seqcost.formulas.catalogue import configure
-from seqcost.formulas.parts.rope import rope_kept_bytes, rope_tables
 from seqcost.layers import Attention, RetNet, SinusoidalPositions, Supra, WindowAttention
 from seqcost.layers.parts.rope import FARTHEST, rope_frequency, rope_turn
 from seqcost.layers.parts.rope import rope_tables as tables_of
@@ -108,11 +107,14 @@ def test_positions_a_thousand_tokens_away_survive_bfloat16():
 
 def test_tables_are_float64_and_cast_where_the_work_is_not():
     K, T = 8, 63
-    names = [op.name for op in rope_tables(Workload(T=T, itemsize=8), K)]
-    cast = [op for op in rope_tables(Workload(T=T, itemsize=2), K) if op.name == "rope_cast"]
-    assert "rope_cast" not in names
-    assert cast[0].moved_bytes(2) == 2 * (T * K // 2) * (8 + 2)
-    assert rope_kept_bytes(Workload(T=T, itemsize=2), K) == 2 * T * K
+    layer = Attention.Config(D=2 * K, H=2, rope=True)
+    wide, narrow = (
+        {line.name: line.amount for line in layer.bytes_moved(Workload(T=T, itemsize=size))} for size in (8, 2)
+    )
+    assert "rope_cast" not in wide
+    assert narrow["rope_cast"] == 2 * (T * K // 2) * (8 + 2)
+    kept = {line.name: line.amount for line in layer.saved_bytes(Workload(T=T, itemsize=2))}
+    assert kept["rope_cast"] == 2 * T * K
 
 
 def test_costs_no_parameter_and_no_contraction():

@@ -52,22 +52,21 @@ def test_a_source_is_as_long_as_belongs_to_the_length():
     assert Request(S=5).workload(seqcost.configure("lstm"), 33).S == 0
 
 
-def test_a_formula_is_asked_once_for_its_length_and_few_times_for_its_curves(monkeypatch):
-    pytest.importorskip("numpy")
+def test_a_formula_is_asked_once_for_each_length(monkeypatch):
     from seqcost.questions.answers import formula
 
     asked = []
 
-    def counting(config, run, phase):
+    def counting(config, run, phase, **options):
         asked.append(run.T)
-        return by_formula(config, run, phase)
+        return by_formula(config, run, phase, **options)
 
     by_formula = formula.by_formula
     monkeypatch.setattr(formula, "by_formula", counting)
     lengths = [100, 1000, 10000]
     seqcost.count("mamba-130m", length=lengths)
-    assert [T for T in asked if isinstance(T, int) and T > 1] == lengths
-    assert len(asked) <= len(lengths) + 4  # the first token, and two sweeps
+    assert set(lengths) <= set(asked)
+    assert len(asked) == len(set(asked))
 
 
 @pytest.mark.parametrize("phase", PHASES)

@@ -7,11 +7,11 @@ It never formats while it computes: see `rendering`.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any
 
 from seqcost.algebra import rendering
 from seqcost.algebra.asymptotics import leading_term
+from seqcost.algebra.evaluation import evaluated
 from seqcost.algebra.expr import Size, check_size, is_symbolic, symbol
 from seqcost.algebra.line import Kind, Line
 from seqcost.errors import BadSize, UnknownName
@@ -142,9 +142,6 @@ class Bill:
 def _substitute(amount: Size, sizes: Mapping[str, int]) -> Size:
     if not is_symbolic(amount):
         return amount
-    value = amount.subs({symbol(letter): number for letter, number in sizes.items()})
-    if value.free_symbols:
-        return value
-    exact = Fraction(int(value.p), int(value.q)) if value.is_Rational else None
-    assert exact is not None, f"{value} is not rational"
-    return int(exact) if exact.denominator == 1 else exact
+    if {letter.name for letter in amount.free_symbols} <= set(sizes):
+        return evaluated(amount, sizes)
+    return amount.subs({symbol(letter): number for letter, number in sizes.items()})

@@ -252,7 +252,10 @@ def _detached(values: Any) -> Any:
 
 def _successors(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
     """What a language model should have said: the next tokens; of a classifier of ours, one class per sequence."""
-    if getattr(getattr(module, "config", None), "pools", False) is True:
+    config = getattr(module, "config", None)
+    if getattr(config, "gives_logits", None) is False:  # a layer of ours without logits: the sum stands for a loss
+        return None
+    if getattr(config, "pools", False) is True:
         first = next(tensors_in(args))
         return torch.zeros(first.shape[0], dtype=torch.int64, device=first.device)
     ids = [t for t in tensors_in((args, kwargs)) if t.dtype == torch.int64 and t.dim() == 2]

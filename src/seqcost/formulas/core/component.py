@@ -4,39 +4,39 @@ A `Component` is a frozen config (the sizes) with nine questions, each answered 
 
   params · flops · backward_flops · bytes_moved · saved_bytes · state_bytes · step_flops · depth · path_length
 
-A subclass writes its parameters, its operators forward and backward, the tensors it keeps for backward and for the
-next token, and its path. The base derives the rest, so that FLOPs, traffic and depth cannot disagree.
-
-Tensors at the seams belong to two components at once. `keeps_input` and `keeps_output` say whether autograd holds
-the component's own input or output; a chain counts such a tensor once. `kept_bytes` is what it holds besides them.
+A subclass writes its parameters, its program on a tape, the tensors that it keeps for the next token, and its path. The
+base reads the rest off the tape, so that FLOPs, traffic, depth and memory cannot disagree.
 """
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import wraps
 from typing import Any, ClassVar, Literal
 
 from seqcost.algebra.bill import Bill
 from seqcost.algebra.expr import Size, is_array, is_size
-from seqcost.algebra.line import Kind, Line
+from seqcost.algebra.work import Direction, depth_of, flops_of, traffic_of
 from seqcost.errors import MOST_DIGITS, BadSize, UnknownName, shortened
 from seqcost.formulas.core.itemsizes import over_itemsizes
-from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.reading import Ending, Reading, played
+from seqcost.formulas.core.sweeps import over_sweeps
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
 from seqcost.formulas.core.workload import Workload
 
 Question = Callable[[Any, Workload], Bill]
 
 
-def _each_itemsize(question: Question) -> Question:
-    """A question that is asked for one width of an element after the other, where there are several."""
+def _of_any_sizes(question: Question) -> Question:
+    """A question that is asked for one width of an element after the other, and once where sizes are sweeps."""
 
     @wraps(question)
     def asked(component: Any, run: Workload) -> Bill:
         if isinstance(run.itemsize, int):
-            return question(component, run)
-        return over_itemsizes(lambda size: question(component, replace(run, itemsize=size)), run.itemsize)
+            return over_sweeps(question, component, run)
+        return over_itemsizes(lambda size: asked(component, replace(run, itemsize=size)), run.itemsize)
 
     return asked
 
@@ -65,16 +65,6 @@ class Component(ABC):
         return True
 
     @property
-    def keeps_input(self) -> bool:
-        """Whether autograd holds the input itself."""
-        return False
-
-    @property
-    def keeps_output(self) -> bool:
-        """Whether autograd holds the output itself."""
-        return False
-
-    @property
     def takes_source(self) -> bool:
         """Whether it reads a second sequence of S tokens."""
         return False
@@ -87,11 +77,6 @@ class Component(ABC):
     @property
     def pools(self) -> bool:
         """Whether a whole sequence becomes one vector."""
-        return False
-
-    @property
-    def keeps_source(self) -> bool:
-        """Whether autograd holds the source sequence (cross-attention's second input)."""
         return False
 
     @property
@@ -118,17 +103,25 @@ class Component(ABC):
     def params(self) -> Bill:
         """Trainable scalars, a line each weight."""
 
-    @abstractmethod
-    def forward(self, run: Workload) -> Iterable[Operator]:
-        """Operators of a forward pass, in the order of their execution."""
+    def input(self, t: Tape) -> Value:
+        """What is handed in: features [B,T,width_in], unless it begins with something else."""
+        return t.given((t.run.B, t.run.T, self.width_in))
+
+    def source_input(self, t: Tape) -> Value:
+        """The second sequence, [B,S,width_in]."""
+        return t.given((t.run.B, t.run.S, self.width_in), belongs="source")
 
     @abstractmethod
-    def backward(self, run: Workload) -> Iterable[Operator]:
-        """Operators of the backward pass down to the gradient of the input; their FLOPs only."""
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        """What the layer executes on x [B,T,width_in] (and a source [B,S,width_in]), ending in its result."""
 
-    @abstractmethod
-    def kept_bytes(self, run: Workload) -> Bill:
-        """What autograd keeps besides the component's own input and output."""
+    def begin(self, t: Tape, source: Value) -> None:
+        """What beginning a state of a source executes, before the first tokens come; its tensors go to `t.begun`."""
+        del t, source
+
+    def loss(self, t: Tape, y: Value) -> Value:
+        """What a training step minimises: the sum of the output stands for a loss."""
+        return t.sum("sum", y, note="the sum of the output stands for a loss")
 
     def state_bytes(self, run: Workload) -> Bill:
         """What decoding carries on after P + T tokens; an empty bill where nothing is carried."""
@@ -138,15 +131,21 @@ class Component(ABC):
         """Greatest number of mixing steps between two positions; an empty bill where positions do not mix."""
         return Bill()
 
-    @_each_itemsize
+    def reading(
+        self, run: Workload, ending: Ending = Ending.NOTHING, *, remembering: bool = False, chained: bool = True
+    ) -> Reading:
+        """The rows of a pass over the program; see `reading.played`."""
+        return played(self, run, ending, remembering=remembering, chained=chained)
+
+    @_of_any_sizes
     def flops(self, run: Workload) -> Bill:
         """FLOPs of a forward pass: contractions and pointwise operations, by line."""
-        return _flops(self.forward(run))
+        return flops_of(self.reading(run, chained=False).rows)
 
-    @_each_itemsize
+    @_of_any_sizes
     def backward_flops(self, run: Workload) -> Bill:
         """FLOPs that the backward pass executes (recomputation included), by line."""
-        return _flops(self.backward(run))
+        return flops_of(self.reading(run, Ending.GRADIENT, chained=False).of(Direction.BACKWARD))
 
     def step_flops(self, run: Workload) -> Bill:
         """FLOPs of one decoding step at position T, the T − 1 earlier tokens being in the state."""
@@ -157,58 +156,25 @@ class Component(ABC):
             )
         return self.flops(run.step())
 
-    @_each_itemsize
+    @_of_any_sizes
     def bytes_moved(self, run: Workload) -> Bill:
         """Least traffic with main memory of each operator: every operand read once, every result written once."""
-        return _traffic(self.forward(run), run)
+        return traffic_of(self.reading(run, chained=False).rows)
 
-    @_each_itemsize
+    @_of_any_sizes
     def depth(self, run: Workload) -> Bill:
         """Longest chain of dependent operators of a forward pass (the span of work and span)."""
-        return _steps(self.forward(run))
+        return depth_of(self.reading(run).rows)
 
-    @_each_itemsize
+    @_of_any_sizes
     def saved_bytes(self, run: Workload) -> Bill:
         """What a forward pass keeps for backward, parameters excluded."""
-        token_bytes = run.B * run.T * run.itemsize
-        seams = []
-        if self.keeps_input:
-            seams.append(Line("input", token_bytes * self.width_in, Kind.SAVED, "the input itself"))
-        if self.keeps_source:
-            source_bytes = self.source_elements(run) * run.itemsize
-            seams.append(Line("source", source_bytes, Kind.SAVED, "the source sequence itself"))
-        if self.keeps_output:
-            output_bytes = run.B * self.tokens_out(run.T) * run.itemsize * self.width_out
-            seams.append(Line("output", output_bytes, Kind.SAVED, "the output itself"))
-        return Bill(seams) + self.kept_bytes(run)
+        return self.reading(run, Ending.KEPT, chained=False).kept
 
     def sizes(self) -> dict[str, Any]:
         """The config's own letters and choices, as plain data."""
         fields = dataclasses.fields(self)  # type: ignore[arg-type]  # every Component is a dataclass
         return {f.name: getattr(self, f.name) for f in fields}
-
-
-def _flops(operators: Iterable[Operator]) -> Bill:
-    lines = []
-    for operator in operators:
-        if not _is_zero(operator.contraction):
-            lines.append(Line(operator.name, operator.contraction, Kind.CONTRACTION, operator.note))
-        if not _is_zero(operator.pointwise):
-            lines.append(Line(operator.name, operator.pointwise, Kind.POINTWISE, operator.note))
-    return Bill(lines)
-
-
-def _traffic(operators: Iterable[Operator], run: Workload) -> Bill:
-    return Bill(Line(op.name, op.moved_bytes(run.itemsize), Kind.TRAFFIC, op.note) for op in operators)
-
-
-def _steps(operators: Iterable[Operator]) -> Bill:
-    return Bill(Line(op.name, op.steps, Kind.DEPTH, op.note) for op in operators if not _is_zero(op.steps))
-
-
-def _is_zero(amount: Size) -> bool:
-    # A sweep is never dropped, so that all its points have the same lines.
-    return not is_array(amount) and bool(amount == 0)
 
 
 def exact_div(whole: Size, part: Size, what: str) -> Size:

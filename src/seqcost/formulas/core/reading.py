@@ -1,93 +1,202 @@
-"""What a tape is read for: operators forward and backward, what is kept, and all of it drawn out to n turns."""
+"""What a program is played for: one pass, what it keeps, or a training step; and what is read off the tape then."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, Protocol
 
-from seqcost.algebra import Size, maximum, where
-from seqcost.formulas.core.operator import Operator
-from seqcost.formulas.core.tape import FAR, Tape
-from seqcost.formulas.core.values import Value, equal, expanded
+from seqcost.algebra import Bill, Kind, Line, Size
+from seqcost.algebra.expr import is_array
+from seqcost.algebra.work import Direction, Kernel, Row
+from seqcost.formulas.core.chain import LOOP, Key, steps_by_key
+from seqcost.formulas.core.engine import Engine
+from seqcost.formulas.core.recorder import ENDS
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.turns import FEW, Entry, chain_drawn_out, with_few
+from seqcost.formulas.core.values import Value
+from seqcost.formulas.core.workload import Workload
+
+LAYERS = sum(ENDS["layers"]) + 1  # turns of equal layers that are passed: there the ends cannot meet
+LOSS = "loss"  # the place of what stands behind the model in a training step
+
+
+class Playable(Hashable, Protocol):
+    """What a component gives to be played: see Component."""
+
+    @property
+    def takes_source(self) -> bool:
+        """Whether it reads a second sequence."""
+
+    def input(self, t: Tape) -> Value:
+        """What is handed in."""
+
+    def source_input(self, t: Tape) -> Value:
+        """The second sequence."""
+
+    def begin(self, t: Tape, source: Value) -> None:
+        """What beginning a state of a source executes."""
+
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        """What the layer executes."""
+
+    def loss(self, t: Tape, y: Value) -> Value:
+        """What a training step minimises."""
+
+
+class Ending(StrEnum):
+    """How a pass ends."""
+
+    NOTHING = "nothing"  # no gradients are asked for
+    KEPT = "kept"  # what autograd keeps is looked at
+    GRADIENT = "gradient"  # a gradient of the result is handed in and goes back to the input
+    LOSS = "loss"  # a training step: a loss of the result, and its gradients
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What one pass over the tape gives, as rows that can be laid beside those of another."""
+    """The rows of a pass, what autograd kept at its end, and its most memory, where that was followed."""
 
-    forward: dict[str, Operator]
-    backward: dict[str, Operator]
-    kept: dict[str, Size]
-    keeps: frozenset[str]  # "input", "source", "output"
-    trips: Size
+    rows: tuple[Row, ...]
+    kept: Bill
+    peak_bytes: Size = None
 
-    @classmethod
-    def of(cls, tape: Tape, y: Value) -> "Reading":
-        """The rows of a tape whose program ended in y."""
-        forward = merged(tape.operators)
-        for name in y.chain:
-            forward[name] = plus(forward[name], Operator(name=name, steps=1, note=forward[name].note))
-        kept: dict[str, Size] = {}
-        keeps = set()
-        for storage in tape.kept([y]):
-            if storage is y.storage and not storage.belongs:
-                keeps.add("output")
-            elif storage.belongs:
-                keeps.add(storage.belongs)
-            else:
-                size = tape.run.itemsize if storage.itemsize is None else storage.itemsize
-                kept[storage.name] = kept.get(storage.name, 0) + storage.elements * size
-        return cls(forward, merged(tape.backward([y])), kept, frozenset(keeps - {"weight"}), tape.trips)
+    def of(self, *directions: Direction) -> tuple[Row, ...]:
+        """The rows of these directions."""
+        return tuple(row for row in self.rows if row.direction in directions)
 
 
-AMOUNTS = ("contraction", "pointwise", "reads", "writes", "other_bytes", "steps")
+def played(
+    component: Playable, run: Workload, ending: Ending, *, remembering: bool = False, chained: bool = True
+) -> Reading:
+    """A pass through the program of a component.
 
-
-def merged(operators: Iterable[Operator]) -> dict[str, Operator]:
-    """Operators of one name added up."""
-    rows: dict[str, Operator] = {}
-    for operator in operators:
-        rows[operator.name] = plus(rows[operator.name], operator) if operator.name in rows else operator
-    return rows
-
-
-def plus(a: Operator, b: Operator) -> Operator:
-    """Both amounts under the first one's name."""
-    return Operator(name=a.name, note=a.note, **{k: getattr(a, k) + getattr(b, k) for k in AMOUNTS})
-
-
-def through(amounts: Sequence[Size], n: Size) -> Size:
-    """The line through what 1, 2, 3, … turns cost, at n turns; the first ones may lie beside it."""
-    slope = expanded(amounts[-1] - amounts[-2])
-    assert equal(expanded(amounts[-2] - amounts[-3]), slope), f"a loop's cost is no line: {amounts}"
-    start = len(amounts) - 3
-    while start and equal(expanded(amounts[start] - amounts[start - 1]), slope):
-        start -= 1
-    out = amounts[start] + (n - start - 1) * slope
-    for turns in range(start, 0, -1):
-        out = where(n > turns, out, amounts[turns - 1])
-    return out
-
-
-def longest_chain(
-    rows: dict[str, Operator], several: Sequence[Reading], far: Callable[[], Sequence[Reading]], n: Size
-) -> dict[str, Operator]:
-    """The rows with their steps at n turns.
-
-    The longest chain of dependent operators can run beside the loop while that turns a few times, and through it from
-    then on. It is as long as the longer of two lines: the chain of the first turns, whose operators keep their names,
-    and the one of many turns, whose surplus is the row "loop".
+    Memory is followed where it is `remembering`; without `chained` the rows of a formula in the turns of loops have no
+    steps, which take several passes more.
     """
-    steps = [{name: row.steps for name, row in reading.forward.items()} for reading in several[:4]]
-    totals = [sum(row.values()) for row in steps]
-    through_loop = totals[3] > totals[2] and all(
-        row - steps[2].get(name, 0) == steps[2].get(name, 0) - steps[1].get(name, 0) for name, row in steps[3].items()
-    )
-    near = steps if through_loop else [steps[0], *[steps[1]] * 3]
-    out = {name: replace(row, steps=through([of.get(name, 0) for of in near], n)) for name, row in rows.items()}
-    if through_loop:
-        return out
-    first, second = (sum(row.steps for row in reading.forward.values()) for reading in far())
-    surplus = first + (n - FAR[0]) * (second - first) - totals[1]
-    if second > first:
+    try:
+        return _remembered(component, run, ending, remembering, chained)  # questions about one run read one tape
+    except TypeError:  # a sweep cannot be a key
+        return _played(component, run, ending, remembering, chained)
+
+
+@lru_cache(maxsize=512)
+def _remembered(component: Playable, run: Workload, ending: Ending, remembering: bool, chained: bool) -> Reading:
+    return _played(component, run, ending, remembering, chained)
+
+
+def _played(component: Playable, run: Workload, ending: Ending, remembering: bool, chained: bool) -> Reading:
+    t = Tape(run, recording=ending != Ending.NOTHING, remembering=remembering)
+    kept = _pass(t, component, ending)
+    peak = t.resident_bytes + t.memory.peak if remembering else None
+
+    def again(turns: dict[int, int]) -> tuple[Tape, _Entries]:
+        other = Tape(run, recording=t.recording)
+        other.counts, other.forced = list(t.counts), turns
+        return other, _pass(other, component, ending)
+
+    def chain(turns: dict[int, int]) -> dict[Key, Size]:
+        return steps_by_key(again(turns)[0].last)
+
+    loops = {
+        turn.loop.place
+        for _, turns in t.rows
+        for turn in turns
+        if turn.loop.place is not None and len(turn.loop.turns) > LAYERS
+    }
+    few = {(place, k): again({place: k}) for place in sorted(loops) for k in FEW}
+    steps = steps_by_key(t.last) if not t.counts else chain_drawn_out(t.counts, chain) if chained else {}
+    rows = _rows(t, {at: other for at, (other, _) in few.items()}, steps)
+    return Reading(tuple(rows), _saved(kept, {at: other for at, (_, other) in few.items()}, t.counts), peak)
+
+
+def _pass(t: Tape, component: Playable, ending: Ending) -> "_Entries":
+    x = component.input(t)
+    source = component.source_input(t) if component.takes_source and not t.run.encoded else None
+    if source is not None and t.run.started:
+        component.begin(t, source)
+    if ending == Ending.LOSS:
+        loss, kept = _loss(t, component, component.program(t, x, source))
+        with t.at(LOSS):
+            seed = t.kernel("seed", Kernel.FILL, [loss], (), reads=[0], note="the gradient of a loss is 1")
+        engine = Engine(t)  # holds the gradients of the leaves, as the parameters do
+        engine.run(loss, seed)
+        return kept
+    y = component.program(t, x, source)
+    if ending == Ending.NOTHING:
+        return {}
+    kept = _kept(t, y)
+    if ending == Ending.GRADIENT:
+        Engine(t).run(y, t.given(y.shape, belongs="gradient", gradient=False))
+    return kept
+
+
+def _loss(t: Tape, component: Playable, y: Value) -> "tuple[Value, _Entries]":
+    """Cross-entropy where logits come out, else the sum of the output; and what is kept by then."""
+    with t.at(LOSS):
+        loss = component.loss(t, y)
+    return loss, _kept(t, loss)
+
+
+def _kept(t: Tape, y: Value) -> "_Entries":
+    found: _Entries = {}
+    for storage in t.kept([y]):
+        if storage.belongs != "weight":
+            amount = storage.elements * t.bytes_of(storage.itemsize)
+            found.setdefault(storage.name, []).append((storage.turns, (amount,)))
+    return found
+
+
+def _saved(kept: "_Entries", few: "Mapping[tuple[int, int], _Entries]", counts: Sequence[Size]) -> Bill:
+    names = dict.fromkeys(name for entries in (kept, *few.values()) for name in entries)
+    lines = []
+    for name in names:
+        of_few = {at: entries.get(name, []) for at, entries in few.items()}
+        (amount,) = with_few(kept.get(name, []), of_few, counts, 1)
+        lines.append(Line(name, amount, Kind.SAVED))
+    return Bill(lines)
+
+
+def _rows(t: Tape, few: Mapping[tuple[int, int], Tape], steps: dict[Key, Size]) -> list[Row]:
+    """The rows of all turns, those of one kernel, name and size together, with their steps on the chain."""
+    first, general = _by_key(t)
+    of_few = {at: _by_key(other) for at, other in few.items()}
+    for rows, _ in of_few.values():
+        first = rows | first
+    out = []
+    for key, row in first.items():
+        seen = {at: entries.get(key, []) for at, (_, entries) in of_few.items()}
+        launches, contraction, pointwise, moved = with_few(general.get(key, []), seen, t.counts, 4)
+        out.append(
+            replace(
+                row,
+                launches=launches,
+                contraction=contraction,
+                pointwise=pointwise,
+                bytes=moved,
+                steps=steps.pop((row.direction, row.path, row.name), 0),
+            )
+        )
+    if LOOP in steps:
         note = "the chain through the loop"
-        out["loop"] = Operator(name="loop", steps=where(n > 1, maximum(surplus, 0), 0), note=note)
+        out.append(Row(name="loop", kernel=Kernel.OTHER, launches=0, steps=steps[LOOP], note=note))
     return out
+
+
+_Entries = dict[Any, list[Entry]]
+
+
+def _by_key(t: Tape) -> tuple[dict[Any, Row], _Entries]:
+    first: dict[Any, Row] = {}
+    entries: _Entries = {}
+    for row, turns in t.rows:
+        key = (row.direction, row.path, row.name, row.kernel, *map(_known, (*row.sizes, row.itemsize)))
+        first.setdefault(key, row)
+        amounts = row.launches, row.contraction, row.pointwise, row.bytes
+        entries.setdefault(key, []).append((turns, amounts))
+    return first, entries
+
+
+def _known(size: Size) -> Any:
+    """Something that is equal for equal sizes: of a sweep one, since all rows of a name have the same there."""
+    return "sweep" if is_array(size) else size

@@ -1,466 +1,533 @@
 """A tape of operators: the program of a layer, written once, from which all its costs are read.
 
-A `Program` writes down what its layer executes, tensor by tensor, as one would write the layer itself. The tape then
-knows the operators of the forward pass and their traffic; those of the backward pass, because each kind of operator has
-a known derivative, gradients that meet are added, and what needs no gradient gets none; what autograd keeps, because
-each kind keeps known operands and storages are counted once; and the longest chain of dependent operators.
+A program writes down what its layer executes, tensor by tensor, as one would write the layer itself. The tape then
+knows the rows of work forward; those of the backward pass, because each kind of operator has a derivative that is a
+program on the tape too; what autograd keeps; the longest chain of dependent operators; and the memory of every moment.
 
-    class LinearAttention(Program):
-        def program(self, t, x):
+    class LinearAttention(Component):
+        def program(self, t, x, source=None):
             q = t.unary("feature_query", t.linear("query", x, self.H * self.K), "elu")
             ...
 
-A loop over n chunks is written as `for _ in t.loop(n)`. The tape runs the program with 1 to 5 turns and lays a line
-through what each operator costs; the costs of such loops are linear in n, from the first turn on, from the second (the
-first turn's state needs no gradient, the last turn's state is not read) or from the third (where both matter).
+A loop over n chunks is written as `for _ in t.loop(n)`, n equal layers as `for _ in t.layers(n)`. The first and the
+last turns are passed one by one, and one in the middle stands for all the others.
 
-Not covered: operators that work in place; gradients of gradients.
+Variables matter: a tensor is in memory as long as the program holds it, as in the layer itself.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
-from seqcost.algebra import Size
+from seqcost.algebra import Size, where
+from seqcost.algebra.work import Kernel
 from seqcost.formulas.core import pointwise
-from seqcost.formulas.core.operator import Operator
-from seqcost.formulas.core.values import (
-    FUNCTIONS,
-    ONE,
-    Backward,
-    Node,
-    Storage,
-    Value,
-    broadcast,
-    product,
-    same,
-)
+from seqcost.formulas.core.buffers import TINY_PRODUCT, blas_reads, number_bytes
+from seqcost.formulas.core.functions import FUNCTIONS
+from seqcost.formulas.core.layout import like
+from seqcost.formulas.core.moves import Moves
+from seqcost.formulas.core.values import ONE, Backward, Value, broadcast, contiguous_strides, product, same
 from seqcost.formulas.core.workload import Workload
 
-TURNS = (1, 2, 3, 4, 5)  # of a loop: two to draw a line from the third on, one to check it, the first for themselves
-FAR = (30, 31)  # where the chain of dependent operators goes through the loop, if it ever does
 
+class Tape(Moves):
+    """What a program writes on: see the recorder for what is made of it."""
 
-@dataclass
-class Tape:
-    """What a program writes on. `run` is what is asked of it; `turns` is how often its loops turn this time."""
-
-    run: Workload
-    turns: int | None = None
-    operators: list[Operator] = field(default_factory=list)
-    nodes: list[Node] = field(default_factory=list)
-    trips: Size = None  # n of the program's loops
+    def __init__(self, run: Workload, *, recording: bool = True, remembering: bool = False) -> None:
+        super().__init__(run, recording=recording, remembering=remembering)
+        self._shared: dict[str, Value] = {}
+        self._handed_on: list[Value] = []
+        self.begun: list[Value] = []  # what a state begins with, made of a source, in the order in which it is read
 
     # --- leaves -----------------------------------------------------------------------------------------------------
 
     def given(self, shape: Sequence[Size], *, belongs: str = "input", gradient: bool = True) -> Value:
         """A tensor that is handed in."""
-        storage = Storage(belongs, product(shape), belongs=belongs)
-        return Value(tuple(shape), storage, storage.elements, gradient, depth=0)
+        return self.resident(belongs, shape, belongs=belongs, flows=gradient, on_chain=True)
 
     def weight(self, *shape: Size) -> Value:
         """A parameter."""
-        storage = Storage("weight", product(shape), belongs="weight")
-        return Value(shape, storage, storage.elements, True)
+        return self.resident("weight", shape, belongs="weight", flows=True, on_chain=False)
+
+    def shared(self, name: str, *shape: Size) -> Value:
+        """A parameter that several parts of a model read."""
+        if name not in self._shared:
+            self._shared[name] = self.weight(*shape)
+        return self._shared[name]
 
     def buffer(self, *shape: Size, itemsize: Size | None = None) -> Value:
         """A tensor that the layer holds and that is not trained."""
-        storage = Storage("buffer", product(shape), itemsize, belongs="weight")
-        return Value(shape, storage, storage.elements, False)
+        return self.resident("buffer", shape, belongs="weight", itemsize=itemsize, flows=False, on_chain=False)
 
-    def constant(self, name: str, *shape: Size, itemsize: Size | None = None, fills: int = 1) -> Value:
+    def constant(
+        self, name: str, *shape: Size, itemsize: Size | None = None, fills: int = 1, happens: Size = 1, note: str = ""
+    ) -> Value:
         """A tensor made on the way from nothing: zeros, a mask; written `fills` times (0: by no operator)."""
-        storage = Storage(name, product(shape), itemsize)
-        out = Value(shape, storage, storage.elements, False)
+        out = self.new(name, shape, itemsize)
         for i in range(fills):
-            self._write(name, [out] if i else [], [out], contraction=0, pointwise=0, note="")
+            before, after = ([out], []) if i else ([], [out])
+            self.launch(name, Kernel.FILL, before, after, into=out if i else None, happens=happens, note=note)
         return out
+
+    def carried(self, name: str, *shape: Size, itemsize: Size | None = None) -> Value:
+        """A tensor of the state that is handed in."""
+        return self.resident(name, shape, belongs="state", itemsize=itemsize, flows=False, on_chain=True)
 
     def state(self, name: str, *shape: Size, itemsize: Size | None = None) -> Value:
         """What is carried in: handed in where the run has started, else zeros."""
         if not self.run.started:
             return self.constant(name, *shape, itemsize=itemsize)
-        storage = Storage(name, product(shape), itemsize, belongs="input")
-        return Value(shape, storage, storage.elements, False, depth=None if self.run.later else 0)
+        return self.carried(name, *shape, itemsize=itemsize)
 
     # --- any operator -----------------------------------------------------------------------------------------------
 
-    def operator(
+    def pointwise(
         self,
         name: str,
         inputs: Sequence[Value],
-        *shapes: Sequence[Size],
-        contraction: Size = 0,
-        pointwise: Size = 0,
-        backward: Backward | None = None,
-        keeps: Sequence[tuple[Value, int | None]] = (),
-        keeps_result: bool = False,
-        itemsize: Size | None = None,
-        reads: Sequence[Size] | None = None,
+        operations: int,
         note: str = "",
-    ) -> Value:
-        """One kernel: from `inputs` to the (first) result. The other methods are this one with the details filled in.
-
-        Parameters
-        ----------
-        shapes
-            Of the results; further ones are written and dropped.
-        backward
-            From "which inputs want a gradient" to the operators that make them; None where no gradient flows.
-        keeps
-            Values that autograd keeps, each with the index of the input whose gradient needs it (None: any).
-        reads
-            Elements read of each input, where it is not all of them.
-
-        """
-        flows = backward is not None and any(v.needs_gradient for v in inputs)
-        results = [self._new(name, shape, flows, itemsize) for shape in shapes]
-        self._write(name, inputs, results, contraction=contraction, pointwise=pointwise, note=note, reads=reads)
-        if flows:
-            assert backward is not None
-            self.nodes.append(Node(tuple(inputs), (results[0],), backward))
-            for value, reason in keeps:
-                if reason is None or inputs[reason].needs_gradient:
-                    self.keep(value)
-            if keeps_result:
-                self.keep(results[0])
-        return results[0]
-
-    def keep(self, value: Value) -> None:
-        """Autograd keeps the value's memory for the way back through the last operator."""
-        self.nodes[-1].keeps.append(value.storage)
-
-    def keep_besides(self, name: str, elements: Size, itemsize: Size | None = None) -> None:
-        """Autograd keeps what the last operator wrote besides its result."""
-        self.nodes[-1].keeps.append(Storage(name, elements, itemsize))
-
-    def _new(self, name: str, shape: Sequence[Size], flows: bool, itemsize: Size | None) -> Value:
-        storage = Storage(name, product(shape), itemsize)
-        return Value(tuple(shape), storage, storage.elements, flows)
-
-    def _write(
-        self,
-        name: str,
-        inputs: Sequence[Value],
-        results: Sequence[Value],
         *,
-        contraction: Size,
-        pointwise: Size,
-        note: str,
-        reads: Sequence[Size] | None = None,
-    ) -> None:
-        read: Size = 0
-        other: Size = 0
-        seen: list[Value] = []
-        for i, value in enumerate(inputs):
-            if any(value is v for v in seen):
-                continue
-            seen.append(value)
-            elements = value.elements if reads is None else reads[i]
-            if value.storage.itemsize is None:
-                read = read + elements
+        number: bool = False,
+        buffer: Size = 0,
+    ) -> Value:
+        """An element-wise kernel between tensors (or with a plain number), broadcast; without a way back."""
+        shape = inputs[0].shape
+        for value in inputs[1:]:
+            shape = broadcast(shape, value.shape)
+        return self.kernel(
+            name, Kernel.ELEMENTWISE, inputs, shape, pointwise=operations * product(shape),
+            buffer=self._number_bytes(inputs) if number else buffer, itemsize=_itemsize(inputs),
+            strides=like(shape, inputs), note=note,
+        )  # fmt: skip
+
+    # --- parts ------------------------------------------------------------------------------------------------------
+
+    def part_of(self, name: str, part: Any, times: Size, x: Value, source: Value | None = None) -> Value:
+        """The program of a component, below a name, `times` times in series."""
+        with self.at(name):
+            y = x
+            if isinstance(times, int) and times == 1:
+                y = part.program(self, y, source)
             else:
-                other = other + elements * value.storage.itemsize
-        written: Size = 0
-        for value in results:
-            if value.storage.itemsize is None:
-                written = written + value.elements
-            else:
-                other = other + value.elements * value.storage.itemsize
-        self.operators.append(
-            Operator(
-                name=name,
-                contraction=contraction,
-                pointwise=pointwise,
-                reads=read,
-                writes=written,
-                other_bytes=other,
-                steps=0,
-                note=note,
-            )
-        )
-        before = [v for v in inputs if v.depth is not None]
-        if before:
-            last = max(before, key=lambda v: v.depth or 0)
-            for value in results:
-                value.depth, value.chain = (last.depth or 0) + 1, (*last.chain, name)
+                for _ in self.layers(times, reading=source):
+                    y = part.program(self, y, source)
+        tokens = part.tokens_out(self.run.T)
+        if tokens is not self.run.T:
+            self.run = replace(self.run, T=tokens)
+        return y
+
+    def _number_bytes(self, inputs: Sequence[Value]) -> Size:
+        return number_bytes(self.bytes_of(inputs[0].storage.itemsize))
+
+    def carry(self, *values: Value) -> None:
+        """The state that is handed on: held until the run is over, where a state is asked for."""
+        if self.run.started:
+            self._handed_on += values
 
     # --- products ---------------------------------------------------------------------------------------------------
 
-    def linear(self, name: str, x: Value, n_out: Size, *, bias: bool = True, note: str = "") -> Value:
-        """X W + b over the last axis: nn.Linear on a contiguous x."""
+    def linear(
+        self,
+        name: str,
+        x: Value,
+        n_out: Size,
+        *,
+        bias: bool = True,
+        weight: Value | None = None,
+        shift: Value | None = None,
+        note: str = "",
+    ) -> Value:
+        """X W + b over the last axis: nn.Linear; `weight` and `shift` where they are used more than once."""
         *front, n_in = x.shape
         rows = product(front)
-        weight = self.weight(n_in, n_out)
-        inputs = [x, weight, self.weight(n_out)] if bias else [x, weight]
+        flops = 2 * rows * n_in * n_out
+        weight = self.transpose(self.weight(n_out, n_in) if weight is None else weight, 1, 0)
+        flat = x if len(front) == 1 else self.view(x, rows, n_in, name=name)
+        inputs = [flat, weight]
+        if bias:  # in this order gradients go on
+            inputs.insert(0, self.weight(n_out) if shift is None else shift)
 
-        def backward(wanted: Sequence[bool]) -> Iterator[Operator]:
-            if wanted[0]:
-                yield Operator(name=f"{name}_dx", contraction=2 * rows * n_out * n_in, note="g Wᵀ")
-            yield Operator(name=f"{name}_dw", contraction=2 * n_out * rows * n_in, note="gᵀ x")
-            if bias:
-                yield Operator(name=f"{name}_db", pointwise=rows * n_out, note="Σ g")
+        def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            kept_x, kept_weight = kept
+            *wanted_shift, wanted_x, wanted_weight = wanted
 
-        return self.operator(
-            name, inputs, (*front, n_out),
-            contraction=2 * rows * n_in * n_out, pointwise=rows * n_out if bias else 0,
-            backward=backward, keeps=[(x, 1)], note=note or "x W + b" if bias else note or "x W",
+            def to_input() -> Value:
+                return t.kernel(
+                    f"{name}_dx", Kernel.PRODUCT, [g, kept_weight], (rows, n_in), sizes=(rows, n_out, n_in),
+                    contraction=flops, buffer=t._matrix_bytes(g), note="g Wᵀ",
+                )  # fmt: skip
+
+            def to_weight() -> Value:
+                found = t.kernel(
+                    f"{name}_dw", Kernel.PRODUCT, [g, kept_x], (n_out, n_in), sizes=(n_out, rows, n_in),
+                    contraction=flops, buffer=t._matrix_bytes(g), note="gᵀ x",
+                )  # fmt: skip
+                return t.transpose(found, 1, 0)
+
+            dx = to_input() if wanted_x and bias else None  # addmm begins with the input, mm with the weight
+            dw = to_weight() if wanted_weight else None
+            if wanted_x and not bias:
+                dx = to_input()
+            db = [t.reduced(f"{name}_db", g, (n_out,), "Σ g") if want else None for want in wanted_shift]
+            return [*db, dx, dw]
+
+        first = 1 if bias else 0
+        y = self.kernel(
+            name, Kernel.PRODUCT, inputs, (rows, n_out), sizes=(rows, n_in, n_out), contraction=flops,
+            pointwise=rows * n_out if bias else 0, backward=backward, keeps=[(flat, first + 1), (weight, first)],
+            note=note or ("x W + b" if bias else "x W"),
         )  # fmt: skip
+        return y if len(front) == 1 else self.view(y, *front, n_out)
 
     def matmul(self, name: str, a: Value, b: Value, note: str = "") -> Value:
         """A [...,m,k] @ b [...,k,n] over equal batch axes, transposed views included: torch.bmm."""
-        *batch, m, k = a.shape
-        n = b.shape[-1]
-        flops = 2 * product(batch) * m * k * n
-
-        def backward(wanted: Sequence[bool]) -> Iterator[Operator]:
-            if wanted[0]:
-                yield Operator(name=f"{name}_da", contraction=flops, note="g bᵀ")
-            if wanted[1]:
-                yield Operator(name=f"{name}_db", contraction=flops, note="aᵀ g")
-
-        return self.operator(
-            name, [a, b], (*batch, m, n), contraction=flops, backward=backward, keeps=[(b, 0), (a, 1)],
-            itemsize=a.storage.itemsize, note=note or "[m,k] @ [k,n]",
-        )  # fmt: skip
+        return self._product(name, None, a, b, note or "[m,k] @ [k,n]")
 
     def add_matmul(self, name: str, c: Value, a: Value, b: Value, note: str = "") -> Value:
         """C + a @ b in one kernel, c broadcast: torch.baddbmm."""
+        return self._product(name, c, a, b, note or "c + [m,k] @ [k,n]")
+
+    def _product(self, name: str, c: Value | None, a: Value, b: Value, note: str) -> Value:
         *batch, m, k = a.shape
         n = b.shape[-1]
-        flops = 2 * product(batch) * m * k * n
+        sizes = (product(batch), m, k, n)
+        flops = 2 * product(sizes)
+        shape = (*batch, m, n)
+        summed = c is not None and not same(c.shape, shape)
+        c_shape: tuple[Size, ...] = () if c is None else c.shape
+        itemsize = a.storage.itemsize
 
-        def backward(wanted: Sequence[bool]) -> Iterator[Operator]:
-            if wanted[0] and not same(c.shape, (*batch, m, n)):
-                yield Operator(name=f"{name}_dc", pointwise=product(batch) * m * n, note="Σ g")
-            if wanted[1]:
-                yield Operator(name=f"{name}_da", contraction=flops, note="g bᵀ")
-            if wanted[2]:
-                yield Operator(name=f"{name}_db", contraction=flops, note="aᵀ g")
+        def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            kept_a, kept_b = kept
+            dc = da = db = None
+            *wanted_c, wanted_a, wanted_b = wanted
 
-        return self.operator(
-            name, [c, a, b], (*batch, m, n), contraction=flops, pointwise=product(batch) * m * n,
-            backward=backward, keeps=[(b, 1), (a, 2)], itemsize=a.storage.itemsize, note=note or "c + [m,k] @ [k,n]",
+            def second() -> Value:
+                return t.product(f"{name}_db", t.swapped(kept_a), g, itemsize, "aᵀ g")
+
+            if wanted_b and not wanted_c:  # as bmm does it; baddbmm begins with the other
+                db = second()
+            if wanted_a:
+                da = t.product(f"{name}_da", g, t.swapped(kept_b), itemsize, "g bᵀ")
+            if wanted_b and wanted_c:
+                db = second()
+            if wanted_c and wanted_c[0]:
+                dc = t.reduced(f"{name}_dc", g, c_shape, "Σ g") if summed else g
+            return [dc, da, db] if wanted_c else [da, db]
+
+        first = 0 if c is None else 1
+        return self.kernel(
+            name, Kernel.BATCHED_PRODUCT, [a, b] if c is None else [c, a, b], shape, sizes=sizes, contraction=flops,
+            buffer=self._batched_bytes(a, b), pointwise=0 if c is None else product(shape), backward=backward,
+            keeps=[(a, first + 1), (b, first)], itemsize=itemsize, note=note,
         )  # fmt: skip
+
+    def product(self, name: str, a: Value, b: Value, itemsize: Size | None, note: str) -> Value:
+        """A [...,m,k] @ b [...,k,n] without a way back."""
+        *batch, m, k = a.shape
+        sizes = (product(batch), m, k, b.shape[-1])
+        return self.kernel(
+            name, Kernel.BATCHED_PRODUCT, [a, b], (*batch, m, b.shape[-1]), sizes=sizes, contraction=2 * product(sizes),
+            buffer=self._batched_bytes(a, b), itemsize=itemsize, note=note,
+        )  # fmt: skip
+
+    def swapped(self, x: Value) -> Value:
+        """The last two axes exchanged: the transposed matrices."""
+        order = [*range(len(x.shape) - 2), len(x.shape) - 1, len(x.shape) - 2]
+        return self.transpose(x, *order)
+
+    def _batched_bytes(self, a: Value, b: Value) -> Size:
+        """One matrix at a time is copied where it cannot be read as it lies."""
+        *_, m, k = a.shape
+        tiny = m * k * b.shape[-1]
+        if isinstance(tiny, int) and tiny < TINY_PRODUCT:
+            return 0
+        return sum((self._matrix_bytes(x) for x in (a, b)), start=0)
+
+    def copy_bytes(self, *values: Value) -> Size:
+        """Of copies that a kernel makes of operands that do not lie in one piece."""
+        return sum((0 if x.strides is None else x.numel * self.bytes_of(x.storage.itemsize) for x in values), start=0)
+
+    def _matrix_bytes(self, x: Value) -> Size:
+        """Of a copy of one matrix of x, where it is copied."""
+        if x.strides is None:
+            return 0
+        (rows, columns), (by_row, by_column) = x.shape[-2:], x.strides[-2:]
+        if blas_reads(rows, columns, by_row, by_column):
+            return 0
+        return rows * columns * self.bytes_of(x.storage.itemsize)
 
     # --- element by element -----------------------------------------------------------------------------------------
 
     def unary(self, name: str, x: Value, function: str, note: str = "") -> Value:
         """One of FUNCTIONS on every element."""
-        kind, n = FUNCTIONS[function], x.numel
+        kind = FUNCTIONS[function]
+        keeps_something = kind.keeps != "nothing"
 
-        def backward(wanted: Sequence[bool]) -> Iterator[Operator]:
-            if kind.backward:
-                yield Operator(name=f"{name}_backward", pointwise=kind.backward * n)
+        def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return [kind.derivative(t, f"{name}_backward", g, kept[0] if keeps_something else None)]
 
-        return self.operator(
-            name, [x], x.shape, pointwise=kind.forward * n, backward=backward,
+        return self.kernel(
+            name, Kernel.ELEMENTWISE, [x], x.shape, pointwise=kind.forward * x.numel, backward=backward,
+            buffer=self._number_bytes([x]) if kind.number else 0,
             keeps=[(x, None)] if kind.keeps == "input" else [], keeps_result=kind.keeps == "result",
-            itemsize=x.storage.itemsize, note=note or function,
+            itemsize=x.storage.itemsize, strides=like(x.shape, [x]), note=note or function,
         )  # fmt: skip
 
     def add(self, name: str, a: Value, b: Value, note: str = "") -> Value:
         """A + b, broadcast."""
-        return self._pairwise(name, a, b, costs=(0, 0), keeps=(), note=note or "a + b")
+        return self._between(name, [a, b], lambda t, g, kept, wanted: [g, g], (), note or "a + b")
 
-    def subtract(self, name: str, a: Value, b: Value, note: str = "") -> Value:
-        """A − b, broadcast."""
-        return self._pairwise(name, a, b, costs=(0, 1), keeps=(), note=note or "a − b")
-
-    def multiply(self, name: str, a: Value, b: Value, note: str = "") -> Value:
-        """A ⊙ b, broadcast."""
-        return self._pairwise(name, a, b, costs=(1, 1), keeps=((1, 0), (0, 1)), note=note or "a ⊙ b")
-
-    def divide(self, name: str, a: Value, b: Value, note: str = "") -> Value:
-        """A / b, broadcast."""
-        # da = g/b; db = −g · (a/b)/b
-        return self._pairwise(name, a, b, costs=(1, 4), keeps=((1, None), (0, 1)), note=note or "a / b")
-
-    def _pairwise(
+    def in_place(
         self,
         name: str,
         a: Value,
-        b: Value,
+        others: Sequence[Value],
+        operations: int,
         *,
-        costs: tuple[int, int],
-        keeps: Sequence[tuple[int, int | None]],
-        note: str,
+        backward: Backward,
+        keeps: Sequence[tuple[Value, int | None]] = (),
+        keeps_result: bool = False,
+        note: str = "",
     ) -> Value:
-        shape = broadcast(a.shape, b.shape)
-        n = product(shape)
+        """An element-wise kernel written over its first operand."""
+        out = Value(a.shape, a.storage, a.elements, strides=a.strides, is_view=a.is_view)
+        self.launch(name, Kernel.ELEMENTWISE, [a, *others], [], into=a, pointwise=operations * a.numel, note=note)
+        self.follow(name, [a, *others], [out], backward, [*keeps, *([(out, None)] if keeps_result else [])])
+        return out
 
-        def backward(wanted: Sequence[bool]) -> Iterator[Operator]:
-            for value, want, cost, mark in ((a, wanted[0], costs[0], "da"), (b, wanted[1], costs[1], "db")):
-                operations = cost + (not same(value.shape, shape))  # summed over the axes that were stretched
-                if want and operations:
-                    yield Operator(name=f"{name}_{mark}", pointwise=operations * n)
+    def plus_into(self, name: str, a: Value, b: Value, note: str = "") -> Value:
+        """A + b of equal shapes, written over a."""
+        return self.in_place(name, a, [b], 1, backward=lambda t, g, kept, wanted: [g, g], note=note or "a + b")
 
-        reasons = [((a, b)[which], reason) for which, reason in keeps]
-        itemsize = a.storage.itemsize if a.storage.itemsize is not None else b.storage.itemsize
-        return self.operator(
-            name, [a, b], shape, pointwise=n, backward=backward, keeps=reasons, itemsize=itemsize, note=note
+    def into(self, name: str, x: Value, function: str, note: str = "") -> Value:
+        """One of FUNCTIONS whose derivative reads its result, written over x."""
+        kind = FUNCTIONS[function]
+        assert kind.keeps == "result", f"{function} needs its input for the way back"
+
+        def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return [kind.derivative(t, f"{name}_backward", g, kept[0])]
+
+        return self.in_place(name, x, [], kind.forward, backward=backward, keeps_result=True, note=note or function)
+
+    def add_into(self, name: str, a: Value, b: Value, happens: Size = 1, note: str = "") -> Value:
+        """A + b, written over a; b wants no gradient."""
+        out = Value(a.shape, a.storage, a.elements, strides=a.strides)
+        self.launch(
+            name, Kernel.ELEMENTWISE, [a, b], [], into=a, pointwise=a.numel, happens=happens, note=note or "a + b"
         )
+        self.follow(name, [a], [out], lambda t, g, kept, wanted: [g])
+        return out
+
+    def shift_into(self, name: str, x: Value, note: str = "") -> Value:
+        """X plus a number, written over x."""
+        out = Value(x.shape, x.storage, x.elements, strides=x.strides)
+        self.launch(
+            name, Kernel.ELEMENTWISE, [x], [], into=x, pointwise=x.numel, buffer=self._number_bytes([x]), note=note
+        )
+        self.follow(name, [x], [out], lambda t, g, kept, wanted: [g])
+        return out
+
+    def subtract(self, name: str, a: Value, b: Value, note: str = "") -> Value:
+        """A − b, broadcast."""
+
+        def derivatives(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return [g, t.pointwise(f"{name}_db", [g], 1, "−g") if wanted[1] else None]
+
+        return self._between(name, [a, b], derivatives, (), note or "a − b")
+
+    def multiply(self, name: str, a: Value, b: Value, note: str = "") -> Value:
+        """A ⊙ b, broadcast."""
+
+        def derivatives(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            db = t.pointwise(f"{name}_db", [g, kept[0]], 1, "g ⊙ a") if wanted[1] else None
+            return [t.pointwise(f"{name}_da", [g, kept[1]], 1, "g ⊙ b") if wanted[0] else None, db]
+
+        return self._between(name, [a, b], derivatives, ((a, 1), (b, 0)), note or "a ⊙ b")
+
+    def divide(self, name: str, a: Value, b: Value, note: str = "") -> Value:
+        """A / b, broadcast."""
+
+        def derivatives(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            db = None
+            if wanted[1]:  # first, and from the right to the left, as C++ does it
+                once = t.pointwise(f"{name}_db", list(kept), 1, "a / b")
+                twice = t.pointwise(f"{name}_db", [once, kept[1]], 1, "(a/b)/b")
+                db = t.pointwise(f"{name}_db", [t.pointwise(f"{name}_db", [g], 1, "−g"), twice], 1)
+                del once, twice
+            da = t.pointwise(f"{name}_da", [g, kept[1]], 1, "g / b") if wanted[0] else None
+            return [da, db]
+
+        return self._between(name, [a, b], derivatives, ((a, 1), (b, None)), note or "a / b")
+
+    def add_product(self, name: str, a: Value, b: Value, c: Value, note: str = "") -> Value:
+        """A + b ⊙ c in one kernel, broadcast: torch.addcmul."""
+
+        def derivatives(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            found: list[Value | None] = [g, None, None]
+            for i, mark in ((1, "db"), (2, "dc")):
+                if wanted[i]:
+                    by = f"{name}_{mark}"
+                    found[i] = t.pointwise(by, [g, t.pointwise(by, [kept[i - 1]], 1, "× 1", number=True)], 1)
+            return found
+
+        return self._between(name, [a, b, c], derivatives, ((c, 1), (b, 2)), note or "a + b ⊙ c", operations=2)
+
+    def _between(
+        self,
+        name: str,
+        operands: Sequence[Value],
+        derivatives: Backward,
+        keeps: Sequence[tuple[Value, int | None]],
+        note: str,
+        operations: int = 1,
+    ) -> Value:
+        """An element-wise kernel, broadcast; the gradients are summed over the axes that were stretched."""
+        shape: tuple[Size, ...] = operands[0].shape
+        for value in operands[1:]:
+            shape = broadcast(shape, value.shape)
+        shapes = [value.shape for value in operands]
+
+        def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            found = list(derivatives(t, g, kept, wanted))
+            for i, mark in zip(range(len(shapes)), ("da", "db", "dc"), strict=False):
+                if not wanted[i]:
+                    found[i] = None
+                elif not same(shapes[i], shape):
+                    one, found[i] = found[i], None
+                    assert one is not None
+                    found[i] = t.reduced(
+                        f"{name}_{mark}", one, shapes[i], "summed over the axes that were stretched",
+                        happens=_is_stretched(shapes[i], shape),
+                    )  # fmt: skip
+            return found
+
+        return self.kernel(
+            name, Kernel.ELEMENTWISE, operands, shape, pointwise=operations * product(shape), backward=backward,
+            keeps=keeps, itemsize=_itemsize(operands), strides=like(shape, operands), note=note,
+        )  # fmt: skip
+
+    def compare(self, name: str, x: Value, note: str = "") -> Value:
+        """X beside a number: a byte that says yes or no for each element."""
+        return self.kernel(
+            name, Kernel.ELEMENTWISE, [x], x.shape, pointwise=x.numel, buffer=self._number_bytes([x]), itemsize=1,
+            note=note,
+        )  # fmt: skip
+
+    def choose(self, name: str, which: Value, a: Value, b: Value, note: str = "") -> Value:
+        """A where `which` says so, else b, of equal shapes: torch.where. Autograd keeps `which`."""
+
+        def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return [None, *(t._chosen(f"{name}_backward", kept[0], g) if wants else None for wants in wanted[1:])]
+
+        return self.kernel(
+            name, Kernel.ELEMENTWISE, [which, a, b], a.shape, itemsize=a.storage.itemsize, backward=backward,
+            keeps=[(which, None)], note=note,
+        )  # fmt: skip
+
+    def _chosen(self, name: str, which: Value, g: Value) -> Value:
+        nothing = self.kernel(name, Kernel.FILL, [], (), itemsize=g.storage.itemsize, note="0")
+        return self.kernel(name, Kernel.ELEMENTWISE, [which, g, nothing], g.shape, itemsize=g.storage.itemsize)
 
     # --- rows -------------------------------------------------------------------------------------------------------
 
+    def reduced(self, name: str, x: Value, shape: Sequence[Size], note: str = "Σ", *, happens: Size = 1) -> Value:
+        """X summed down to a shape that it was broadcast from; without a way back."""
+        out = self.new(name, shape, x.storage.itemsize)
+        sizes = (out.elements, _ratio(x.numel, out.elements))
+        self.launch(name, Kernel.REDUCTION, [x], [out], sizes=sizes, pointwise=x.numel, happens=happens, note=note)
+        out.is_view = len(shape) < len(x.shape)  # summed with the axis kept, then viewed without it
+        return out
+
     def sum(self, name: str, x: Value, *axes: int, keep: bool = False, note: str = "") -> Value:
         """Sum over axes; its gradient is only expanded."""
-        return self._reduced(name, x, axes, keep=keep, backward=0, note=note or "Σ")
+        return self._reduced(name, x, axes, keep=keep, mean=False, note=note or "Σ")
 
     def mean(self, name: str, x: Value, *axes: int, keep: bool = False, note: str = "") -> Value:
         """Mean over axes."""
-        return self._reduced(name, x, axes, keep=keep, backward=1, note=note or "mean")
+        return self._reduced(name, x, axes, keep=keep, mean=True, note=note or "mean")
 
-    def _reduced(self, name: str, x: Value, axes: Sequence[int], *, keep: bool, backward: int, note: str) -> Value:
-        over = {axis % len(x.shape) for axis in axes}
-        shape = [ONE if i in over else size for i, size in enumerate(x.shape) if keep or i not in over]
-        n = x.numel
+    def _reduced(self, name: str, x: Value, axes: Sequence[int], *, keep: bool, mean: bool, note: str) -> Value:
+        over = {axis % len(x.shape) for axis in axes} or set(range(len(x.shape)))
+        stretched = tuple(ONE if i in over else size for i, size in enumerate(x.shape))
+        shape = [size for i, size in enumerate(stretched) if keep or i not in over]
+        whole = x.shape
 
-        def back(wanted: Sequence[bool]) -> Iterator[Operator]:
-            if backward:
-                yield Operator(name=f"{name}_backward", pointwise=backward * n)
+        def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            strides = contiguous_strides(stretched)
+            wide = tuple(0 if i in over else stride for i, stride in enumerate(strides))
+            shown = Value(whole, g.storage, g.elements, strides=wide, is_view=True)
+            return [t.pointwise(f"{name}_backward", [shown], 1, "g / n", number=True) if mean else shown]
 
-        return self.operator(name, [x], shape, pointwise=n, backward=back, itemsize=x.storage.itemsize, note=note)
+        out = self.new(name, shape, x.storage.itemsize)
+        sizes = (out.elements, _ratio(x.numel, out.elements))
+        self.launch(name, Kernel.REDUCTION, [x], [out], sizes=sizes, pointwise=x.numel, note=note)
+        self.follow(name, [x], [out], backward)
+        return out
 
-    def cumsum(self, name: str, x: Value, note: str = "") -> Value:
+    def largest(self, name: str, x: Value, note: str = "") -> Value:
+        """Greatest number of each row, its axis kept; without a way back."""
+        return self.kernel(
+            name, Kernel.REDUCTION, [x], (*x.shape[:-1], ONE), sizes=_rows(x), pointwise=x.numel,
+            itemsize=x.storage.itemsize, note=note or "greatest",
+        )  # fmt: skip
+
+    def cumsum(self, name: str, x: Value, axis: int = -1, note: str = "") -> Value:
         """Running sum; backward it runs from the other end."""
-        n = x.numel
-        return self.operator(
-            name, [x], x.shape, pointwise=n, itemsize=x.storage.itemsize, note=note or "running sum",
-            backward=lambda _: [Operator(name=f"{name}_backward", pointwise=n)],
+        length = x.shape[axis]
+        sizes = (_ratio(x.numel, length), length)
+
+        def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            if isinstance(length, int) and length == 1:
+                return [g]
+            size = g.storage.itemsize
+            turned = t.flip(f"{name}_backward", t.detach(g))
+            summed = t.kernel(
+                f"{name}_backward", Kernel.SCAN, [turned], g.shape, sizes=sizes, pointwise=turned.numel, itemsize=size
+            )
+            return [t.flip(f"{name}_backward", summed, "and back")]  # the others are there until here
+
+        return self.kernel(
+            name, Kernel.SCAN, [x], x.shape, sizes=sizes, pointwise=x.numel, itemsize=x.storage.itemsize,
+            backward=backward, note=note or "running sum",
         )  # fmt: skip
 
     def softmax(self, name: str, x: Value, note: str = "") -> Value:
         """Over the last axis."""
-        n = x.numel
-        return self.operator(
-            name, [x], x.shape, pointwise=pointwise.SOFTMAX * n, keeps_result=True,
-            itemsize=x.storage.itemsize, note=note or "softmax",
-            backward=lambda _: [Operator(name=f"{name}_backward", pointwise=pointwise.SOFTMAX_BACKWARD * n)],
+        sizes = _rows(x)
+
+        def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            (y,) = kept
+            return [
+                t.kernel(
+                    f"{name}_backward", Kernel.SOFTMAX, [g, y], y.shape, sizes=sizes, itemsize=y.storage.itemsize,
+                    pointwise=pointwise.SOFTMAX_BACKWARD * y.numel, buffer=t.copy_bytes(g, y), note="a (g − Σ g a)",
+                )
+            ]  # fmt: skip
+
+        return self.kernel(
+            name, Kernel.SOFTMAX, [x], x.shape, sizes=sizes, pointwise=pointwise.SOFTMAX * x.numel, keeps_result=True,
+            buffer=self.copy_bytes(x), itemsize=x.storage.itemsize, backward=backward, note=note or "softmax",
         )  # fmt: skip
 
-    # --- layout -----------------------------------------------------------------------------------------------------
 
-    def view(self, x: Value, *shape: Size) -> Value:
-        """Another shape, or another order of axes, of the same memory: no operator."""
-        out = Value(shape, x.storage, x.elements, x.needs_gradient, x.depth, x.chain)
-        if x.needs_gradient:
-            self.nodes.append(Node((x,), (out,), lambda _: ()))
-        return out
-
-    def expand(self, name: str, x: Value, *shape: Size) -> Value:
-        """Axes of 1 shown larger without a copy; the gradient is summed over them."""
-        out = Value(shape, x.storage, x.elements, x.needs_gradient, x.depth, x.chain)
-        if x.needs_gradient:
-            n = out.numel
-            self.nodes.append(Node((x,), (out,), lambda _: [Operator(name=f"{name}_sum", pointwise=n)]))
-        return out
-
-    def part(self, x: Value, *shape: Size) -> Value:
-        """A slice: a view of some of the elements; backward it is put into zeros."""
-        out = Value(shape, x.storage, product(shape), x.needs_gradient, x.depth, x.chain)
-        if x.needs_gradient:
-            self.nodes.append(Node((x,), (out,), lambda _: ()))
-        return out
-
-    def parts(self, x: Value, *shapes: Sequence[Size]) -> list[Value]:
-        """All pieces at once (split, chunk, unbind): their gradients return as one."""
-        outs = [Value(tuple(shape), x.storage, product(shape), x.needs_gradient, x.depth, x.chain) for shape in shapes]
-        if x.needs_gradient:
-            self.nodes.append(Node((x,), tuple(outs), lambda _: ()))
-        return outs
-
-    def detach(self, x: Value) -> Value:
-        """The same memory, without a gradient."""
-        return Value(x.shape, x.storage, x.elements, False, x.depth, x.chain)
-
-    def moved(
-        self,
-        name: str,
-        inputs: Sequence[Value],
-        *shape: Size,
-        itemsize: Size | None = None,
-        reads: Sequence[Size] | None = None,
-        note: str = "",
-    ) -> Value:
-        """Elements moved and not changed (copy, pad, cat, stack, flip, look-up); backward they are moved back."""
-        inherited = itemsize if itemsize is not None else inputs[0].storage.itemsize
-        return self.operator(name, inputs, shape, backward=lambda _: (), itemsize=inherited, reads=reads, note=note)
-
-    def float32(self, name: str, x: Value) -> Value:
-        """In float32 where the working dtype is narrower; else x itself."""
-        if not self.narrow or x.storage.itemsize is not None:
-            return x
-        return self.operator(name, [x], x.shape, backward=lambda _: (), itemsize=4, note="to float32")
-
-    def working(self, name: str, x: Value) -> Value:
-        """Back in the working dtype after `float32`."""
-        if not self.narrow or x.storage.itemsize is None:
-            return x
-        return self.operator(name, [x], x.shape, backward=lambda _: (), note="from float32")
-
-    @property
-    def narrow(self) -> bool:
-        """Whether the working dtype has fewer bytes than float32."""
-        return isinstance(self.run.itemsize, int) and self.run.itemsize < 4
-
-    @property
-    def wide(self) -> int | None:
-        """Item size of what is computed in float32 at least: None where the working dtype is wide enough."""
-        return 4 if self.narrow else None
-
-    # --- loops ------------------------------------------------------------------------------------------------------
-
-    def loop(self, n: Size) -> Iterator[int]:
-        """`for _ in t.loop(n)`: n ≥ 1 turns. Every loop of a program has the same n."""
-        if self.trips is not None:
-            assert same((n,), (self.trips,)), f"loops of {n} and {self.trips} turns in one program"
-        self.trips = n
-        if self.turns is not None:
-            return iter(range(self.turns))
-        return iter(range(n if isinstance(n, int) and n <= TURNS[-1] else TURNS[0]))
-
-    def every(self, x: Value, n: Size, *shape: Size) -> list[Value]:
-        """X unbound into the n pieces over which a loop turns; used in order, one a turn."""
-        self.trips = n if self.trips is None else self.trips
-        count = self.turns if self.turns is not None else (n if isinstance(n, int) and n <= TURNS[-1] else TURNS[0])
-        return self.parts(x, *[shape] * count)
-
-    def stack(self, name: str, pieces: Sequence[Value], n: Size, *, axis: int = 1, note: str = "") -> Value:
-        """The n results of a loop copied into one tensor; `pieces` are those of this time's turns."""
-        one = list(pieces[0].shape)
-        shape = (*one[:axis], n, *one[axis:])
-        return self.moved(name, pieces, *shape, note=note or "stacked")
-
-    # --- readings ---------------------------------------------------------------------------------------------------
-
-    def kept(self, y: Iterable[Value]) -> list[Storage]:
-        """What autograd still keeps at the end: nothing for a result that is dropped, such as the last state."""
-        reached = {id(v) for v in y}
-        nodes = []
-        for node in reversed(self.nodes):
-            if any(id(v) in reached for v in node.outputs):
-                nodes.append(node)
-                reached |= {id(v) for v in node.inputs}
-        return list(dict.fromkeys(storage for node in reversed(nodes) for storage in node.keeps))
-
-    def backward(self, y: Iterable[Value]) -> list[Operator]:
-        """Operators from the gradients of the results down to those of the inputs."""
-        meeting: dict[int, int] = {id(v): 1 for v in y}
-        out: list[Operator] = []
-        for node in reversed(self.nodes):
-            if not any(id(v) in meeting for v in node.outputs):
-                continue
-            out += [_sum_of_gradients(v, meeting[id(v)]) for v in node.outputs if meeting.get(id(v), 0) > 1]
-            wanted = [v.needs_gradient for v in node.inputs]
-            out += node.backward(wanted)
-            for value in node.inputs:
-                if value.needs_gradient:
-                    meeting[id(value)] = meeting.get(id(value), 0) + 1
-        made = {id(v) for node in self.nodes for v in node.outputs}
-        leaves = {id(v): v for node in self.nodes for v in node.inputs if id(v) not in made}
-        out += [_sum_of_gradients(v, meeting[key]) for key, v in leaves.items() if meeting.get(key, 0) > 1]
-        return out
+def _is_stretched(narrow: Sequence[Size], wide: Sequence[Size]) -> Size:
+    """1 where an axis is stretched to more than one element, which a formula may leave open; else 0."""
+    if len(narrow) < len(wide):
+        return 1
+    by = product(b for a, b in zip(narrow, wide, strict=True) if a is ONE and b is not ONE)
+    return 1 if isinstance(by, int) else where(by > 1, 1, 0)
 
 
-def _sum_of_gradients(value: Value, ways: int) -> Operator:
-    return Operator(name="sum", pointwise=(ways - 1) * value.numel, note="gradients that meet")
+def _itemsize(values: Sequence[Value]) -> Size | None:
+    """Of a result: that of the first operand whose numbers are not of the working dtype."""
+    return next((v.storage.itemsize for v in values if v.storage.itemsize is not None), None)
+
+
+def _rows(x: Value) -> tuple[Size, Size]:
+    return product(x.shape[:-1]), x.shape[-1]
+
+
+def _ratio(whole: Size, parts: Size) -> Size:
+    return whole // parts if isinstance(whole, int) and isinstance(parts, int) and parts else whole / parts

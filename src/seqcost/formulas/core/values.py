@@ -1,12 +1,13 @@
-"""Tensors of a program as a tape sees them: shape, memory, gradient; and the elementwise functions between them."""
+"""Tensors of a program as a tape sees them: shape, memory and its layout, the way that a gradient takes."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from seqcost.algebra import Size
 from seqcost.algebra.expr import is_array, is_symbolic
-from seqcost.formulas.core import pointwise
-from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.chain import Step
+from seqcost.formulas.core.loops import Turn
 
 
 class One(int):
@@ -16,80 +17,120 @@ class One(int):
 ONE = One(1)
 
 
-@dataclass(frozen=True)
-class Function:
-    """An elementwise function: operations of an element forward and backward, and what its derivative reads."""
+class Holder(Protocol):
+    """What counts the bytes of storages that are alive."""
 
-    forward: int
-    backward: int
-    keeps: str  # "input", "result", "nothing"
+    def go(self, storage: "Storage") -> None:
+        """A storage is gone."""
 
 
-FUNCTIONS = {
-    "exp": Function(1, 1, "result"),
-    "expm1": Function(1, 2, "result"),
-    "log": Function(1, 1, "input"),
-    "sin": Function(1, 2, "input"),
-    "cos": Function(1, 3, "input"),
-    "neg": Function(1, 1, "nothing"),
-    "abs": Function(1, 2, "input"),
-    "square": Function(1, 3, "input"),
-    "sqrt": Function(1, 2, "result"),
-    "rsqrt": Function(1, 3, "result"),
-    "reciprocal": Function(1, 3, "result"),
-    "sigmoid": Function(pointwise.SIGMOID, pointwise.SIGMOID_BACKWARD, "result"),
-    "tanh": Function(pointwise.TANH, pointwise.TANH_BACKWARD, "result"),
-    "relu": Function(pointwise.RELU, pointwise.RELU_BACKWARD, "result"),
-    "silu": Function(pointwise.SILU, pointwise.SILU_BACKWARD, "input"),
-    "gelu": Function(pointwise.GELU, pointwise.GELU_BACKWARD, "input"),
-    "gelu-tanh": Function(pointwise.GELU_TANH, pointwise.GELU_TANH_BACKWARD, "input"),
-    "elu": Function(1, 1, "input"),
-    "softplus": Function(1, 1, "input"),
-    "scale": Function(1, 1, "nothing"),  # times a number
-    "shift": Function(1, 0, "nothing"),  # plus a number
-    "complement": Function(1, 1, "nothing"),  # a number minus x
-    "copy": Function(0, 0, "nothing"),
-}
+class Mark:
+    """What is known of a storage also when it is gone: its place on the chain of dependent operators."""
+
+    __slots__ = ("step",)
+
+    def __init__(self, step: Step | None = None) -> None:
+        self.step = step
 
 
-@dataclass(eq=False)
 class Storage:
-    """Memory of one or several tensors that show it. `itemsize` None is that of the working dtype."""
+    """Memory of one or several tensors that show it; it lives as long as one of them does.
 
-    name: str
-    elements: Size
-    itemsize: Size | None = None
-    belongs: str = ""  # "input", "source", "weight": not what the program itself keeps
+    `itemsize` None is that of the working dtype. `belongs` says what it is besides a result: "input", "source",
+    "weight", "state"; nothing of the program's own. `turns` are those of loops in which it was made, `copies` those of
+    which it stands for all.
+    """
+
+    __slots__ = (
+        "__weakref__", "_memory", "belongs", "copies", "elements", "itemsize", "mark", "name", "num_bytes", "turns",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        elements: Size,
+        itemsize: Size | None = None,
+        *,
+        belongs: str = "",
+        num_bytes: Size = 0,
+        step: Step | None = None,
+        memory: Holder | None = None,
+        turns: tuple[Turn, ...] = (),
+    ) -> None:
+        self.name, self.elements, self.itemsize, self.belongs = name, elements, itemsize, belongs
+        self.num_bytes, self.mark = num_bytes, Mark(step)
+        self.copies: tuple[Turn, ...] = ()
+        self.turns = turns
+        self._memory = memory
+
+    def __del__(self) -> None:
+        if self._memory is not None:
+            self._memory.go(self)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Value:
-    """A tensor of the program: its shape, the memory it shows, whether a gradient flows back into it."""
+    """A tensor: its shape, the memory that it shows, the node that made it.
+
+    `strides` None is contiguous. A view (`is_view`) keeps the tensor that it shows alive, also where nobody else does.
+    """
 
     shape: tuple[Size, ...]
     storage: Storage
-    elements: Size  # distinct ones: an expanded axis counts once
-    needs_gradient: bool
-    depth: int | None = None  # operators on the longest chain from the inputs; None for weights and constants
-    chain: tuple[str, ...] = ()  # their names
+    _unused: Size = None
+    node: "Node | None" = None  # None: no gradient flows back into it
+    output: int = 0  # which of the node's results
+    strides: tuple[Size, ...] | None = None
+    is_view: bool = False
+
+    @property
+    def needs_gradient(self) -> bool:
+        """Whether a gradient flows back into it."""
+        return self.node is not None
 
     @property
     def numel(self) -> Size:
         """Elements that it shows."""
         return product(self.shape)
 
+    @property
+    def elements(self) -> Size:
+        """Distinct ones that it shows: an expanded axis counts once."""
+        if self.strides is None:
+            return self.numel
+        return product(
+            size
+            for size, stride in zip(self.shape, self.strides, strict=True)
+            if not (isinstance(stride, int) and stride == 0)
+        )
 
-Backward = Callable[[Sequence[bool]], Iterable[Operator]]
+    @property
+    def step(self) -> Step | None:
+        """Its place on the longest chain of operators from the inputs; None for weights and constants."""
+        return self.storage.mark.step
 
 
-@dataclass(eq=False)
+Gradients = Sequence[Value | None]
+Backward = Callable[[Any, Any, Sequence[Value], Sequence[bool]], Gradients]
+"""Tape, gradient(s) of the results, what was kept, which inputs want a gradient → their gradients."""
+
+
+@dataclass(eq=False, slots=True)
 class Node:
-    """How values were made of others, and the memory that autograd keeps for the way back."""
+    """How values were made of others: where their gradients go, and what autograd keeps for the way back.
 
-    inputs: tuple[Value, ...]
-    outputs: tuple[Value, ...]
-    backward: Backward
-    keeps: list[Storage] = field(default_factory=list)
+    A leaf (a weight, an input) is a node without inputs: there gradients arrive.
+    """
+
+    name: str
+    number: int  # of its creation
+    path: str
+    turns: tuple[Turn, ...]  # of loops, in which it was made
+    inputs: tuple[tuple["Node", int] | None, ...] = ()
+    shapes: tuple[tuple[Size, ...], ...] = ()  # of its results
+    backward: Backward | None = None
+    kept: tuple[Any, ...] = ()  # values, None for what is not kept
+    single: bool = True  # whether `backward` takes the one gradient itself, and not the list of them
 
 
 def product(sizes: Iterable[Size]) -> Size:
@@ -101,13 +142,13 @@ def product(sizes: Iterable[Size]) -> Size:
 
 
 def same(a: Sequence[Size], b: Sequence[Size]) -> bool:
-    """Whether two shapes are the same, stretched axes included."""
+    """Whether two shapes are the same; an axis that is stretched to the length 1 is not stretched."""
     return len(a) == len(b) and all(_same_size(x, y) for x, y in zip(a, b, strict=True))
 
 
 def _same_size(a: Size, b: Size) -> bool:
     if (a is ONE) != (b is ONE):
-        return False
+        return isinstance(a, int) and isinstance(b, int) and a == b
     return a is b or (isinstance(a, int) and isinstance(b, int) and a == b) or equal(expanded(a), expanded(b))
 
 
@@ -116,6 +157,25 @@ def broadcast(a: Sequence[Size], b: Sequence[Size]) -> tuple[Size, ...]:
     length = max(len(a), len(b))
     left, right = (ONE,) * (length - len(a)) + tuple(a), (ONE,) * (length - len(b)) + tuple(b)
     return tuple(y if x is ONE else x for x, y in zip(left, right, strict=True))
+
+
+def contiguous_strides(shape: Sequence[Size]) -> tuple[Size, ...]:
+    """Elements from one index to the next, axis by axis, of a tensor that lies in one piece."""
+    out: list[Size] = []
+    step: Size = 1
+    for size in reversed(shape):
+        out.append(step)
+        step = step * size
+    return tuple(reversed(out))
+
+
+def lies_in_one_piece(shape: Sequence[Size], strides: Sequence[Size]) -> bool:
+    """Whether a tensor of these strides is contiguous; where an axis has one element its stride says nothing."""
+    expected = contiguous_strides(shape)
+    return all(
+        (isinstance(size, int) and size == 1) or equal(expanded(a), expanded(b))
+        for size, a, b in zip(shape, strides, expected, strict=True)
+    )
 
 
 def expanded(size: Size) -> Size:
@@ -129,4 +189,11 @@ def expanded(size: Size) -> Size:
 
 def equal(a: Size, b: Size) -> bool:
     """Whether two sizes are the same, in every point of a sweep."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a == b
     return bool((a == b).all()) if is_array(a == b) else bool(a == b)
+
+
+def is_whole(size: Size) -> bool:
+    """Whether a size is a number and no formula."""
+    return isinstance(size, int) or bool(getattr(size, "is_Integer", False))

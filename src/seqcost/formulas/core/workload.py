@@ -6,6 +6,8 @@ from typing import Literal
 from seqcost.algebra.expr import Size, halve, is_size, is_symbolic, maximum
 from seqcost.errors import BadSize, shortened
 
+ID_BYTES = 8  # int64 token ids
+
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
@@ -19,7 +21,7 @@ class Workload:
     T(T+1)/2 + T·P. `started` says that a state is handed in, so none is made; `encoded` that it holds the source's keys
     and values, so the source is not read again; `stepping` that the one token goes through `step`, which may be another
     form than that of a whole sequence; `later` that the tokens come out of other operators, so that the longest chain
-    is one from them and not one from the state.
+    is one from them and not one from the state. `threads` are those that kernels run on: some take a buffer for each.
 
     >>> from seqcost import configure
     >>> configure("gru-layer", D=8).state_bytes(Workload(B=2, T=10)).total()
@@ -36,6 +38,7 @@ class Workload:
     encoded: bool = False
     stepping: bool = False
     later: bool = False
+    threads: int = 1
 
     def __post_init__(self) -> None:
         for letter, least in (("B", 1), ("T", 0), ("P", 0), ("S", 0), ("itemsize", 1)):

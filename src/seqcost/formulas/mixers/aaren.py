@@ -5,16 +5,13 @@ The keys [B,T,H·K] are never made, and a score costs 2·D in place of 2·D·K +
 those of the paper.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size
-from seqcost.formulas.core.component import check_sizes
-from seqcost.formulas.core.operator import Operator
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component, check_sizes
 from seqcost.formulas.core.tape import Tape
-from seqcost.formulas.core.values import Value, product
+from seqcost.formulas.core.values import ONE, Value
 from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.prefix_attention import prefix_attention, prefix_attention_step
 from seqcost.formulas.ops.scan import check_chunk
@@ -22,7 +19,7 @@ from seqcost.formulas.parts.heads import fill_heads
 
 
 @dataclass(frozen=True, kw_only=True)
-class Aaren(Program):
+class Aaren(Component):
     """Softmax attention of one learned query to every prefix, many tokens to many.
 
     D width · H heads · K width of a head, of keys and values alike (default D/H) · C tokens of a chunk of the scan.
@@ -59,41 +56,34 @@ class Aaren(Program):
             lines["output_bias"] = (D, "b_o")
         return Bill.of(Kind.PARAMETERS, **lines)
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
         B, T, D = x.shape
-        H, K = self.H, self.K
-        front = (B,) if t.run.stepping else (B, T)
-        m = t.state("start_largest", B, H, itemsize=t.wide)
-        wu = t.state("start_sums", B, H, K + 1, itemsize=t.wide)
-        x = t.view(x, *front, D)
-        s = t.float32("scores_float32", self._scores(t, x))
-        v = t.linear("value", x, H * K, bias=self.bias, note="x W_v")
-        v = t.float32("value_float32", t.view(v, *front, H, K))
-        o = prefix_attention_step(t, s, v, m, wu) if t.run.stepping else prefix_attention(t, s, v, m, wu, self.C)
-        o = t.working("working", o)
-        return t.view(t.linear("output", t.view(o, *front, H * K), D, bias=self.bias, note="o W_o"), B, T, D)
+        m_BH = t.state("start_largest", B, self.H, itemsize=t.wide)
+        wu_BHK1 = t.state("start_sums", B, self.H, self.K + 1, itemsize=t.wide)
+        if t.run.stepping:
+            x = t.view(x, B, D)
+            o, *after = prefix_attention_step(t, *self._scores_values(t, x), m_BH, wu_BHK1)
+        else:
+            o, *after = prefix_attention(t, *self._scores_values(t, x), m_BH, wu_BHK1, self.C)
+        t.carry(*after)
+        y = t.view(t.working("working", o), *o.shape[:-2], self.H * self.K)
+        return t.view(t.linear("output", y, D, bias=self.bias, note="o W_o"), B, T, D)
 
-    def _scores(self, t: Tape, x: Value) -> Value:
+    def _scores_values(self, t: Tape, x: Value) -> tuple[Value, Value]:
+        """One score a head and its value; the keys are folded into the query and never made."""
         *front, D = x.shape
         H, K = self.H, self.K
-        rows = product(front)
         query = t.linear("query", t.weight(1, D), H * K, bias=self.bias, note="q W_q, once")
-        query = t.view(t.unary("query_scaled", query, "scale", "1/√K"), H, 1, K)
-        folded = t.matmul("fold", query, t.weight(H, K, D), "W_kᵀ q of each head, once")
-        shift = [t.matmul("fold_bias", query, t.weight(H, K, 1), "q·b_k")] if self.bias else []
-
-        def backward(wanted: Sequence[bool]) -> Iterator[Operator]:
-            if wanted[0]:
-                yield Operator(name="scores_dx", contraction=2 * rows * D * H, note="g r")
-            yield Operator(name="scores_dr", contraction=2 * rows * D * H, note="gᵀ x")
-            if self.bias:
-                yield Operator(name="scores_db", pointwise=rows * H, note="Σ g")
-
-        return t.operator(
-            "scores", [x, folded, *shift], (*front, H), contraction=2 * rows * D * H,
-            pointwise=rows * H if self.bias else 0, backward=backward, keeps=[(x, 1), (folded, 0)],
-            note="x·(W_kᵀ q): one number a head",
+        q_H1K = t.view(t.unary("query_scaled", query, "scale", "1/√K"), H, ONE, K)
+        del query
+        folded_HD = t.view(t.matmul("fold", q_H1K, t.weight(H, K, D), "W_kᵀ q of each head, once"), H, D)
+        shift_H = t.view(t.matmul("fold_bias", q_H1K, t.weight(H, K, ONE), "q·b_k"), H) if self.bias else None
+        projected = t.linear(
+            "scores", x, H, bias=self.bias, weight=folded_HD, shift=shift_H, note="x·(W_kᵀ q): one number a head"
         )  # fmt: skip
+        scores = t.float32("scores_float32", projected)
+        v = t.float32("value_float32", t.linear("value", x, H * K, bias=self.bias, note="x W_v"))
+        return scores, t.view(v, *front, H, K)
 
     def state_bytes(self, run: Workload) -> Bill:
         B, H, size = run.B, self.H, run.state_itemsize

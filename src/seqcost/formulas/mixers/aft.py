@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size
-from seqcost.formulas.core.component import check_sizes
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component, check_sizes
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import ONE, Value
 from seqcost.formulas.core.workload import Workload
@@ -19,7 +18,7 @@ from seqcost.formulas.ops.scan import check_chunk
 
 
 @dataclass(frozen=True, kw_only=True)
-class Aft(Program):
+class Aft(Component):
     """D width, of queries, keys and values alike · C tokens of a chunk of the scan."""
 
     SOURCE: ClassVar[str] = "Zhai et al. 2021, arXiv 2105.14103, section 3: AFT-simple, causal"
@@ -44,20 +43,28 @@ class Aft(Program):
                 lines[f"{name}_bias"] = (self.D, f"b_{letter}")
         return Bill.of(Kind.PARAMETERS, **lines)
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
         B, T, D = x.shape
-        front = (B,) if t.run.stepping else (B, T)
-        m = t.state("start_largest", B, D, itemsize=t.wide)
-        wu = t.state("start_sums", B, D, 2, itemsize=t.wide)
-        x = t.view(x, *front, D)
+        m_BD = t.state("start_largest", B, D, itemsize=t.wide)
+        wu_BD2 = t.state("start_sums", B, D, 2, itemsize=t.wide)
+        q, k, v = self._projected(t, t.view(x, B, D) if t.run.stepping else x)
+        if t.run.stepping:
+            o, *after = prefix_attention_step(t, k, v, m_BD, wu_BD2)
+        else:
+            o, *after = prefix_attention(t, k, v, m_BD, wu_BD2, self.C)
+        t.carry(*after)
+        averaged = t.view(o, *o.shape[:-1])
+        y = t.multiply(
+            "output", t.unary("gate", q, "sigmoid", "σ(q)"), t.working("working", averaged), "σ(q) ⊙ w / u"
+        )  # fmt: skip
+        return t.view(y, B, T, D)
+
+    def _projected(self, t: Tape, x: Value) -> tuple[Value, Value, Value]:
+        D = self.D
         q = t.linear("query", x, D, bias=self.bias, note="x W_q")
         k = t.float32("key_float32", t.linear("key", x, D, bias=self.bias, note="x W_k"))
         v = t.float32("value_float32", t.linear("value", x, D, bias=self.bias, note="x W_v"))
-        v = t.view(v, *front, D, ONE)
-        o = prefix_attention_step(t, k, v, m, wu) if t.run.stepping else prefix_attention(t, k, v, m, wu, self.C)
-        o = t.view(t.working("working", o), *front, D)
-        y = t.multiply("output", t.unary("gate", q, "sigmoid", "σ(q)"), o, "σ(q) ⊙ w / u")
-        return t.view(y, B, T, D)
+        return q, k, t.view(v, *v.shape, ONE)
 
     def state_bytes(self, run: Workload) -> Bill:
         numbers = run.B * self.D * run.state_itemsize

@@ -10,18 +10,19 @@ The fused kernel skips tiles above the diagonal of causal attention; by conventi
 either way, and "half" gives the unmasked pairs. Dropout is not covered.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size, where
+from seqcost.algebra.work import Kernel
 from seqcost.errors import BadSize
-from seqcost.formulas.core import pointwise
 from seqcost.formulas.core.component import Component, check_sizes, differ, exact_div
-from seqcost.formulas.core.operator import Operator, copy, elementwise, linear, linear_backward
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value, equal, expanded
 from seqcost.formulas.core.workload import Workload
+from seqcost.formulas.ops.fused_attention import fused_attention
+from seqcost.formulas.ops.rotary import rotary, rotary_tables
 from seqcost.formulas.parts.heads import fill_heads
-from seqcost.formulas.parts.rope import rope_kept_bytes, rope_tables, rope_turn, rope_turn_backward
 
 Implementation = Literal["materialised", "fused"]
 
@@ -71,15 +72,7 @@ class Attention(Component):
         return self.causal or self.cross
 
     @property
-    def keeps_input(self) -> bool:
-        return True
-
-    @property
     def takes_source(self) -> bool:
-        return self.cross
-
-    @property
-    def keeps_source(self) -> bool:
         return self.cross
 
     def params(self) -> Bill:
@@ -111,134 +104,112 @@ class Attention(Component):
         """Counted query-key pairs, a head and a sequence; the convention is the workload's."""
         return run.T * run.S if self.cross else run.pairs(causal=self.causal)
 
-    def forward(self, run: Workload) -> Iterator[Operator]:
-        B, T, D, H, G, K, V = run.B, run.T, self.D, self.H, self.G, self.K, self.V
-        S = self.sources(run)
-        yield linear("project_query", B * T, D, H * K, bias=self.bias, note="x [B,T,D] @ W_q [D,H·K]")
-        if not (self.cross and run.encoded):
-            yield linear("project_key", B * S, D, G * K, bias=self.bias, note="x [B,S,D] @ W_k [D,G·K]").beside()
-            yield linear("project_value", B * S, D, G * V, bias=self.bias, note="x [B,S,D] @ W_v [D,G·V]").beside()
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        q, k, v = self._turned(t, x, source)
+        if not self.cross and not (isinstance(t.run.P, int) and t.run.P == 0):
+            k, v = self._joined(t, "keys", k), self._joined(t, "values", v)
+        if not self.cross:
+            t.carry(k, v)
+        y = self._fused(t, q, k, v) if self.implementation == "fused" else self._materialised(t, q, k, v)
+        return t.linear("project_output", y, self.D, bias=self.bias, note="y [B,T,H·V] @ W_o [H·V,D]")
+
+    def _turned(self, t: Tape, x: Value, source: Value | None) -> tuple[Value, Value, Value]:
+        """Queries [B,T,H,K], keys [B,S,G,K] and values [B,S,G,V], rotated to their positions where RoPE is on."""
+        if self.cross:
+            k, v = self._of_source(t, source)
+            return self._queries(t, x), k, v
+        q, (k, v) = self._queries(t, x), self._keys_values(t, x)
         if self.rope:
-            yield from rope_tables(run, K)
-            yield from rope_turn("query", run, H, K)
-            yield from (op.beside() for op in rope_turn("key", run, G, K))
-        yield from self._cache(run)
-        yield from (self._fused(run) if self.implementation == "fused" else self._materialised(run))
-        yield linear("project_output", B * T, H * V, D, bias=self.bias, note="y [B,T,H·V] @ W_o [H·V,D]")
+            cos, sin = rotary_tables(t, t.run.T, self.K)
+            q, k = rotary(t, "rope_query", q, cos, sin), rotary(t, "rope_key", k, cos, sin)
+        return q, k, v
 
-    def _cache(self, run: Workload) -> Iterator[Operator]:
-        """Keys and values of the carried state joined with the new ones; nothing without a past."""
-        if self.cross or (isinstance(run.P, int) and run.P == 0):
-            return
-        joined = run.B * (run.P + run.T) * self.G * (self.K + self.V)
-        join = copy("cache", where(run.P > 0, joined, 0), "past and new keys and values joined")
-        # The materialised form scales the queries meanwhile.
-        yield join if self.implementation == "fused" else join.beside()
-
-    def _mask(self, run: Workload) -> Size:
-        """Elements of the causal mask; a single query needs none, it may see every key."""
-        if self.cross or not self.causal:
-            return 0
-        return where(run.T > 1, run.T * (run.P + run.T), 0)
-
-    def _fused(self, run: Workload) -> Iterator[Operator]:
-        B, T, H, G, K, V = run.B, run.T, self.H, self.G, self.K, self.V
-        S, pairs = self.keys(run), B * H * self.pairs(run)
-        # Without a past the kernel masks by itself; with one it reads a mask [T, P+T].
-        mask = where(run.P > 0, self._mask(run), 0)
-        if not (isinstance(mask, int) and mask == 0):
-            yield Operator(name="mask", reads=mask, writes=2 * mask, steps=0, note="−∞ above the diagonal")
-        yield Operator(
-            name="attend",
-            contraction=2 * pairs * K + 2 * pairs * V,
-            pointwise=pointwise.ATTENTION * pairs,
-            reads=B * T * H * K + B * S * G * (K + V) + mask,
-            writes=B * T * H * V,
-            other_bytes=B * H * T * self._lse_bytes(run),
-            note="q kᵀ, softmax and its product with v, tile by tile",
-        )
-
-    def _lse_bytes(self, run: Workload) -> Size:
-        return run.state_itemsize  # the logarithm of each row's sum is at least float32
-
-    def _materialised(self, run: Workload) -> Iterator[Operator]:
-        B, T, H, G, K, V = run.B, run.T, self.H, self.G, self.K, self.V
-        S, pairs = self.keys(run), B * H * self.pairs(run)
-        scores = B * H * T * S
-        yield elementwise("scale", B * T * H * K, 1, note="q/√K")
-        yield copy("query_heads", B * T * H * K, "[B,T,H,K] to [B,H,T,K]")
-        yield copy("key_heads", B * S * G * K, "[B,S,G,K] to [B,G,S,K]").beside()
-        yield copy("value_heads", B * S * G * V, "[B,S,G,V] to [B,G,S,V]").beside()
-        yield Operator(
-            name="scores",
-            contraction=2 * pairs * K,
-            reads=B * T * H * K + B * S * G * K,
-            writes=scores,
-            note="q [B,H,T,K] @ kᵀ [B,H,K,S]",
-        )
-        if self.causal and not self.cross:
-            mask = self._mask(run)
-            masked = where(run.T > 1, scores, 0)
-            yield Operator(name="mask", reads=mask, writes=2 * mask, steps=0, note="−∞ above the diagonal")
-            yield Operator(
-                name="add_mask",
-                pointwise=masked,
-                reads=masked + mask,
-                writes=masked,
-                steps=where(run.T > 1, 1, 0),
-                note="scores + mask [T,S]",
-            )
-        yield elementwise("softmax", scores, pointwise.SOFTMAX, note="over S")
-        yield Operator(
-            name="mix",
-            contraction=2 * pairs * V,
-            reads=scores + B * S * G * V,
-            writes=B * T * H * V,
-            note="a [B,H,T,S] @ v [B,H,S,V]",
-        )
-        yield copy("merge_heads", B * T * H * V, "[B,H,T,V] to [B,T,H·V]")
-
-    def backward(self, run: Workload) -> Iterator[Operator]:
-        B, T, D, H, G, K, V = run.B, run.T, self.D, self.H, self.G, self.K, self.V
-        S, pairs = self.sources(run), B * H * self.pairs(run)
-        yield from linear_backward("project_output", B * T, H * V, D, bias=self.bias)
-        if self.implementation == "fused":
-            yield Operator(name="scores_again", contraction=2 * pairs * K, note="q kᵀ recomputed")
-        yield Operator(name="mix_da", contraction=2 * pairs * V, note="g [B,H,T,V] @ vᵀ [B,H,V,S]")
-        yield Operator(name="mix_dv", contraction=2 * pairs * V, note="aᵀ [B,H,S,T] @ g [B,H,T,V]")
-        if self.implementation == "fused":
-            yield Operator(name="attend_backward", pointwise=pointwise.ATTENTION_BACKWARD * pairs, note="softmax")
+    def begin(self, t: Tape, source: Value) -> None:
+        if self.cross:
+            t.begun += self._keys_values(t, source)
+            t.carry(*t.begun[-2:])
         else:
-            scores = B * H * T * self.keys(run)
-            yield Operator(name="softmax_backward", pointwise=pointwise.SOFTMAX_BACKWARD * scores, note="a (g − Σ g a)")
-            yield Operator(name="scale_backward", pointwise=B * T * H * K, note="g/√K")
-        yield Operator(name="scores_dq", contraction=2 * pairs * K, note="g [B,H,T,S] @ k [B,H,S,K]")
-        yield Operator(name="scores_dk", contraction=2 * pairs * K, note="gᵀ [B,H,S,T] @ q [B,H,T,K]")
-        if self.rope:
-            yield from rope_turn_backward("query", run, H, K)
-            yield from rope_turn_backward("key", run, G, K)
-        yield from linear_backward("project_query", B * T, D, H * K, bias=self.bias)
-        yield from linear_backward("project_key", B * S, D, G * K, bias=self.bias)
-        yield from linear_backward("project_value", B * S, D, G * V, bias=self.bias)
-        sums = B * S * D if self.cross else 2 * B * T * D
-        yield Operator(name="sum", pointwise=sums, note="the ways of q, k and v into x")
+            for width in (self.K, self.V):
+                t.constant("empty", t.run.B, 0, self.G, width, note="no tokens yet")
 
-    def kept_bytes(self, run: Workload) -> Bill:
-        B, T, H, G, K, V = run.B, run.T, self.H, self.G, self.K, self.V
-        S, size = self.keys(run), run.itemsize
-        lines = {
-            "query": (B * T * H * K * size, "q"),
-            "key": (B * S * G * K * size, "k"),
-            "value": (B * S * G * V * size, "v"),
-            "heads": (B * T * H * V * size, "y before W_o"),
-        }
-        if self.rope:
-            lines["rope"] = (rope_kept_bytes(run, K), "cosines and sines")
-        if self.implementation == "materialised":
-            lines["softmax"] = (B * H * T * S * size, "a = softmax(q kᵀ/√K)")
-        else:
-            lines["logsumexp"] = (B * H * T * self._lse_bytes(run), "a row of scores, log-summed")
-        return Bill.of(Kind.SAVED, **lines)
+    def _queries(self, t: Tape, x: Value) -> Value:
+        return self._projected(t, "query", x, (t.run.B, t.run.T, self.H, self.K))
+
+    def _keys_values(self, t: Tape, x: Value) -> tuple[Value, Value]:
+        B, S, G = t.run.B, self.sources(t.run), self.G
+        return self._projected(t, "key", x, (B, S, G, self.K)), self._projected(t, "value", x, (B, S, G, self.V))
+
+    def _of_source(self, t: Tape, source: Value | None) -> tuple[Value, Value]:
+        """Keys and values of the source, which a state brings along once it is encoded."""
+        if t.begun:
+            return t.begun.pop(0), t.begun.pop(0)
+        if not t.run.encoded:
+            assert source is not None
+            return self._keys_values(t, source)
+        B, S, G = t.run.B, t.run.S, self.G
+        for width in (G * self.K, G * self.V):  # weights that are there and are not read
+            _ = t.weight(width, self.D), t.weight(width * int(self.bias))
+        return t.carried("keys", B, S, G, self.K), t.carried("values", B, S, G, self.V)
+
+    def _projected(self, t: Tape, name: str, x: Value, shape: tuple[Size, ...]) -> Value:
+        letter, (*_, heads, width) = name[0], shape
+        y = t.linear(f"project_{name}", x, heads * width, bias=self.bias, note=f"x @ W_{letter}")
+        return t.view(y, *shape)
+
+    @staticmethod
+    def _joined(t: Tape, name: str, new: Value) -> Value:
+        """Keys or values of the carried state joined with the new ones; nothing is executed without a past."""
+        B, T, G, width = new.shape
+        P = t.run.P
+        past = t.carried(name, B, P, G, width)
+        return t.kernel(
+            "cache", Kernel.COPY, [past, new], (B, P + T, G, width), happens=where(P > 0, 1, 0),
+            note="past and new ones joined",
+        )  # fmt: skip
+
+    def _mask(self, t: Tape, *, alone: bool) -> Value | None:
+        """−∞ above the diagonal, [T,P+T]; none for a single query, nor where the kernel masks by itself (`alone`)."""
+        T, P = t.run.T, t.run.P
+        if self.cross or not self.causal or (isinstance(T, int) and T == 1):
+            return None
+        if alone and isinstance(P, int) and P == 0:
+            return None
+        happens = where(T > 1, 1, 0) * (where(P > 0, 1, 0) if alone else 1)
+        return t.constant("mask", T, P + T, fills=2, happens=happens, note="−∞ above the diagonal")
+
+    def _fused(self, t: Tape, q: Value, k: Value, v: Value) -> Value:
+        run = t.run
+        B, T = q.shape[:2]
+        y = fused_attention(
+            t, "attend", t.transpose(q, 0, 2, 1, 3), t.transpose(k, 0, 2, 1, 3), t.transpose(v, 0, 2, 1, 3),
+            self._mask(t, alone=True), pairs=B * self.H * self.pairs(run),
+        )  # fmt: skip
+        return t.view(t.transpose(y, 0, 2, 1, 3), B, T, self.H * self.V)
+
+    def _materialised(self, t: Tape, q: Value, k: Value, v: Value) -> Value:
+        B, T, H, K = q.shape
+        S, G, V = v.shape[1:]
+        mask = self._mask(t, alone=False)
+        rows = B * G, H // G * T if isinstance(H, int) and isinstance(G, int) else H * T / G
+        q = t.view(self._heads_first(t, "query", t.unary("scale", q, "scale", "q/√K")), *rows, K)
+        k, v = self._heads_first(t, "key", k), self._heads_first(t, "value", v)
+        k, v = t.view(k, B * G, S, K), t.view(v, B * G, S, V)
+        scores = t.matmul("scores", q, t.transpose(k, 0, 2, 1), "q [B,H,T,K] @ kᵀ [B,H,K,S]")
+        if mask is not None:
+            groups, happens = exact_div(H, G, "query heads over key/value heads"), where(T > 1, 1, 0)
+            each = mask
+            if not equal(expanded(groups), 1):
+                each = t.kernel("mask", Kernel.COPY, [mask], (rows[1], S), happens=happens, note="for each of a group")
+            scores = t.add_into("add_mask", scores, each, happens, "scores + mask [T,S]")
+            del each
+        scores = t.view(scores, B, H, T, S)
+        y = t.matmul("mix", t.view(t.softmax("softmax", scores, "over S"), *rows, S), v, "a [B,H,T,S] @ v [B,H,S,V]")
+        y = t.view(y, B, H, T, V)
+        return t.view(t.copy("merge_heads", t.transpose(y, 0, 2, 1, 3), note="[B,H,T,V] to [B,T,H·V]"), B, T, H * V)
+
+    @staticmethod
+    def _heads_first(t: Tape, name: str, x: Value) -> Value:
+        return t.copy(f"{name}_heads", t.transpose(x, 0, 2, 1, 3), note="heads first")
 
     def state_bytes(self, run: Workload) -> Bill:
         if not self.decodes:

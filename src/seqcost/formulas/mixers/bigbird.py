@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div, maximum, minimum
-from seqcost.formulas.core.component import check_sizes
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component, check_sizes
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import ONE, Value
-from seqcost.formulas.core.workload import Workload
+from seqcost.formulas.core.workload import ID_BYTES, Workload
 from seqcost.formulas.ops.block_attention import planned_attention
 from seqcost.formulas.ops.fused_attention import fused_attention
 from seqcost.formulas.parts.heads import fill_heads
@@ -26,7 +25,7 @@ OWN_SLOTS = 5  # the two global blocks, and a window of three
 
 
 @dataclass(frozen=True, kw_only=True)
-class BigBird(Program):
+class BigBird(Component):
     """softmax(q kᵀ/√K) v over global, neighbouring and random blocks; sees both ways.
 
     D width · H heads · K head width (default D/H) · C tokens a block · R random blocks that a block sees · seed of the
@@ -100,31 +99,50 @@ class BigBird(Program):
         n, C = self.blocks(T), self.C
         return 2 * C * n * C + (n - 2) * C * (OWN_SLOTS + self.R) * C
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
-        D, H, K, C = self.D, self.H, self.K, self.C
-        B, T = x.shape[:2]
-        n = self.blocks(T)
-
-        def blocks(name: str) -> Value:
-            note = f"x [B,T,D] @ W_{name[0]} [D,H·K]"
-            projected = t.view(t.linear(f"project_{name}", x, H * K, bias=self.bias, note=note), B, T, H, K)
-            # One block more than there are: what a slot without a block of its own looks up.
-            return t.moved(f"{name}_fill", [projected], B, H, n + 1, C, K, note="heads first, filled up with zeros")
-
-        q, k, v = (blocks(name) for name in ("query", "key", "value"))
-        masked = t.moved("mask", [t.constant("mask", T)], n + 1, C)
-        first, middle, last, _ = t.parts(q, *((B, H, m, C, K) for m in (ONE, n - 2, ONE, ONE)))
-        edges = t.moved("query_global", [first, last], B, H, 2 * C, K, note="the two global blocks")
-        keys, values = (t.part(z, B, H, n * C, K) for z in (k, v))
-        seen = t.part(masked, ONE, ONE, ONE, n * C)
-        y_edges = fused_attention(t, "attend_global", edges, keys, values, seen, note="the global blocks see all keys")
-        y_middle = planned_attention(
-            t, middle, k, v, masked, OWN_SLOTS + self.R, note="each other block sees 5 + R gathered ones"
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        q, k, v = (self._projected(t, name, x) for name in ("query", "key", "value"))
+        return t.linear(
+            "project_output", self._attend(t, q, k, v), self.D, bias=self.bias, note="y [B,T,H·K] @ W_o [H·K,D]"
         )
-        y_first, y_last = t.parts(y_edges, (B, ONE, C, H, K), (B, ONE, C, H, K))
-        y = t.moved("merge_heads", [y_first, y_middle, y_last], B, n * C, H * K, note="blocks to tokens")
-        y = t.moved("cut", [t.part(y, B, T, H * K)], B, T, H * K, note="without what was filled up")
-        return t.linear("project_output", y, D, bias=self.bias, note="y [B,T,H·K] @ W_o [H·K,D]")
+
+    def _projected(self, t: Tape, name: str, x: Value) -> Value:
+        (B, T, _), H, K = x.shape, self.H, self.K
+        note = f"x [B,T,D] @ W_{name[0]} [D,H·K]"
+        return t.view(t.linear(f"project_{name}", x, H * K, bias=self.bias, note=note), B, T, H, K)
+
+    def _attend(self, t: Tape, query: Value, key: Value, value: Value) -> Value:
+        (B, T, H, K), C = query.shape, self.C
+        n = self.blocks(T)
+        # One block more than there are: what a slot without a block of its own looks up.
+        q, k, v = (
+            t.view(
+                t.pad(f"{name}_fill", t.transpose(z, 0, 2, 1, 3), B, H, (n + 1) * C, K,
+                    note="heads first, filled up with zeros",
+                ),
+                B, H, n + 1, C, K,
+            )
+            for name, z in (("query", query), ("key", key), ("value", value))
+        )  # fmt: skip
+        masked = t.pad("mask", t.constant("mask", ONE, T), ONE, (n + 1) * C)
+        first, middle, last, _ = t.parts(q, *((B, H, m, C, K) for m in (1, n - 2, 1, 1)), name="query_split")
+        of_keys, of_values = (t.view(t.part(z, B, H, n, C, K), B, H, n * C, K) for z in (k, v))
+        edges = fused_attention(
+            t,
+            "attend_global",
+            t.view(t.cat("query_global", [first, last], B, H, 2, C, K, note="the two global blocks"), B, H, 2 * C, K),
+            of_keys,
+            of_values,
+            t.part(t.view(masked, ONE, ONE, ONE, (n + 1) * C), ONE, ONE, ONE, n * C),
+            note="the global blocks see all keys",
+        )
+        at = t.constant("plan", H * (n - 2) * (OWN_SLOTS + self.R), itemsize=ID_BYTES, fills=0)  # made of numbers
+        note = "each other block sees 5 + R gathered ones"
+        between = planned_attention(t, middle, k, v, t.view(masked, ONE, n + 1, C), at, note)
+        ends = t.parts(t.view(edges, B, H, 2, C, K), (B, H, 1, C, K), (B, H, 1, C, K), name="global_split")
+        blocks = [ends[0], t.view(between, B, H, n - 2, C, K), ends[1]]
+        tokens = [t.transpose(y, 0, 2, 3, 1, 4) for y in blocks]
+        y = t.view(t.cat("merge_heads", tokens, B, n, C, H, K, note="blocks to tokens"), B, n * C, H * K)
+        return t.copy("cut", t.part(y, B, T, H * K, name="cut"), note="without what was filled up")
 
     def path_length(self, run: Workload) -> Bill:
         return Bill.of(Kind.PATH, attend=(2, "by way of a global block"))

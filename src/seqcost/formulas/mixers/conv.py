@@ -13,8 +13,7 @@ from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div, maximum
 from seqcost.errors import BadSize
-from seqcost.formulas.core.component import check_sizes, exact_div
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component, check_sizes, exact_div
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import Value
 from seqcost.formulas.core.workload import Workload
@@ -22,7 +21,7 @@ from seqcost.formulas.ops.convolution import convolution
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conv(Program):
+class Conv(Component):
     """A sum over W taps, each a weight times the token that lies a multiple of `dilation` before.
 
     D width · W taps, at least 2 (default 4; 5 with causal=False) · dilation tokens from one tap to the next.
@@ -73,25 +72,25 @@ class Conv(Program):
             weights["mix_bias" if self.kind == "separable" else "kernel_bias"] = (D, "b")
         return Bill.of(Kind.PARAMETERS, **weights)
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
         (B, T, D), R = x.shape, self.reach
-        if t.run.started:
-            past = t.state("columns", B, R, D)
-            padded = t.moved("past", [past, x], B, R + T, D, note="carried tokens before the new ones")
-            t.moved("carry", [t.part(padded, B, R, D)], B, R, D, note="the last (W−1)·dilation tokens")
-        else:
-            padded = t.moved("pad", [x], B, R + T, D, note="(W−1)·dilation zeros")
+        if not t.run.started:
+            return self._taps(t, t.pad("pad", x, B, R + T, D, note="(W−1)·dilation zeros"))
+        columns = t.cat(
+            "past", [t.carried("columns", B, R, D), x], B, R + T, D, note="carried tokens, then the new ones"
+        )
+        t.carry(t.copy("carry", t.part(columns, B, R, D), note="the last (W−1)·dilation tokens"))
+        return self._taps(t, columns)
+
+    def _taps(self, t: Tape, columns: Value) -> Value:
+        (B, tokens, D), R, W = columns.shape, self.reach, self.W
+        T, full = tokens - R, self.kind == "full"
         y = convolution(
-            t,
-            "taps",
-            t.view(padded, B, D, R + T),
-            B, D, T,
-            kernel=(self.W,),
-            channels=D if self.kind == "full" else 1,
-            bias=self.bias and self.kind != "separable",
+            t, "taps", t.transpose(columns, 0, 2, 1), t.weight(D, D if full else 1, W), B, D, T,
+            bias=self.bias and self.kind != "separable", dilation=self.dilation, groups=1 if full else D,
             note="W taps of x [B,D,(W−1)·dilation+T]",
         )  # fmt: skip
-        y = t.moved("tokens_first", [t.view(y, B, T, D)], B, T, D, note="[B,D,T] to [B,T,D]")
+        y = t.copy("tokens_first", t.transpose(y, 0, 2, 1), note="[B,D,T] to [B,T,D]")
         if self.kind == "separable":
             y = t.linear("mix", y, D, bias=self.bias, note="y [B,T,D] @ A [D,D]")
         return y

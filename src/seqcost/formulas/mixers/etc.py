@@ -16,10 +16,9 @@ from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div, minimum
 from seqcost.errors import BadSize
-from seqcost.formulas.core.component import check_sizes
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component, check_sizes
 from seqcost.formulas.core.tape import Tape
-from seqcost.formulas.core.values import Value
+from seqcost.formulas.core.values import ONE, Value
 from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.block_attention import Band, band_keys, band_mask, band_queries, band_tokens
 from seqcost.formulas.ops.relative_labels import distances, label_scores, labelled
@@ -42,7 +41,7 @@ PROJECTIONS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Etc(Program):
+class Etc(Component):
     """Global-local attention with relative labels; sees both ways.
 
     D width · H heads · K head width (default D/H) · W window of the long tokens, the token itself included (the paper's
@@ -119,66 +118,88 @@ class Etc(Program):
         tokens = self.band.blocks(T) * self.C
         return tokens * (self.band.keys + self.N) + self.N * (self.N + T)
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
         B, N, D = x.shape[0], self.N, self.D
-        g = t.moved("memory", [t.expand("memory", t.weight(N, D), B, N, D)], B, N, D, note="for each sequence")
+        memory = t.expand("memory", t.weight(N, D), B, N, D)
+        g = t.copy("memory", memory, note="for each sequence")
         g = t.add("global_residual", g, self._global_half(t, g, x), note="what the global tokens have read")
-        return self._long_half(t, x, g)
+        y = self._long_half(t, x, g)
+        return t.part(y, *y.shape, name="whole")
 
     def _heads(self, t: Tape, name: str, x: Value) -> Value:
         B, T = x.shape[:2]
         note = PROJECTIONS[name]
         return t.view(t.linear(name, x, self.H * self.K, bias=self.bias, note=note), B, T, self.H, self.K)
 
+    def _scaled(self, t: Tape, name: str, x: Value) -> Value:
+        return t.unary(f"scale_{name}", self._heads(t, f"query_{name}", x), "scale", note="q/√K")
+
     def _global_half(self, t: Tape, g: Value, x: Value) -> Value:
         """Of the global tokens: one softmax over all global and all long ones."""
         B, T = x.shape[:2]
         H, K, N, Z = self.H, self.K, self.N, x.shape[0] * self.H
+        q = t.copy("global_queries", t.transpose(self._scaled(t, "global", g), 0, 2, 1, 3), note="heads first")
+        q = t.view(q, Z, N, K)
 
         def keys(name: str) -> Value:
             both = [self._heads(t, f"{name}_g2g", g), self._heads(t, f"{name}_g2l", x)]
-            return t.moved(f"global_{name}s", both, Z, N + T, K, note="of global and long tokens, heads first")
+            joined = t.cat(
+                f"global_{name}s", [t.transpose(z, 0, 2, 1, 3) for z in both], B, H, N + T, K,
+                note="of global and long tokens, heads first",
+            )  # fmt: skip
+            return t.view(joined, Z, N + T, K)
 
-        q = t.unary("global_scale", self._heads(t, "query_global", g), "scale", note="q/√K")
-        q = t.moved("global_queries", [q], Z, N, K, note="heads first")
         k, v = keys("key"), keys("value")
         labels = distances(t, "global_labels", N, N, T)
         of_label = label_scores(t, "global_label", q, B, H, self.labels)
         known = labelled(t, "global_label_scores", of_label, labels, Z, N, N + T)
-        scores = t.add_matmul("global_scores", known, q, t.view(k, Z, K, N + T), note="q (k + a) + u: g2g and g2l")
-        y = t.matmul("global_mix", t.softmax("global_softmax", scores), v, note="a [N,N+T] @ v")
-        y = t.moved("global_merge", [y], B, N, H * K, note="heads to tokens")
-        return t.linear("output_global", y, self.D, bias=self.bias, note=PROJECTIONS["output_global"])
+        scores = t.add_matmul("global_scores", known, q, t.swapped(k), note="q (k + a) + u")
+        y = t.matmul("global_mix", t.softmax("global_softmax", scores), v, note="a [N,N+T] @ v [N+T,K]")
+        heads = t.transpose(t.view(y, B, H, N, K), 0, 2, 1, 3)
+        merged = t.copy("global_merge_heads", heads, note="[B,H,N,K] to [B,N,H·K]")
+        note = PROJECTIONS["output_global"]
+        return t.linear("output_global", t.view(merged, B, N, H * K), self.D, bias=self.bias, note=note)
 
     def _long_half(self, t: Tape, x: Value, g: Value) -> Value:
         """Of the long tokens: one softmax over their window and all global ones."""
-        band, (B, T) = self.band, x.shape[:2]
-        H, K, N, Z = self.H, self.K, self.N, x.shape[0] * self.H
-        n, C, keys = band.blocks(T), band.C, band.keys
-        q = t.unary("long_scale", self._heads(t, "query_long", x), "scale", note="q/√K")
-        q = band_queries(t, "long_queries", q, band, H, 1)
-        windows, side = {}, {}
-        for name in ("key", "value"):
-            own = band_keys(t, f"long_{name}", self._heads(t, f"{name}_l2l", x), band, T, copied=True)
-            windows[name] = t.view(own, Z * n, keys, K)
-            side[name] = t.moved(f"side_{name}", [self._heads(t, f"{name}_l2g", g)], Z, N, K, note="heads first")
+        band, (B, T, _), H, K, N = self.band, x.shape, self.H, self.K, self.N
+        n, C, keys, Z = band.blocks(T), band.C, band.keys, B * H
+        q = band_queries(t, "long_queries", self._scaled(t, "long", x), band, H)
         flat = t.view(q, Z, n * C, K)
-        l2l = t.matmul("l2l_scores", t.view(q, Z * n, C, K), t.view(windows["key"], Z * n, K, keys), note="in a window")
-        l2g = t.matmul("l2g_scores", flat, t.view(side["key"], Z, K, N), note="of all global tokens")
-        scores = t.moved("long_scores", [l2l, l2g], Z, n, C, keys + N, note="side by side")
+        own_k, own_v = (
+            t.view(band_keys(t, f"long_{name}", self._heads(t, f"{name}_l2l", x), band, T, copied=True), Z * n, keys, K)
+            for name in ("key", "value")
+        )
+        side_k, side_v = (
+            t.view(
+                t.copy(
+                    f"side_{name}", t.transpose(self._heads(t, f"{name}_l2g", g), 0, 2, 1, 3), note="heads first"
+                ), Z, N, K,
+            )
+            for name in ("key", "value")
+        )  # fmt: skip
+        l2l = t.matmul("l2l_scores", t.view(q, Z * n, C, K), t.swapped(own_k), note="in a window")
+        l2l = t.view(l2l, Z, n, C, keys)
+        l2g = t.view(t.matmul("l2g_scores", flat, t.swapped(side_k), note="of all global tokens"), Z, n, C, N)
+        scores = t.cat("long_scores", [l2l, l2g], Z, n, C, keys + N, note="side by side")
         labels = distances(t, "long_labels", C, keys, N)
         of_label = label_scores(t, "long_label", flat, B, H, self.labels)
-        known = labelled(t, "long_label_scores", of_label, labels, Z, n, C, keys + N)
-        scores = t.add("long_labelled", scores, known, note="q (k + a) + u")
-        mask = t.moved("mask", [band_mask(t, band, T, T)], n, C, keys + N, note="global tokens are always seen")
-        mixed = t.softmax("long_softmax", t.add("long_masked", scores, mask, note="out of the window: −∞"))
-        in_window, in_side = t.parts(mixed, (Z, n, C, keys), (Z, n, C, N))
-        y = t.matmul("l2l_mix", t.view(in_window, Z * n, C, keys), windows["value"], note="in a window")
-        y = t.add_matmul(
-            "l2g_mix", t.view(y, Z, n * C, K), t.view(in_side, Z, n * C, N), side["value"], note="of all global tokens"
+        scores = t.add(
+            "long_labelled", scores, labelled(t, "long_label_scores", of_label, labels, Z, n, C, keys + N),
+            note="q (k + a) + u",
+        )  # fmt: skip
+        mask = t.pad("mask", band_mask(t, band, T, T), ONE, n, C, keys + N, note="global tokens are always seen")
+        mask = t.view(mask, ONE, ONE, n, C, keys + N)
+        mixed = t.softmax(
+            "long_softmax",
+            t.add("long_masked", t.view(scores, B, H, n, C, keys + N), mask, note="out of the window: −∞"),
         )
-        y = band_tokens(t, y, band, B, T, H * K)
-        return t.linear("output_long", y, self.D, bias=self.bias, note=PROJECTIONS["output_long"])
+        in_window, in_side = t.parts(t.view(mixed, Z, n, C, keys + N), (Z, n, C, keys), (Z, n, C, N), name="long_split")
+        y = t.view(t.matmul("l2l_mix", t.view(in_window, Z * n, C, keys), own_v, note="in a window"), Z, n * C, K)
+        y = t.add_matmul("l2g_mix", y, t.view(in_side, Z, n * C, N), side_v, note="of all global tokens")
+        y = t.view(y, Z, n, C, K)
+        note = PROJECTIONS["output_long"]
+        return t.linear("output_long", band_tokens(t, y, band, B, T, H), self.D, bias=self.bias, note=note)
 
     def path_length(self, run: Workload) -> Bill:
         return Bill.of(Kind.PATH, attend=(2, "by way of a global token"))

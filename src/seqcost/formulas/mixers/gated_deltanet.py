@@ -42,11 +42,13 @@ class GatedDeltaNet(Delta):
         )
 
     def log_decay(self, t: Tape, x: Value) -> Value | None:
+        B, T, _ = x.shape
         steps = t.float32("decay_float32", t.linear("decay", x, self.H, note="x W_a + b_a"))
-        steps = t.unary("softplus", steps, "softplus")
-        rate = t.unary("rate_exp", t.float32("rate_float32", t.weight(self.H)), "exp")
-        return t.multiply("log_decay", t.unary("minus_rate", rate, "neg"), steps, note="log a = −exp(r) softplus(·)")
+        rows_RH = t.view(steps, B * T, self.H)
+        rate = t.unary("minus_rate", t.unary("rate_exp", t.float32("rate_float32", t.weight(self.H)), "exp"), "neg")
+        steps = t.view(t.unary("softplus", rows_RH, "softplus"), B, T, self.H)
+        return t.multiply("log_decay", rate, steps, "log a = −exp(r) softplus(·)")
 
     def gated(self, t: Tape, x: Value, y: Value) -> Value:
         gate = t.unary("gate_silu", t.linear("gate", x, self.H * self.V, bias=False, note="x W_g"), "silu")
-        return t.multiply("gated", y, gate, note="y ⊙ SiLU(x W_g)")
+        return t.multiply("gated", y, gate, "y ⊙ SiLU(x W_g)")

@@ -5,13 +5,13 @@ The gates come from the input through R features, so that they cost few paramete
 the paper writes LayerNorm and b_r. No positions are added: the gates make order visible.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div
-from seqcost.formulas.core.component import check_sizes, exact_div
-from seqcost.formulas.core.operator import Operator
-from seqcost.formulas.core.program import Program
+from seqcost.algebra.work import Kernel
+from seqcost.formulas.core.component import Component, check_sizes, exact_div
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import Value
 from seqcost.formulas.core.workload import Workload
@@ -21,7 +21,7 @@ from seqcost.formulas.parts.chunk import check_chunks
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gla(Program):
+class Gla(Component):
     """(swish(x W_g) ⊙ RMSNorm(S_tᵀ q_t/√K)) W_o over S_t = Diag(α_t) S_{t−1} + k_t v_tᵀ.
 
     D width · H heads · K width of a query/key head (default D/2H) · V width of a value head (default D/H) · R features
@@ -81,29 +81,46 @@ class Gla(Program):
             output=(H * V * D, "W_o"),
         )
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
         B, T, H, K, V = t.run.B, t.run.T, self.H, self.K, self.V
-
-        def heads(name: str, width: Size) -> Value:
-            return t.view(t.linear(f"project_{name}", x, H * width, bias=False, note=f"x W_{name[0]}"), B, T, H, width)
-
-        q, k, v = t.unary("query_scale", heads("query", K), "scale", "q/√K"), heads("key", K), heads("value", V)
-        low = t.linear("decay_down", x, self.R, bias=False, note="x W_1")
-        decay = t.float32("decay_float32", t.linear("decay_up", low, H * K, note="W_2 and b"))
-        decay = t.view(
-            t.unary("decay_root", _log_sigmoid(t, "decay_log", decay), "scale", "log α = log σ/τ"), B, T, H, K
-        )
         state = t.state("state", B, H, K, V, itemsize=t.wide)
         if t.run.stepping:
-            q, k, v, decay = (t.view(a, B, H, a.shape[-1]) for a in (q, k, v, decay))
-            y, _ = gated_linear_attention_step(t, q, k, v, state, decay)
+            x = t.view(x, B, self.D)
+        q, k, v, log_decay = self._heads(t, x)
+        if t.run.stepping:
+            y, after = gated_linear_attention_step(t, q, k, v, state, log_decay)
         else:
-            y, _ = gated_linear_attention(t, q, k, v, state, C=self.C, gate=decay, sub=self.subchunks)
-        y = t.working("output_cast", rms_norm(t, "rms_norm", t.view(y, B, T, H, V)))
-        y = t.multiply("gain", y, t.weight(V), "× γ")
-        gate = t.linear("project_gate", x, H * V, bias=False, note="x W_g")
-        y = t.multiply("gated", t.view(y, B, T, H * V), t.unary("swish", gate, "silu"), "swish(x W_g) ⊙ y")
-        return t.linear("project_output", y, self.D, bias=False, note="y W_o")
+            y, after = gated_linear_attention(t, q, k, v, state, C=self.C, gate=log_decay, sub=self.subchunks)
+        t.carry(after)
+        return t.view(self._gated(t, y, x), B, T, self.D)
+
+    def _heads(self, t: Tape, x: Value) -> tuple[Value, Value, Value, Value]:
+        """Queries over √K, keys, values and the logarithm of the gates, by heads."""
+        front, H, K, V = x.shape[:-1], self.H, self.K, self.V
+
+        def projected(name: str, width: Size) -> Value:
+            y = t.linear(f"project_{name}", x, H * width, bias=False, note=f"x W_{name[0]}")
+            return t.view(y, *front, H, width)
+
+        def gates() -> Value:
+            return t.float32("decay_float32", up(t.linear("decay_down", x, self.R, bias=False, note="x W_1")))
+
+        def up(low: Value) -> Value:
+            return t.linear("decay_up", low, H * K, note="W_2 and b")
+
+        q = t.unary("query_scale", projected("query", K), "scale", "q/√K")
+        k, v = projected("key", K), projected("value", V)
+        log_decay = t.unary("decay_root", _log_sigmoid(t, "decay_log", gates()), "scale", "log α = log σ/τ")
+        return q, k, v, t.view(log_decay, *front, H, K)
+
+    def _gated(self, t: Tape, y: Value, x: Value) -> Value:
+        """Each head normalised, then gated and projected."""
+        y = t.multiply("gain", t.working("output_cast", rms_norm(t, "rms_norm", y)), t.weight(self.V), "× γ")
+        width = self.H * self.V
+        gate = t.unary("swish", t.linear("project_gate", x, width, bias=False, note="x W_g"), "silu")
+        gated = t.multiply("gated", t.view(y, *x.shape[:-1], width), gate, "swish(x W_g) ⊙ y")
+        del gate
+        return t.linear("project_output", gated, self.D, bias=False, note="y W_o")
 
     def state_bytes(self, run: Workload) -> Bill:
         return Bill.of(Kind.STATE, state=(run.B * self.H * self.K * self.V * run.state_itemsize, "S"))
@@ -114,10 +131,12 @@ class Gla(Program):
 
 def _log_sigmoid(t: Tape, name: str, x: Value) -> Value:
     """Logarithm of σ(x): the kernel writes exp(−|x|) besides, which its backward reads."""
-    n = x.numel
-    out = t.operator(
-        name, [x], x.shape, x.shape, pointwise=n, keeps=[(x, None)], itemsize=x.storage.itemsize,
-        backward=lambda _: [Operator(name=f"{name}_backward", pointwise=n)], note="log σ",
-    )  # fmt: skip
-    t.keep_besides(f"{name}_exp", n, x.storage.itemsize)
-    return out
+    size = x.storage.itemsize
+    y, rest = t.new(name, x.shape, size), t.new(f"{name}_exp", x.shape, size)
+    t.launch(name, Kernel.ELEMENTWISE, [x], [y, rest], pointwise=x.numel, note="log σ")
+
+    def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+        return [t.pointwise(f"{name}_backward", [g, *kept], 1)]
+
+    t.follow(name, [x], [y], backward, [(x, None), (rest, None)])
+    return y

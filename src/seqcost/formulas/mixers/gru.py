@@ -5,16 +5,16 @@ same leading cost. On a CPU each token is eleven operators in turn, since PyTorc
 where gradients are recorded, autograd copies two buffers more before they are overwritten.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from seqcost.algebra import Bill, Kind, Size
-from seqcost.formulas.core import pointwise
 from seqcost.formulas.core.component import Component
-from seqcost.formulas.core.operator import Operator, copy, elementwise, linear, linear_backward
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
 from seqcost.formulas.core.workload import Workload
-from seqcost.formulas.parts.recurrence import check_cell, hidden_backward, hidden_product, join_steps
+from seqcost.formulas.parts.recurrence import Product, check_cell, recurrent
 
 GATES = 3
 
@@ -51,50 +51,39 @@ class Gru(Component):
             hidden_bias=(GATES * N, "b'"),
         )
 
-    def forward(self, run: Workload) -> Iterator[Operator]:
-        B, T, D, N = run.B, run.T, self.D, self.N
-        yield copy("time_first", B * T * D, "[B,T,D] to [T,B,D]")
-        if not run.started:
-            yield Operator(name="start", writes=B * N, steps=0, note="h_0 = 0")
-        yield linear("input", T * B, D, GATES * N, bias=True, note="W x_t + b: three matrix-vector products a token")
-        yield hidden_product(B, T, N, GATES, "U h + b': three matrix-vector products a token")
-        n = B * N
-        # Four updates in place of one buffer, the two gates: an update waits for the one before it.
-        yield elementwise("gate_sums", n, 1, operands=2, note="r and z: W x + U h").repeated(2 * T)
-        yield elementwise("gates", n, pointwise.SIGMOID, note="σ").repeated(2 * T)
-        yield elementwise("reset", n, 1, operands=2, note="r ⊙ (U_n h + b'_n)").repeated(T)
-        yield elementwise("candidate_sum", n, 1, operands=2, note="+ W_n x").repeated(T)
-        yield elementwise("candidate", n, pointwise.TANH, note="tanh").repeated(T)
-        yield elementwise("difference", n, 1, operands=2, note="h − n").repeated(T)
-        yield elementwise("update", n, 1, operands=2, note="z ⊙ (h − n)").repeated(T)
-        yield elementwise("state", n, 1, operands=2, note="+ n").repeated(T)
-        yield from join_steps(B, T, N)
-
-    def backward(self, run: Workload) -> Iterator[Operator]:
-        B, T, D, N = run.B, run.T, self.D, self.N
-        n = B * T * N
-        gates = 2 * pointwise.SIGMOID_BACKWARD + pointwise.TANH_BACKWARD
-        yield Operator(name="gates_backward", pointwise=n * gates, note="σ and tanh")
-        to_first = B * N  # h_0 = 0 takes no gradient
-        yield Operator(name="products_backward", pointwise=7 * n - to_first, note="through ⊙, − and +")
-        yield from hidden_backward(B, T, N, GATES)
-        yield from linear_backward("input", T * B, D, GATES * N, bias=True)
-
-    def kept_bytes(self, run: Workload) -> Bill:
-        B, T, size = run.B, run.T, run.itemsize
-        n = B * T * self.N * size
-        return Bill.of(
-            Kind.SAVED,
-            time_first=(B * T * self.D * size, "x in [T,B,D]"),
-            gates=(GATES * n, "r, z and U_n h + b'_n of each token"),
-            reset=(n, "U_n h + b'_n, copied by autograd"),
-            candidate=(n, "n"),
-            difference=(n, "h − n, copied by autograd"),
-            hidden=(n, "h_0 … h_{T−1}"),
-        )
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        return recurrent(t, x, self.N, GATES, _cell, "three matrix-vector products a token")
 
     def state_bytes(self, run: Workload) -> Bill:
         return Bill.of(Kind.STATE, hidden=(run.B * self.N * run.itemsize, "h"))
 
     def path_length(self, run: Workload) -> Bill:
         return Bill.of(Kind.PATH, recurrence=(run.T, "a cell a token between the first and the last"))
+
+
+def _cell(t: Tape, signal: Value, state: Value, hidden: Product) -> Value:
+    """The update in place of its buffers, as torch.nn.GRU executes it (ATen/native/RNN.cpp, `GRUCell`)."""
+    shapes = [state.shape] * GATES
+    x_r, x_z, x_n = t.parts(signal, *shapes, name="input_gates")
+    u_r, u_z, u_n = t.parts(hidden(state), *shapes, name="hidden_gates")
+    r = _gate(t, x_r, u_r)
+    z = _gate(t, x_z, u_z)
+    n = t.add("candidate_sum", x_n, _times(t, "reset", u_n, r, "r ⊙ (U_n h + b'_n)"), "+ W_n x")
+    n = t.into("candidate", n, "tanh", "tanh")
+    change = _times(t, "update", t.subtract("difference", state, n, "h − n"), z, "z ⊙ (h − n)")
+    return t.plus_into("state", change, n, "+ n")
+
+
+def _gate(t: Tape, x: Value, u: Value) -> Value:
+    return t.into("gates", t.plus_into("gate_sums", u, x, "r and z: W x + U h"), "sigmoid", "σ")
+
+
+def _times(t: Tape, name: str, a: Value, b: Value, note: str) -> Value:
+    """The product a ⊙ b over a, of which autograd copies the numbers that are overwritten."""
+    before = t.copy(name, t.detach(a), note="kept for the way back") if t.recording else a
+
+    def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+        db = t.pointwise(f"{name}_db", [g, kept[1]], 1, "g ⊙ a") if wanted[1] else None
+        return [t.pointwise(f"{name}_da", [g, kept[0]], 1, "g ⊙ b") if wanted[0] else None, db]
+
+    return t.in_place(name, a, [b], 1, backward=backward, keeps=[(b, 0), (before, 1)], note=note)

@@ -8,16 +8,17 @@ Feature maps: elu(x) + 1 as in the paper, relu, identity, and "favor", the posit
 Performer, whose product is softmax's kernel in expectation.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div
 from seqcost.errors import BadSize
-from seqcost.formulas.core.component import check_sizes
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component, check_sizes
 from seqcost.formulas.core.tape import Tape
-from seqcost.formulas.core.values import ONE, Value, product
+from seqcost.formulas.core.values import ONE, Value
 from seqcost.formulas.core.workload import Workload
+from seqcost.formulas.ops.chunks import Values, walk
 from seqcost.formulas.ops.gated_linear_attention import (
     gated_linear_attention,
     gated_linear_attention_step,
@@ -33,7 +34,7 @@ FAVOR_FEATURES = 4  # random features a key feature; the Performer's K·ln K is 
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinearAttention(Program):
+class LinearAttention(Component):
     """φ(q)ᵀ Σ φ(k) vᵀ over φ(q)ᵀ Σ φ(k), the sums over the tokens seen.
 
     D width · H heads · K, V widths of a query/key and of a value head (default D/H, K) · C tokens in a chunk · R random
@@ -119,99 +120,132 @@ class LinearAttention(Program):
             }
         return Bill.of(Kind.PARAMETERS, **weights)
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
-        B, T, H, K, V = t.run.B, t.run.T, self.H, self.K, self.V
-        by_token = self.causal and self.form == "recurrent" and not t.run.stepping
-        front = (B, H) if t.run.stepping else (T, B, H) if by_token else (B, T, H)
-        if by_token:
-            x = t.moved("time_first", [t.view(x, T, B, self.D)], T, B, self.D, note="[B,T,D] to [T,B,D]")
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        B, H, R, V = t.run.B, self.H, self.features, self.V
+        if not self.causal:
+            return self._unmasked(t, x)
+        if self.form == "parallel" and not t.run.started:
+            return self._parallel(t, x)
+        S = t.state("state", B, H, R, V, itemsize=t.wide)
+        z = t.state("normaliser_state", B, H, R, itemsize=t.wide) if self.normalise else None
+        if t.run.stepping:
+            x = t.view(x, B, self.D)
+            y, after = self._token(t, *self._features(t, x), (S, z))
+            t.carry(*_tensors(*after))
+            return t.view(self._joined(t, y), B, t.run.T, self.D)
+        if self.form == "recurrent":
+            y, after = self._steps(t, x, S, z)
+            t.carry(*_tensors(*after))
+            return self._joined(t, y)
+        return self._extended(t, x, S, z)
+
+    def _unmasked(self, t: Tape, x: Value) -> Value:
+        q, k, v = self._features(t, x)
+        y = summed_attention(t, q, k, v)
+        if not self.normalise:
+            return self._joined(t, y)
+        return self._joined(t, self._over(t, y, q, t.sum("normaliser_sum", k, 1, keep=True, note="z = Σ k")))
+
+    def _parallel(self, t: Tape, x: Value) -> Value:
+        q, k, v = self._features(t, x)
+        y, _ = masked_attention(t, q, k, v)
+        if not self.normalise:
+            return self._joined(t, y)
+        return self._joined(t, self._over(t, y, q, t.cumsum("normaliser_sum", k, 1, "z = Σ k")))
+
+    def _extended(self, t: Tape, x: Value, S: Value, z: Value | None) -> Value:
+        q, k, v = self._features(t, x)
+        B, _, H, R = q.shape
+        if self.form == "parallel":
+            y, after = masked_attention(t, q, k, v, S)
+        else:
+            y, after = gated_linear_attention(t, q, k, v, S, C=self.C)
+        assert after is not None
+        if z is None:
+            t.carry(after)
+            return self._joined(t, y)
+        z_BTHK = t.add(
+            "normaliser_carried", t.view(z, B, ONE, H, R), t.cumsum("normaliser_sum", k, 1, "Σ k"), "z = z_0 + Σ k"
+        )  # fmt: skip
+        last = t.copy("normaliser_after", t.select(z_BTHK, 1), note="the last z")
+        t.carry(after, last)
+        return self._joined(t, self._over(t, y, q, z_BTHK))
+
+    def _features(self, t: Tape, x: Value) -> tuple[Value, Value, Value]:
+        """φ(q), φ(k) and v of x by heads, in float32 at least."""
+        front = x.shape[:-1]
 
         def heads(name: str, width: Size) -> Value:
-            return t.view(
-                t.linear(f"project_{name}", x, H * width, bias=self.bias, note=f"x W_{name[0]}"), *front, width
-            )
+            y = t.linear(f"project_{name}", x, self.H * width, bias=self.bias, note=f"x W_{name[0]}")
+            return t.float32(f"{name}_float32", t.view(y, *front, self.H, width))
 
-        q, k, v = heads("query", K), heads("key", K), heads("value", V)
-        q, k, v = (t.float32(f"{name}_float32", a) for name, a in (("query", q), ("key", k), ("value", v)))
-        q, k = self._feature(t, "query", q), self._feature(t, "key", k)
-        y = t.view(self._mixed(t, q, k, v), B, T, H * V)
-        return t.linear("project_output", t.working("output_cast", y), self.D, bias=self.bias, note="y W_o")
+        q, k, v = heads("query", self.K), heads("key", self.K), heads("value", self.V)
+        random = t.buffer(self.R, self.K, itemsize=t.wide) if self.feature == "favor" else None
+        return self._feature(t, "query", q, random), self._feature(t, "key", k, random), v
 
-    def _feature(self, t: Tape, name: str, x: Value) -> Value:
+    def _feature(self, t: Tape, name: str, x: Value, random: Value | None) -> Value:
         if self.feature == "identity":
             return x
         if self.feature == "relu":
             return t.unary(f"feature_{name}", x, "relu")
         if self.feature == "elu":
             return t.unary(f"feature_{name}_one", t.unary(f"feature_{name}", x, "elu"), "shift", "+ 1")
-        return self._favor(t, name, x)
+        assert random is not None
+        return self._favor(t, name, x, random)
 
-    def _favor(self, t: Tape, name: str, x: Value) -> Value:
-        *front, K = x.shape
-        rows = product(front)
+    def _favor(self, t: Tape, name: str, x: Value, random: Value) -> Value:
         label = f"feature_{name}"
         scaled = t.unary(f"{label}_scale", x, "scale", "x / K^¼")
-        random = t.buffer(K, self.R, itemsize=t.wide)
-        dots = t.matmul(f"{label}_project", t.view(scaled, rows, K), random, "x' [K] @ Ω [K,R]")
-        norm = t.sum(f"{label}_norm", t.unary(f"{label}_square", scaled, "square"), -1, keep=True, note="‖x'‖²")
-        half = t.unary(f"{label}_half", norm, "scale", "/ 2")
-        exponent = t.subtract(f"{label}_exponent", t.view(dots, *front, self.R), half)
+        dots = t.linear(f"{label}_project", scaled, self.R, bias=False, weight=random, note="x' [K] @ Ω [K,R]")
+        half = t.unary(
+            f"{label}_half",
+            t.sum(f"{label}_norm", t.unary(f"{label}_square", scaled, "square"), -1, keep=True, note="‖x'‖²"),
+            "scale",
+            "/ 2",
+        )
+        exponent = t.subtract(f"{label}_exponent", dots, half)
+        del dots, half
         if name == "query":
-            cut = t.detach(exponent)
-            most = t.operator(
-                f"{label}_most", [cut], (*front, ONE), pointwise=cut.numel, itemsize=t.wide, note="greatest exponent"
-            )
-            exponent = t.subtract(f"{label}_stable", exponent, most, "cancels in the ratio")
+            exponent = t.subtract(
+                f"{label}_stable", exponent, t.largest(f"{label}_most", t.detach(exponent), "greatest exponent"),
+                "cancels in the ratio",
+            )  # fmt: skip
         return t.unary(f"{label}_ratio", t.unary(label, exponent, "exp"), "scale", "/ √R")
-
-    def _mixed(self, t: Tape, q: Value, k: Value, v: Value) -> Value:
-        run = t.run
-        B, H, R, V = run.B, self.H, self.features, self.V
-        if not self.causal:
-            y = summed_attention(t, q, k, v)
-            return self._over(t, y, q, t.view(t.sum("normaliser_sum", k, 1), B, ONE, H, R)) if self.normalise else y
-        if self.form == "parallel" and not run.started:
-            y, _ = masked_attention(t, q, k, v)
-            return self._over(t, y, q, t.cumsum("normaliser_sum", k, "z = Σ k")) if self.normalise else y
-        S = t.state("state", B, H, R, V, itemsize=t.wide)
-        z = t.state("normaliser_state", B, H, R, itemsize=t.wide) if self.normalise else None
-        if run.stepping:
-            return self._token(t, q, k, v, S, z)[0]
-        if self.form == "recurrent":
-            return self._steps(t, q, k, v, S, z)
-        if self.form == "parallel":
-            y, _ = masked_attention(t, q, k, v, S)
-        else:
-            y, _ = gated_linear_attention(t, q, k, v, S, C=self.C)
-        if z is None:
-            return y
-        sums = t.cumsum("normaliser_sum", k, "Σ k")
-        sums = t.add("normaliser_carried", t.view(z, B, ONE, H, R), sums, "z = z_0 + Σ k")
-        t.moved("normaliser_after", [t.part(sums, B, H, R)], B, H, R, note="the last z")
-        return self._over(t, y, q, sums)
 
     def _over(self, t: Tape, y: Value, q: Value, z: Value) -> Value:
         """Y over q·z + ε."""
         total = t.sum("normaliser", t.multiply("normaliser_product", q, z), -1, keep=True, note="q · z")
-        return t.divide("normalise", y, t.unary("normaliser_epsilon", total, "shift", "+ ε"), "y / (q · z + ε)")
+        total = t.unary("normaliser_epsilon", total, "shift", "+ ε")
+        return t.divide("normalise", y, total, "y / (q · z + ε)")
 
     def _token(
-        self, t: Tape, q: Value, k: Value, v: Value, S: Value, z: Value | None
-    ) -> tuple[Value, Value, Value | None]:
-        y, S = gated_linear_attention_step(t, q, k, v, S)
+        self, t: Tape, q: Value, k: Value, v: Value, state: Sequence[Value | None]
+    ) -> tuple[Value, tuple[Value, Value | None]]:
+        before, z = state
+        assert before is not None
+        y, S = gated_linear_attention_step(t, q, k, v, before)
         if z is None:
-            return y, S, None
+            return y, (S, None)
         z = t.add("normaliser_sum", z, k, "z + k")
-        return self._over(t, y, q, z), S, z
+        return self._over(t, y, q, z), (S, z)
 
-    def _steps(self, t: Tape, q: Value, k: Value, v: Value, S: Value, z: Value | None) -> Value:
-        T = t.run.T
-        pieces = [t.every(x, T, *x.shape[1:]) for x in (q, k, v)]
-        out = []
-        for i in t.loop(T):
-            y, S, z = self._token(t, pieces[0][i], pieces[1][i], pieces[2][i], S, z)
-            out.append(y)
-        return t.stack("join", out, T, axis=1, note="the tokens' outputs")
+    def _steps(self, t: Tape, x: Value, S: Value, z: Value | None) -> tuple[Value, tuple[Value, Value | None]]:
+        x_TBD = t.copy("time_first", t.transpose(x, 1, 0, 2), note="[B,T,D] to [T,B,D]")
+
+        def token(before: Values, signals: Values) -> tuple[Values, Values]:
+            q, k, v = signals
+            y, after = self._token(t, q, k, v, before if z is not None else (*before, None))
+            return _tensors(*after), (y,)
+
+        state, (y,) = walk(
+            t, "join", token, _tensors(S, z), self._features(t, x_TBD), 0, into=1, note="the tokens' outputs"
+        )
+        return y, (state[0], state[1] if z is not None else None)
+
+    def _joined(self, t: Tape, y: Value) -> Value:
+        """Heads side by side, through the output projection, in the working dtype."""
+        y = t.view(y, *y.shape[:-2], self.H * self.V)
+        return t.linear("project_output", t.working("output_cast", y), self.D, bias=self.bias, note="y W_o")
 
     def state_bytes(self, run: Workload) -> Bill:
         if not self.causal:
@@ -228,3 +262,7 @@ class LinearAttention(Program):
         if self.causal and self.form == "chunked":
             return Bill.of(Kind.PATH, chunks=(ceil_div(run.T, self.C), "the state passes through every chunk"))
         return Bill.of(Kind.PATH, attend=(1, "every position reads every other one that it may see"))
+
+
+def _tensors(S: Value, z: Value | None) -> tuple[Value, ...]:
+    return (S,) if z is None else (S, z)

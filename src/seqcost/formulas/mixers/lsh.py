@@ -17,8 +17,7 @@ from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div
 from seqcost.errors import BadSize
-from seqcost.formulas.core.component import check_sizes, exact_div
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component, check_sizes, exact_div
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import Value
 from seqcost.formulas.core.workload import Workload
@@ -29,7 +28,7 @@ Reach = Literal["bucket", "chunk"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class LshAttention(Program):
+class LshAttention(Component):
     """Attention among the tokens of a bucket, over R rounds of hashing into E buckets, in chunks of C tokens.
 
     D width · H heads · K width of a query head (default D/H) · V width of a value head (default K) · R hashing rounds ·
@@ -106,36 +105,36 @@ class LshAttention(Program):
             output=(H * V * D, "W_o"),
         )
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        (B, T, _), H, V = x.shape, self.H, self.V
+        if t.run.stepping:
+            new = self._hashed(t, x)
+            q, v, buckets = self._joined(t, new)
+            t.carry(q, v, buckets)
+            found = latest(t, buckets, self.C)
+            read = read_latest(t, new[0], q, v, found)
+        else:
+            q, v, buckets = self._hashed(t, x)
+            if not (isinstance(t.run.P, int) and t.run.P == 0):
+                q, v, buckets = self._joined(t, (q, v, buckets))
+            t.carry(q, v, buckets)
+            read = bucket_attention(t, q, v, buckets, self.C, aligned=self.aligned, causal=self.causal, fresh=T)
+        return t.linear("output", t.view(read, B, T, H * V), self.D, bias=False, note="y [B,T,H·V] @ W_o [H·V,D]")
+
+    def _hashed(self, t: Tape, x: Value) -> tuple[Value, Value, Value]:
         (B, T, _), H, K, V = x.shape, self.H, self.K, self.V
         q = t.view(t.linear("query_key", x, H * K, bias=False, note="x [B,T,D] @ W_qk [D,H·K]"), B, T, H, K)
         v = t.view(t.linear("value", x, H * V, bias=False, note="x [B,T,D] @ W_v [D,H·V]"), B, T, H, V)
-        buckets = hashed(t, q, t.buffer(H, K, self.R * self.axes), self.R, self.E)
-        if t.run.stepping:
-            read = t.view(self._step(t, q, v, buckets), B, T, H * V)
-        else:
-            q, v, buckets = self._with_past(t, q, v, buckets)
-            read = bucket_attention(t, q, v, buckets, self.C, aligned=self.aligned, causal=self.causal, fresh=T)
-            read = t.view(read, B, T, H * V)
-        return t.linear("output", read, self.D, bias=False, note="y [B,T,H·V] @ W_o [H·V,D]")
+        return q, v, hashed(t, q, t.buffer(H, K, self.R * self.axes), self.R, self.E)
 
-    def _step(self, t: Tape, q: Value, v: Value, buckets: Value) -> Value:
-        past, v, buckets = self._joined(t, q, v, buckets)
-        return read_latest(t, q, past, v, latest(t, buckets, self.C))
-
-    def _with_past(self, t: Tape, q: Value, v: Value, buckets: Value) -> tuple[Value, Value, Value]:
-        if isinstance(t.run.P, int) and t.run.P == 0:
-            return q, v, buckets
-        return self._joined(t, q, v, buckets)
-
-    def _joined(self, t: Tape, q: Value, v: Value, buckets: Value) -> tuple[Value, Value, Value]:
-        (B, T, H, K), V, R, P = q.shape, self.V, self.R, t.run.P
-        past_q, past_v = t.state("past_query", B, P, H, K), t.state("past_value", B, P, H, V)
-        past_buckets = t.state("past_bucket", B, H, R, P, itemsize=LONG)
+    def _joined(self, t: Tape, new: tuple[Value, Value, Value]) -> tuple[Value, Value, Value]:
+        (B, T, H, K), V, R, P = new[0].shape, self.V, self.R, t.run.P
+        q, v = t.carried("past_query", B, P, H, K), t.carried("past_value", B, P, H, V)
+        buckets = t.carried("past_bucket", B, H, R, P, itemsize=LONG)
         return (
-            t.moved("join_query", [past_q, q], B, P + T, H, K),
-            t.moved("join_value", [past_v, v], B, P + T, H, V),
-            t.moved("join_bucket", [past_buckets, buckets], B, H, R, P + T),
+            t.cat("join_query", [q, new[0]], B, P + T, H, K),
+            t.cat("join_value", [v, new[1]], B, P + T, H, V),
+            t.cat("join_bucket", [buckets, new[2]], B, H, R, P + T),
         )
 
     def state_bytes(self, run: Workload) -> Bill:

@@ -5,17 +5,24 @@ textbook's; what it keeps for backward is an opaque workspace, whose size is one
 PyTorch runs a loop of small operators instead, which is not covered: the products are the same, the memory is not.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from seqcost.algebra import Bill, Kind, Size
+from seqcost.algebra.work import Kernel
 from seqcost.formulas.core import pointwise
 from seqcost.formulas.core.component import Component
-from seqcost.formulas.core.operator import Operator, copy
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
 from seqcost.formulas.core.workload import Workload
-from seqcost.formulas.parts.onednn import lstm_workspace_bytes
-from seqcost.formulas.parts.recurrence import check_cell
+from seqcost.formulas.parts.onednn import (
+    lstm_backward_bytes,
+    lstm_forward_bytes,
+    lstm_inference_bytes,
+    lstm_workspace_bytes,
+)
+from seqcost.formulas.parts.recurrence import batch_first, check_cell, time_first
 
 GATES = 4
 
@@ -55,54 +62,57 @@ class Lstm(Component):
             hidden_bias=(GATES * N, "b'"),
         )
 
-    def forward(self, run: Workload) -> Iterator[Operator]:
-        B, T, D, N = run.B, run.T, self.D, self.N
-        n = B * T * N
-        yield copy("time_first", B * T * D, "[B,T,D] to [T,B,D]")
-        if not run.started:
-            yield Operator(name="start", writes=2 * B * N, steps=0, note="h_0 = c_0 = 0")
-        # One kernel; its lines share the T steps and the traffic out.
-        yield Operator(
-            name="input",
-            contraction=2 * B * T * D * GATES * N,
-            reads=B * T * D + GATES * N * (D + 1),
-            steps=0,
-            note="W x_t + b: four matrix-vector products a token",
-        )
-        yield Operator(
-            name="hidden",
-            contraction=2 * B * T * N * GATES * N,
-            reads=2 * B * N + GATES * N * (N + 1),
-            steps=T,
-            note="U h_{t−1} + b': four matrix-vector products a token",
-        )
-        yield Operator(
-            name="cell", pointwise=pointwise.LSTM_CELL * n, writes=n + 2 * B * N, steps=0, note="σ, tanh, c_t and h_t"
-        )
-        yield copy("last_hidden", B * N, "h_T").beside()
-        yield copy("last_cell", B * N, "c_T").beside()
-        yield copy("batch_first", n, "[T,B,N] to [B,T,N]")
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        y, h, c = self._in_time(t, time_first(t, x))
+        t.carry(h, c)
+        return batch_first(t, y)
 
-    def backward(self, run: Workload) -> Iterator[Operator]:
-        B, T, D, N = run.B, run.T, self.D, self.N
-        n = B * T * N
-        yield Operator(
-            name="cell_backward", pointwise=pointwise.LSTM_CELL_BACKWARD * n, note="through σ, tanh, ⊙ and +; Σ g"
-        )
-        for name, width in (("hidden", N), ("input", D)):
-            product = 2 * B * T * width * GATES * N
-            yield Operator(name=f"{name}_dx", contraction=product, note="g Wᵀ, g Uᵀ")
-            yield Operator(name=f"{name}_dw", contraction=product, note="xᵀ g, hᵀ g")
+    def _in_time(self, t: Tape, x: Value) -> tuple[Value, Value, Value]:
+        B, N = x.shape[1], self.N
+        start = t.state("start_hidden", B, N), t.state("start_cell", B, N)
+        y, h, c = self._kernel(t, x, *start)
+        return y, t.stacked("last_hidden", h, "h_T"), t.stacked("last_cell", c, "c_T")
 
-    def kept_bytes(self, run: Workload) -> Bill:
-        B, T, D, N, size = run.B, run.T, self.D, self.N, run.itemsize
-        return Bill.of(
-            Kind.SAVED,
-            time_first=(B * T * D * size, "x in [T,B,D]"),
-            hidden=(B * T * N * size, "h_1 … h_T"),
-            ends=(4 * B * N * size, "h_0, c_0, h_T, c_T"),
-            workspace=(lstm_workspace_bytes(B=B, T=T, D=D, N=N, itemsize=size), "oneDNN's own: gates, cells, states"),
-        )
+    def _kernel(self, t: Tape, x: Value, h: Value, c: Value) -> tuple[Value, Value, Value]:
+        """One kernel over the whole sequence; its lines share the T steps and the traffic out."""
+        (T, B, D), N, itemsize, threads = x.shape, self.N, t.run.itemsize, t.run.threads
+        sizes = {"B": B, "T": T, "D": D, "N": N, "itemsize": itemsize}
+        weights = t.weight(GATES * N, D), t.weight(GATES * N, N), t.weight(GATES * N), t.weight(GATES * N)
+        results = t.new("hidden", (T, B, N)), t.new("last_hidden", (B, N)), t.new("last_cell", (B, N))
+        products = {width: 2 * B * T * width * GATES * N for width in (D, N)}
+        workspace = t.new("workspace", (lstm_workspace_bytes(**sizes) if t.recording else 0,), 1)
+        taken = lstm_forward_bytes(**sizes) if t.recording else lstm_inference_bytes(**sizes, threads=threads)
+        shape = (T, B, D, N)
+        t.launch(
+            "hidden", Kernel.RECURRENCE, [x, *weights, h, c], [*results, workspace], sizes=shape, buffer=taken,
+            contraction=products[N], steps=T, note="U h_{t−1} + b': four matrix-vector products a token",
+        )  # fmt: skip
+        t.line("input", Kernel.RECURRENCE, shape, contraction=products[D], note="W x_t + b: four such products a token")
+        t.line("cell", Kernel.RECURRENCE, shape, pointwise=pointwise.LSTM_CELL * B * T * N, note="σ, tanh, c_t and h_t")
+
+        def backward(t: Tape, gs: Sequence[Any], kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            made: list[Any] = [
+                t.new("dx", (T, B, D)),
+                *(t.new("dweight", w) for w in ((4 * N, D), (4 * N, N), (4 * N,), (4 * N,))),
+            ]
+            made += [t.new("dhidden", (B, N)), t.new("dcell", (B, N))]
+            given = [g for g in gs if g is not None]
+            absent = (len(gs) - len(given)) * B * N * itemsize
+            copied = sum((g.numel * itemsize for g in given if g.strides is not None), start=absent)
+            t.launch(
+                "hidden_backward", Kernel.RECURRENCE, [*kept, *given], made, sizes=shape, steps=T,
+                contraction=2 * products[N], buffer=lstm_backward_bytes(**sizes, copied=copied), note="g Uᵀ, hᵀ g",
+            )  # fmt: skip
+            t.line("input_backward", Kernel.RECURRENCE, shape, contraction=2 * products[D], note="g Wᵀ, xᵀ g")
+            t.line(
+                "cell_backward", Kernel.RECURRENCE, shape, pointwise=pointwise.LSTM_CELL_BACKWARD * B * T * N,
+                note="through σ, tanh, ⊙ and +; Σ g",
+            )  # fmt: skip
+            return made
+
+        keeps = [(value, None) for value in (x, *weights, h, c, *results, workspace)]
+        t.follow("hidden", [x, *weights, h, c], results, backward, keeps, single=False)
+        return results
 
     def state_bytes(self, run: Workload) -> Bill:
         one = run.B * self.N * run.itemsize

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div, minimum
-from seqcost.formulas.core.component import check_sizes
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component, check_sizes
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import Value
 from seqcost.formulas.core.workload import Workload
@@ -29,7 +28,7 @@ RECURRENCE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mamba(Program):
+class Mamba(Component):
     """The selective state-space layer (S6) of Mamba, without a norm around it.
 
     D width · E inner width (default 2·D) · N numbers of state a feature · R rank of the step size δ (default ⌈D/16⌉) ·
@@ -79,34 +78,44 @@ class Mamba(Program):
             output=(E * D, "W_out"),
         )
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
-        B, T, _ = x.shape
-        E, N, R, k = self.E, self.N, self.R, self.k
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        (B, T, _), E, N = x.shape, self.E, self.N
+        conv_start, start = t.state("conv_start", B, self.k - 1, E), t.state("start", B, N, E, itemsize=t.wide)
+        signals, z, conv = self._signals(t, x, conv_start)
+        if t.run.stepping:
+            v, delta, rate, write, read = signals
+            token = (t.view(v, B, E), t.view(delta, B, E), rate, t.view(write, B, N), t.view(read, B, N))
+            y, last = scan_step(t, *token, start)
+            y = t.view(y, B, T, E)
+        elif self.form == "sequential":
+            y, last = sequential_scan(t, *signals, start)  # type: ignore[call-arg]  # as many as it takes
+        else:
+            y, last = chunked_scan(t, *signals, start, C=self.C, J=self.J)  # type: ignore[misc]  # as many as it takes
+        t.carry(conv, last)
+        return self._gated(t, y, signals[0], z)
+
+    def _signals(self, t: Tape, x: Value, conv: Value) -> tuple[tuple[Value, ...], Value, Value]:
+        """What the recurrence reads (v, δ, A, B, C), the gate z, and what the convolution carries."""
+        (B, T, _), E, N, R = x.shape, self.E, self.N, self.R
         both = t.linear("project_input", x, 2 * E, bias=False, note="x [B,T,D] @ W_in [D,2·E]")
         u, z = t.parts(both, (B, T, E), (B, T, E))
-        u, _ = short_conv(t, "conv", u, k, t.state("conv_start", B, k - 1, E))
+        del both
+        u, conv = short_conv(t, "conv", u, self.k, conv)
         v = t.unary("conv_gate", u, "silu", "SiLU")
         selected = t.linear("select", v, R + 2 * N, bias=False, note="v [B,T,E] @ W_s [E,R+2·N]")
         r, write, read = t.parts(selected, (B, T, R), (B, T, N), (B, T, N))
-        raw = t.linear("delta", t.view(r, B * T, R), E, note="r [B·T,R] @ W_δ [R,E] + b_δ")
-        delta = t.unary("softplus", t.float32("delta_wide", t.view(raw, B, T, E)), "softplus")
+        del selected
+        raw = t.view(t.linear("delta", t.view(r, B * T, R), E, note="r [B·T,R] @ W_δ [R,E] + b_δ"), B, T, E)
+        delta = t.unary("softplus", t.float32("delta_wide", raw), "softplus")
         rate = t.unary("rate", t.unary("rate_exp", t.float32("rate_wide", t.weight(N, E)), "exp"), "neg", "A = −exp(a)")
-        wide, write, read = (t.float32(f"{n}_wide", i) for n, i in (("x", v), ("write", write), ("read", read)))
-        y = self._scan(t, wide, delta, rate, write, read)
-        y = t.add("skip", y, t.multiply("skip_scale", wide, t.weight(E), "d ⊙ v"), "+ d ⊙ v")
-        y = t.multiply("gate", t.working("scan_narrow", y), t.unary("gate_silu", z, "silu", "SiLU(z)"), "s ⊙ SiLU(z)")
-        return t.linear("project_output", y, self.D, bias=False, note="[B,T,E] @ W_out [E,D]")
+        v, write, read = (t.float32(f"{n}_wide", i) for n, i in (("x", v), ("write", write), ("read", read)))
+        return (v, delta, rate, write, read), z, conv
 
-    def _scan(self, t: Tape, x: Value, delta: Value, rate: Value, write: Value, read: Value) -> Value:
-        B, T, E, N = *x.shape, self.N
-        state = t.state("start", B, N, E, itemsize=t.wide)
-        if t.run.stepping:
-            x, delta, write, read = (t.view(z, B, K) for z, K in ((x, E), (delta, E), (write, N), (read, N)))
-            y, _ = scan_step(t, x, delta, rate, write, read, state)
-            return t.view(y, B, T, E)
-        if self.form == "sequential":
-            return sequential_scan(t, x, delta, rate, write, read, state)[0]
-        return chunked_scan(t, x, delta, rate, write, read, state, C=self.C, J=self.J)[0]
+    def _gated(self, t: Tape, y: Value, v: Value, z: Value) -> Value:
+        s = t.add("skip", y, t.multiply("skip_scale", v, t.weight(self.E), "d ⊙ v"), "+ d ⊙ v")
+        s = t.working("scan_narrow", s)
+        gated = t.multiply("gate", s, t.unary("gate_silu", z, "silu", "SiLU(z)"), "s ⊙ SiLU(z)")
+        return t.linear("project_output", gated, self.D, bias=False, note="[B,T,E] @ W_out [E,D]")
 
     def recurrence_flops(self, run: Workload) -> Bill:
         """What the scan alone executes, of both kinds: the part of the count on which conventions differ."""

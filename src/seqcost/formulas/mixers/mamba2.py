@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div
-from seqcost.formulas.core.component import check_sizes, exact_div
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component, check_sizes, exact_div
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import ONE, Value
 from seqcost.formulas.core.workload import Workload
@@ -25,7 +24,7 @@ Form = Literal["chunked", "sequential"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mamba2(Program):
+class Mamba2(Component):
     """The state-space layer of Mamba-2, with its own norm before the output and none around it.
 
     D width · H heads · E inner width (default 2·D) · V = E/H width of a head · G groups of heads that share B and C ·
@@ -94,39 +93,59 @@ class Mamba2(Program):
             output=(E * D, "W_out"),
         )
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
-        B, T, _ = x.shape
-        E, H, V, G, N, k = self.E, self.H, self.V, self.G, self.N, self.k
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        (B, T, _), H, V, G, N = x.shape, self.H, self.V, self.G, self.N
+        conv_start = t.state("conv_start", B, self.k - 1, self.channels)
+        start = t.state("start", B, H, V, N, itemsize=t.wide)
+        signals, z, v, conv = self._signals(t, x, conv_start)
+        if t.run.stepping:
+            shapes = (B, H, V), (B, H), (B, G, N), (B, G, N)
+            token = [t.view(signal, *shape) for signal, shape in zip(signals, shapes, strict=True)]
+            y, last = ssd_step(t, *token, start, heads=self.heads)  # type: ignore[misc]  # as many as it takes
+            y = t.view(y, B, T, H, V)
+        elif self.form == "sequential":
+            y, last = sequential_ssd(t, *signals, start, heads=self.heads)  # type: ignore[misc]  # as many as it takes
+        else:
+            y, last = chunked_ssd(t, *signals, start, C=self.C, heads=self.heads)  # type: ignore[misc]  # as many as it takes
+        t.carry(conv, last)
+        return self._out(t, y, v, z)
+
+    def _signals(self, t: Tape, x: Value, conv: Value) -> tuple[tuple[Value, ...], Value, Value, Value]:
+        """What the recurrence reads (δ v, g, B, C), the gate z, v alone, and what the convolution carries."""
+        (B, T, _), E, H, V, G, N = x.shape, self.E, self.H, self.V, self.G, self.N
         W = self.channels
         both = t.linear("project_input", x, E + W + H, bias=False, note="x [B,T,D] @ W_in [D,2·E+2·G·N+H]")
-        z, u, raw = t.parts(both, (B, T, E), (B, T, W), (B, T, H))
-        u, _ = short_conv(t, "conv", u, k, t.state("conv_start", B, k - 1, W))
-        u = t.float32("signals_wide", t.unary("conv_gate", u, "silu", "SiLU"))
-        v, write, read = t.parts(u, (B, T, E), (B, T, G * N), (B, T, G * N))
+        z, u, r = t.parts(both, (B, T, E), (B, T, W), (B, T, H))
+        del both
+        u, conv = short_conv(t, "conv", u, self.k, conv)
+        wide = t.float32("signals_wide", t.unary("conv_gate", u, "silu", "SiLU"))
+        v, write, read = t.parts(wide, (B, T, E), (B, T, G * N), (B, T, G * N))
+        del wide
         v, write, read = t.view(v, B, T, H, V), t.view(write, B, T, G, N), t.view(read, B, T, G, N)
-        raw = t.add("delta_shift", t.float32("delta_wide", raw), t.weight(H), "r + b_δ")
-        delta = t.unary("softplus", raw, "softplus")
-        rate = t.unary("rate", t.unary("rate_exp", t.float32("rate_wide", t.weight(H)), "exp"), "neg", "A = −exp(a)")
-        gate = t.multiply("gates", delta, rate, "g = δ A")
-        driven = t.multiply("step_input", v, t.view(delta, B, T, H, ONE), "δ v")
-        y = self._scan(t, driven, gate, write, read)
-        y = t.add("skip", y, t.multiply("skip_scale", v, t.view(t.weight(H), H, ONE), "d · v"), "+ d · v")
-        z = t.unary("gate_silu", t.float32("gate_wide", z), "silu", "SiLU(z)")
-        y = t.multiply("gate", t.view(y, B, T, E), z, "s ⊙ SiLU(z)")
-        y = rms_norm(t, "norm", t.view(y, B, T, G, self.heads * V))
-        y = t.multiply("gain", t.view(y, B, T, E), t.weight(E), "γ")
-        return t.linear("project_output", t.working("narrow", y), self.D, bias=False, note="[B,T,E] @ W_out [E,D]")
+        shifted = t.add("delta_shift", t.float32("delta_wide", r), t.weight(H), "r + b_δ")
+        delta = t.unary("softplus", shifted, "softplus")
+        del shifted
+        gate = t.multiply("gates", delta, self._rate(t), "g = δ A")
+        return (t.multiply("step_input", v, t.view(delta, B, T, H, ONE), "δ v"), gate, write, read), z, v, conv
 
-    def _scan(self, t: Tape, x: Value, gate: Value, write: Value, read: Value) -> Value:
-        B, T, H, V = x.shape
-        G, N = self.G, self.N
-        state = t.state("start", B, H, V, N, itemsize=t.wide)
-        if t.run.stepping:
-            token = t.view(x, B, H, V), t.view(gate, B, H), t.view(write, B, G, N), t.view(read, B, G, N)
-            return t.view(ssd_step(t, *token, state, heads=self.heads)[0], B, T, H, V)
-        if self.form == "sequential":
-            return sequential_ssd(t, x, gate, write, read, state, heads=self.heads)[0]
-        return chunked_ssd(t, x, gate, write, read, state, C=self.C, heads=self.heads)[0]
+    def _rate(self, t: Tape) -> Value:
+        return t.unary(
+            "rate", t.unary("rate_exp", t.float32("rate_wide", t.weight(self.H)), "exp"), "neg", "A = −exp(a)"
+        )
+
+    def _out(self, t: Tape, y: Value, v: Value, z: Value) -> Value:
+        (B, T, H, V), E, G = v.shape, self.E, self.G
+
+        def gate() -> Value:
+            return t.unary("gate_silu", t.float32("gate_wide", z), "silu", "SiLU(z)")
+
+        def skipped() -> Value:
+            return t.add("skip", y, t.multiply("skip_scale", v, t.view(t.weight(H), H, ONE), "d · v"), "+ d · v")
+
+        s = t.multiply("gate", t.view(skipped(), B, T, E), gate(), "s ⊙ SiLU(z)")
+        normed = t.view(rms_norm(t, "norm", t.view(s, B, T, G, self.heads * V)), B, T, E)
+        y = t.working("narrow", t.multiply("gain", normed, t.weight(E), "γ"))
+        return t.linear("project_output", y, self.D, bias=False, note="[B,T,E] @ W_out [E,D]")
 
     def state_bytes(self, run: Workload) -> Bill:
         return Bill.of(

@@ -28,5 +28,5 @@ class MinGru(Minimal):
     def recurrence(self, t: Tape, pieces: list[Value]) -> tuple[Value, Value]:
         candidate, gate = pieces
         z = t.unary("gate", gate, "sigmoid", "σ")
-        b = t.multiply("update", z, positive(t, candidate), "z ⊙ g(W_h x)")
-        return t.unary("decay", z, "complement", "1 − z"), b
+        decay = t.unary("decay", z, "complement", "1 − z")
+        return decay, t.multiply("update", z, positive(t, candidate), "z ⊙ g(W_h x)")

@@ -29,10 +29,12 @@ class MinLstm(Minimal):
 
     def recurrence(self, t: Tape, pieces: list[Value]) -> tuple[Value, Value]:
         candidate, forget, write = pieces
-        log_f, log_i = (
-            t.unary(f"{name}_log", t.unary(f"{name}_negative", gate, "neg", "−x"), "softplus", "−log σ(x)")
-            for name, gate in (("forget", forget), ("write", write))
-        )
-        decay = t.unary("decay", t.subtract("gate_difference", log_i, log_f, "log f − log i"), "sigmoid", "f'")
-        b = t.multiply("update", t.unary("write", decay, "complement", "i' = 1 − f'"), positive(t, candidate), "i' ⊙ h̃")
-        return decay, b
+
+        def log_gate(name: str, gate: Value) -> Value:
+            return t.unary(f"{name}_log", t.unary(f"{name}_negative", gate, "neg", "−x"), "softplus", "−log σ(x)")
+
+        share = t.subtract("gate_difference", log_gate("write", write), log_gate("forget", forget), "log f − log i")
+        decay = t.unary("decay", share, "sigmoid", "f'")
+        del share
+        rest = t.unary("write", decay, "complement", "i' = 1 − f'")
+        return decay, t.multiply("update", rest, positive(t, candidate), "i' ⊙ h̃")

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div
-from seqcost.formulas.core.component import check_sizes, exact_div
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component, check_sizes, exact_div
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import Value
 from seqcost.formulas.core.workload import Workload
@@ -22,7 +21,7 @@ from seqcost.formulas.parts.chunk import check_chunks
 
 
 @dataclass(frozen=True, kw_only=True)
-class RetNet(Program):
+class RetNet(Component):
     """(swish(x W_g) ⊙ GroupNorm(Σ γ^(t−s) (q_t · k_s) v_s)) W_o.
 
     D width · H heads · K width of a query/key head (default D/H), even · V width of a value head (default 2·K) · C
@@ -69,27 +68,44 @@ class RetNet(Program):
             output=(H * V * D, "W_o"),
         )
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
         B, T, H, K, V = t.run.B, t.run.T, self.H, self.K, self.V
-
-        def heads(name: str, width: Size) -> Value:
-            return t.view(t.linear(f"project_{name}", x, H * width, bias=False, note=f"x W_{name[0]}"), B, T, H, width)
-
-        q, k, v = heads("query", K), heads("key", K), heads("value", V)
-        tables = rotary_tables(t, T, K)
-        q = rotary(t, "rope_query", q, *tables)
-        k = rotary(t, "rope_key", t.unary("key_scale", k, "scale", "k/√K"), *tables)
         state = t.state("state", B, H, K, V, itemsize=t.wide)
         decay = t.buffer(H, itemsize=t.wide)
+        q, k, v = self._heads(t, x)
         if t.run.stepping:
-            q, k, v = (t.view(a, B, H, a.shape[-1]) for a in (q, k, v))
-            y, _ = gated_linear_attention_step(t, q, k, v, state, decay)
+            q, k, v = t.view(q, B, H, K), t.view(k, B, H, K), t.view(v, B, H, V)
+            y, after = gated_linear_attention_step(t, q, k, v, state, decay)
+            y = t.view(y, B, T, H, V)
         else:
-            y, _ = gated_linear_attention(t, q, k, v, state, C=self.C, gate=decay)
-        y = t.working("output_cast", group_norm(t, "group_norm", y))
-        gate = t.linear("project_gate", x, H * V, bias=False, note="x W_g")
-        y = t.multiply("gated", t.view(y, B, T, H * V), t.unary("swish", gate, "silu"), "swish(x W_g) ⊙ y")
-        return t.linear("project_output", y, self.D, bias=False, note="y W_o")
+            y, after = gated_linear_attention(t, q, k, v, state, C=self.C, gate=decay)
+        t.carry(after)
+        return self._gated(t, y, x)
+
+    def _heads(self, t: Tape, x: Value) -> tuple[Value, Value, Value]:
+        """Queries and keys turned to their positions, and values."""
+        B, T, _ = x.shape
+
+        def projected(name: str, width: Size) -> Value:
+            y = t.linear(f"project_{name}", x, self.H * width, bias=False, note=f"x W_{name[0]}")
+            return t.view(y, B, T, self.H, width)
+
+        cos, sin = rotary_tables(t, T, self.K)
+        q = rotary(t, "rope_query", projected("query", self.K), cos, sin)
+        scaled = t.unary("key_scale", projected("key", self.K), "scale", "k/√K")
+        k = rotary(t, "rope_key", scaled, cos, sin)
+        del scaled
+        return q, k, projected("value", self.V)
+
+    def _gated(self, t: Tape, y: Value, x: Value) -> Value:
+        """Each head normalised, then gated and projected."""
+        B, T, _ = x.shape
+        width = self.H * self.V
+        y = t.view(t.working("output_cast", group_norm(t, "group_norm", y)), B, T, width)
+        gate = t.unary("swish", t.linear("project_gate", x, width, bias=False, note="x W_g"), "silu")
+        gated = t.multiply("gated", y, gate, "swish(x W_g) ⊙ y")
+        del gate
+        return t.linear("project_output", gated, self.D, bias=False, note="y W_o")
 
     def state_bytes(self, run: Workload) -> Bill:
         return Bill.of(Kind.STATE, state=(run.B * self.H * self.K * self.V * run.state_itemsize, "S = Σ γ^(t−s) k vᵀ"))

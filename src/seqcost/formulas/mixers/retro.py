@@ -14,14 +14,12 @@ Not covered: the encoder of the neighbours (a bidirectional Transformer over eac
 conditioning on the chunk, relative positions between tokens and neighbours.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div, maximum, minimum
 from seqcost.errors import BadSize
-from seqcost.formulas.core.component import check_sizes, exact_div
-from seqcost.formulas.core.program import Program
-from seqcost.formulas.core.reading import Reading
+from seqcost.formulas.core.component import Component, check_sizes, exact_div
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import Value
 from seqcost.formulas.core.workload import Workload
@@ -30,7 +28,7 @@ from seqcost.formulas.parts.heads import fill_heads
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChunkedCrossAttention(Program):
+class ChunkedCrossAttention(Component):
     """Attention of each chunk's last token and of those after it to the neighbours of that chunk.
 
     D width · C tokens of a chunk, at least 2 · J neighbours of a chunk · R tokens of a neighbour, its continuation
@@ -86,33 +84,67 @@ class ChunkedCrossAttention(Program):
         weights = {"query": "W_q", "key": "W_k", "value": "W_v", "output": "W_o"}
         return Bill.of(Kind.PARAMETERS, **{name: (self.D * inner, note) for name, note in weights.items()})
 
-    def _read(self, run: Workload, turns: int | None) -> Reading:
-        return super()._read(replace(run, S=self.whole(run.S)), turns)
+    def source_input(self, t: Tape) -> Value:
+        return t.given((t.run.B, self.whole(t.run.S), self.D), belongs="source")
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
-        assert source is not None
-        (B, T, D), H, K, C = x.shape, self.H, self.K, self.C
-        S, inner = source.shape[1], H * K
-        q = t.linear("project_query", x, inner, bias=False, note="x [B,T,D] @ W_q [D,H·K]")
-        if t.run.encoded:
-            k, v = t.given((B, S, inner), gradient=False), t.given((B, S, inner), gradient=False)
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        (B, T, D), run, C, inner = x.shape, t.run, self.C, self.H * self.K
+        k, v = self._of_source(t, source)
+        if run.stepping:
+            y = self._attend(t, self._queries(t, x), k, v, 1)
         else:
-            k = t.linear("project_key", source, inner, bias=False, note="E [B,S,D] @ W_k [D,H·K]")
-            v = t.linear("project_value", source, inner, bias=False, note="E [B,S,D] @ W_v [D,H·K]")
-        blocks: Size = 1
-        if not t.run.stepping:
             blocks = self.blocks(T)
-            q = t.moved("blocks", [q], B, blocks * C, inner, note="tokens filled up to whole blocks")
-        found = self._found(t.run, blocks, exact_div(S, self.rows, "source over the tokens of a chunk's neighbours"))
-        shape = (B, blocks * self.rows, inner)
-        k = t.moved("keys", [t.part(k, B, found * self.rows, inner)], *shape, note="of these blocks, 0 where none")
-        v = t.moved("values", [t.part(v, B, found * self.rows, inner)], *shape, note="of these blocks, 0 where none")
-        one = (B * blocks, H, self.rows, K)
-        queries = t.view(q, B * blocks, H, 1 if t.run.stepping else C, K)
-        y = fused_attention(t, "attend", queries, t.view(k, *one), t.view(v, *one))
-        if not t.run.stepping:
-            y = t.moved("tokens", [t.part(y, B, T, inner)], B, T, inner, note="the T tokens out of their blocks")
-        return t.linear("project_output", t.view(y, B, T, inner), D, bias=False, note="y [B,T,H·K] @ W_o [H·K,D]")
+            q = t.pad("blocks", self._queries(t, x), B, blocks * C, inner, note="tokens filled up to whole blocks")
+            read = self._attend(t, q, k, v, blocks)
+            before = 1 if not run.started else (run.P + 1) % C
+            later = t.part(read, B, blocks * C - before, inner, name="tokens")
+            y = t.copy("tokens", t.part(later, B, T, inner, name="tokens"), note="the T tokens out of their blocks")
+        return t.linear("project_output", y, D, bias=False, note="y [B,T,H·K] @ W_o [H·K,D]")
+
+    def _queries(self, t: Tape, x: Value) -> Value:
+        return t.linear("project_query", x, self.H * self.K, bias=False, note="x [B,T,D] @ W_q [D,H·K]")
+
+    def begin(self, t: Tape, source: Value) -> None:
+        t.begun += self._keys_values(t, source)
+        t.carry(*t.begun[-2:])
+
+    def _of_source(self, t: Tape, source: Value | None) -> tuple[Value, Value]:
+        """Keys and values of all neighbours, which a state brings along once they are encoded."""
+        if t.begun:
+            return t.begun.pop(0), t.begun.pop(0)
+        if not t.run.encoded:
+            assert source is not None
+            return self._keys_values(t, source)
+        inner = self.H * self.K
+        shape = (t.run.B, self.whole(t.run.S), inner)
+        _ = t.weight(inner, self.D), t.weight(inner, self.D)  # there, and not read
+        return t.carried("keys", *shape), t.carried("values", *shape)
+
+    def _keys_values(self, t: Tape, source: Value) -> tuple[Value, Value]:
+        inner = self.H * self.K
+        v = t.linear("project_value", source, inner, bias=False, note="E [B,S,D] @ W_v [D,H·K]")
+        return t.linear("project_key", source, inner, bias=False, note="E [B,S,D] @ W_k [D,H·K]"), v
+
+    def _attend(self, t: Tape, q: Value, k: Value, v: Value, blocks: Size) -> Value:
+        """Each of the blocks attends to the neighbours of its chunk."""
+        (B, Q, inner), H, K = q.shape, self.H, self.K
+
+        def heads(x: Value, tokens: Size) -> Value:
+            return t.transpose(t.view(x, B * blocks, tokens, H, K), 0, 2, 1, 3)
+
+        k, v = (self._of_blocks(t, name, z, blocks) for name, z in (("keys", k), ("values", v)))
+        per_block = 1 if t.run.stepping else self.C
+        y = fused_attention(t, "attend", heads(q, per_block), heads(k, self.rows), heads(v, self.rows))
+        return t.view(t.transpose(y, 0, 2, 1, 3), B, Q, inner)
+
+    def _of_blocks(self, t: Tape, name: str, x: Value, blocks: Size) -> Value:
+        """The rows of these blocks; zeros for a block that has none."""
+        B, S, inner = x.shape
+        chunks = exact_div(S, self.rows, "source over the tokens of a chunk's neighbours")
+        found = self._found(t.run, blocks, chunks)
+        if not isinstance(found, int) or found != chunks:
+            x = t.part(x, B, found * self.rows, inner, name=name)
+        return t.pad(name, x, B, blocks * self.rows, inner, note="of these blocks, 0 where none")
 
     def _found(self, run: Workload, blocks: Size, chunks: Size) -> Size:
         """Blocks of this call that have neighbours."""

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size
-from seqcost.formulas.core.component import check_sizes
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component, check_sizes
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import Value
 from seqcost.formulas.core.workload import Workload
-from seqcost.formulas.ops.scan import add_product, check_chunk, linear_scan
+from seqcost.formulas.ops.scan import check_chunk, linear_scan
 
 
 @dataclass(frozen=True, kw_only=True)
-class RgLru(Program):
+class RgLru(Component):
     """D width, of the input and of the state alike · C tokens of a chunk of the scan."""
 
     SOURCE: ClassVar[str] = "De et al. 2024, arXiv 2402.19427, eqs. 1–4 and appendix A"
@@ -38,25 +37,36 @@ class RgLru(Program):
         D = self.D
         return Bill.of(Kind.PARAMETERS, gates=(2 * D * D, "W_a, W_x"), gates_bias=(2 * D, "b_a, b_x"), decay=(D, "Λ"))
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
         B, T, D = x.shape
-        front = (B,) if t.run.stepping else (B, T)
         start = t.state("start", B, D, itemsize=t.wide)
-        x = t.view(x, *front, D)
-        gates = t.float32("gates_float32", t.linear("gates", x, 2 * D, note="W_a x, W_x x: two products a token"))
-        r, i = t.parts(gates, (*front, D), (*front, D))
-        rate = t.unary("rate", t.unary("decay", t.float32("decay_float32", t.weight(D)), "softplus"), "scale")
-        log_a = t.multiply("log_decay", t.unary("recurrence_gate", r, "sigmoid"), rate)
-        a = t.unary("decay_of_token", log_a, "exp", "a_t")
-        kept = t.unary("kept_share", t.unary("log_square", log_a, "scale", "log a²"), "expm1", "a² − 1")
-        share = t.unary("new_share", t.unary("complement", kept, "complement"), "sqrt", "√(1 − a²)")
-        new = t.multiply("gated_input", t.unary("input_gate", i, "sigmoid"), t.float32("x_float32", x))
-        b = t.multiply("input", share, new)
         if t.run.stepping:
-            h = add_product(t, "scan", b, a, start, "h = a ⊙ h + b")
+            a, b = self._recurrence(t, t.view(x, B, D))
+            h = last = t.add_product("scan", b, a, start, "h = a ⊙ h + b")
         else:
-            h, _ = linear_scan(t, a, b, start, self.C)
+            h, last = linear_scan(t, *self._recurrence(t, x), start, self.C)
+        t.carry(last)
         return t.view(t.working("working", h), B, T, D)
+
+    def _recurrence(self, t: Tape, x: Value) -> tuple[Value, Value]:
+        D = self.D
+        gates = t.linear("gates", x, 2 * D, note="W_a x, W_x x: two products a token")
+        r, i = t.parts(t.float32("gates_float32", gates), x.shape, x.shape)
+        del gates
+        log_a = t.multiply("log_decay", t.unary("recurrence_gate", r, "sigmoid"), self._rate(t))
+        share = t.unary("new_share", self._new(t, log_a), "sqrt", "√(1 − a²)")
+        a = t.unary("decay_of_token", log_a, "exp", "a_t")
+        new = t.multiply("gated_input", t.unary("input_gate", i, "sigmoid"), t.float32("x_float32", x))
+        return a, t.multiply("input", share, new)
+
+    def _rate(self, t: Tape) -> Value:
+        decay = t.unary("decay", t.float32("decay_float32", t.weight(self.D)), "softplus")
+        return t.unary("rate", decay, "scale", "−8 softplus(Λ)")
+
+    @staticmethod
+    def _new(t: Tape, log_a: Value) -> Value:
+        square = t.unary("kept_share", t.unary("log_square", log_a, "scale", "log a²"), "expm1", "a² − 1")
+        return t.unary("complement", square, "complement", "1 − a²")
 
     def state_bytes(self, run: Workload) -> Bill:
         return Bill.of(Kind.STATE, hidden=(run.B * self.D * run.state_itemsize, "h"))

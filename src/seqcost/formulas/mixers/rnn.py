@@ -4,16 +4,15 @@ On a CPU `torch.nn.RNN` projects all inputs in one product, then executes three 
 other: U h + b', + W x, tanh. Two biases, as PyTorch has them.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size
-from seqcost.formulas.core import pointwise
 from seqcost.formulas.core.component import Component
-from seqcost.formulas.core.operator import Operator, copy, elementwise, linear, linear_backward
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
 from seqcost.formulas.core.workload import Workload
-from seqcost.formulas.parts.recurrence import check_cell, hidden_backward, hidden_product, join_steps
+from seqcost.formulas.parts.recurrence import Product, check_cell, recurrent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,30 +38,11 @@ class Rnn(Component):
             Kind.PARAMETERS, input=(D * N, "W"), hidden=(N * N, "U"), input_bias=(N, "b"), hidden_bias=(N, "b'")
         )
 
-    def forward(self, run: Workload) -> Iterator[Operator]:
-        B, T, D, N = run.B, run.T, self.D, self.N
-        yield copy("time_first", B * T * D, "[B,T,D] to [T,B,D]")
-        if not run.started:
-            yield Operator(name="start", writes=B * N, steps=0, note="h_0 = 0")
-        yield linear("input", T * B, D, N, bias=True, note="W x_t + b: one matrix-vector product a token")
-        yield hidden_product(B, T, N, 1, "U h + b': one matrix-vector product a token")
-        yield elementwise("sum", B * N, 1, operands=2, note="W x + U h").repeated(T)
-        yield elementwise("tanh", B * N, pointwise.TANH).repeated(T)
-        yield from join_steps(B, T, N)
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        def cell(t: Tape, signal: Value, state: Value, hidden: Product) -> Value:
+            return t.unary("tanh", t.plus_into("sum", hidden(state), signal, "W x + U h"), "tanh")
 
-    def backward(self, run: Workload) -> Iterator[Operator]:
-        B, T, D, N = run.B, run.T, self.D, self.N
-        yield Operator(name="tanh_backward", pointwise=pointwise.TANH_BACKWARD * B * T * N, note="g (1 − h²)")
-        yield from hidden_backward(B, T, N, 1)
-        yield from linear_backward("input", T * B, D, N, bias=True)
-
-    def kept_bytes(self, run: Workload) -> Bill:
-        B, T, size = run.B, run.T, run.itemsize
-        return Bill.of(
-            Kind.SAVED,
-            time_first=(B * T * self.D * size, "x in [T,B,D]"),
-            hidden=(B * (T + 1) * self.N * size, "h_0 … h_T, the results of tanh"),
-        )
+        return recurrent(t, x, self.N, 1, cell, "one matrix-vector product a token")
 
     def state_bytes(self, run: Workload) -> Bill:
         return Bill.of(Kind.STATE, hidden=(run.B * self.N * run.itemsize, "h"))

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size
-from seqcost.formulas.core.component import check_sizes, exact_div
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component, check_sizes, exact_div
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import Value
 from seqcost.formulas.core.workload import Workload
@@ -20,7 +19,7 @@ STEPS = (1e-3, 1e-1)  # Δ is drawn between them, evenly in its logarithm
 
 
 @dataclass(frozen=True, kw_only=True)
-class S4d(Program):
+class S4d(Component):
     """Long convolution, GELU and a gated output.
 
     D width · N real states a channel, which are N/2 complex ones · C tokens of a chunk, in which powers are computed.
@@ -60,24 +59,18 @@ class S4d(Program):
             output_bias=(2 * D, "b"),
         )
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
         B, T, D = x.shape
-        system = self._system(t)
         if t.run.stepping:
-            x = t.view(x, B, D)
-            y = ssm_step(t, x, system, self._state(t, B))
-        else:
-            if t.run.started:
-                y = ssm_extend(t, x, system, self._state(t, B), self.C)
-            else:
-                y = ssm_convolution(t, x, system, self.C)
-            y = t.moved("tokens_first", [y], B, T, D, note="[D,B,T] to [B,T,D]")
-        skip = t.float32("skip_float32", t.multiply("skip", x, t.weight(D), "d ⊙ x"))
-        y = t.unary("activation", t.add("skip_sum", y, skip), "gelu", "GELU")
-        y = t.linear("output", t.working("working", y), 2 * D, note="W y + b")
-        value, gate = t.parts(y, (*y.shape[:-1], D), (*y.shape[:-1], D))
-        y = t.multiply("gated", value, t.unary("gate", gate, "sigmoid", "σ"), "GLU")
-        return t.view(y, B, T, D)
+            token = t.view(x, B, D)
+            y, last = ssm_step(t, token, self._system(t), self._state(t, B))
+            t.carry(last)
+            return t.view(self._out(t, y, token), B, T, D)
+        if not t.run.started:
+            return self._out(t, _tokens_first(t, ssm_convolution(t, x, self._system(t), self.C)), x)
+        y, last = ssm_extend(t, x, self._system(t), self._state(t, B), self.C)
+        t.carry(last)
+        return self._out(t, _tokens_first(t, y), x)
 
     def _state(self, t: Tape, B: Size) -> Value:
         return t.state("start", B, self.D, self.N, itemsize=t.wide)
@@ -88,25 +81,50 @@ class S4d(Program):
         def weight(name: str, *shape: Size) -> Value:
             return t.float32(f"{name}_float32", t.weight(*shape))
 
+        def scaled(x: Value) -> Value:
+            return t.transpose(t.multiply("step_size", t.transpose(x, 1, 0), step, "ΔA"), 1, 0)
+
         step = t.unary("step", weight("log_step", D), "exp", "Δ")
         real, imaginary = t.unary("decay_rate", weight("log_decay", D, M), "exp", "−Re A"), weight("frequency", D, M)
-        rate, angle = (t.multiply("step_size", t.view(x, M, D), step, "ΔA") for x in (real, imaginary))
-        rate, angle = t.unary("step_sign", t.view(rate, D, M), "neg"), t.view(angle, D, M)
+        rate, angle = t.unary("step_sign", scaled(real), "neg"), scaled(imaginary)
         half = t.unary("half_sin", t.unary("half", angle, "scale", "φ/2"), "sin")
-        bend = t.unary("half_double", t.unary("half_square", half, "square"), "scale", "1 − cos φ")
-        re = t.multiply("grown", t.unary("step_expm1", rate, "expm1"), t.unary("step_cos", angle, "cos"))
-        re = t.subtract("grown", re, bend, "Re e^{ΔA} − 1")
-        im = t.multiply("grown", t.unary("step_exp", rate, "exp"), t.unary("step_sin", angle, "sin"), "Im e^{ΔA}")
-        conjugate = t.unary("conjugate", real, "neg"), t.unary("conjugate", imaginary, "neg")
-        above = product(t, "hold", (re, im), conjugate)
+        real_part = [self._grown(t, rate, angle, half)]
+        grown = (
+            real_part.pop(),
+            t.multiply("grown", t.unary("step_exp", rate, "exp"), t.unary("step_sin", angle, "sin"), "Im e^{ΔA}"),
+        )
+        above = product(t, "hold", grown, (t.unary("conjugate", real, "neg"), t.unary("conjugate", imaginary, "neg")))
         norm = t.add("norm", t.unary("norm", real, "square"), t.unary("norm", imaginary, "square"), "|A|²")
+        read = t.every(t.unary("read_double", weight("read", D, M, 2), "scale", "2 C"), -1, name="read")
         held = t.divide("hold", above[0], norm), t.divide("hold", above[1], norm)
-        doubled = t.unary("read_double", weight("read", D, M, 2), "scale", "2 C")
-        re, im = t.parts(doubled, (D, M), (D, M))
-        return Diagonal(rate, angle, product(t, "gain", held, (re, im)))
+        return Diagonal(rate, angle, product(t, "gain", held, (read[0], read[1])))
+
+    @staticmethod
+    def _grown(t: Tape, rate: Value, angle: Value, half: Value) -> Value:
+        """Re e^{ΔA} − 1."""
+
+        def bend() -> Value:
+            return t.unary("half_double", t.unary("half_square", half, "square"), "scale", "1 − cos φ")
+
+        turned = t.multiply("grown", t.unary("step_expm1", rate, "expm1"), t.unary("step_cos", angle, "cos"))
+        return t.subtract("grown", turned, bend(), "Re e^{ΔA} − 1")
+
+    def _out(self, t: Tape, y: Value, x: Value) -> Value:
+        def skipped() -> Value:
+            return t.add("skip_sum", y, t.float32("skip_float32", t.multiply("skip", x, t.weight(self.D), "d ⊙ x")))
+
+        y = t.working("working", t.unary("activation", skipped(), "gelu", "GELU"))
+        made = t.linear("output", y, 2 * self.D, note="W y + b")
+        value, gate = t.parts(made, y.shape, y.shape)
+        del made
+        return t.multiply("gated", value, t.unary("gate", gate, "sigmoid", "σ"), "GLU")
 
     def state_bytes(self, run: Workload) -> Bill:
         return Bill.of(Kind.STATE, modes=(run.B * self.D * self.N * run.state_itemsize, "s, real and imaginary parts"))
 
     def path_length(self, run: Workload) -> Bill:
         return Bill.of(Kind.PATH, convolution=(1, "the kernel reaches every earlier token"))
+
+
+def _tokens_first(t: Tape, y: Value) -> Value:
+    return t.copy("tokens_first", t.transpose(y, 1, 2, 0), note="[D,B,T] to [B,T,D]")

@@ -5,16 +5,13 @@ the memory fades at a fixed rate a head, and a GroupNorm of each head stands whe
 training unstable. With fewer key heads than query heads the keys have a feature layer of their own.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div
-from seqcost.formulas.core.component import check_sizes, differ, exact_div
-from seqcost.formulas.core.operator import Operator
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component, check_sizes, differ, exact_div
 from seqcost.formulas.core.tape import Tape
-from seqcost.formulas.core.values import ONE, Value, product
+from seqcost.formulas.core.values import ONE, Value
 from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.gated_linear_attention import gated_linear_attention, gated_linear_attention_step
 from seqcost.formulas.ops.rotary import rotary, rotary_tables
@@ -26,7 +23,7 @@ Decay = Literal["alibi", "retnet", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Supra(Program):
+class Supra(Component):
     """GroupNorm(Σ γ^(t−s) (φ(q_t) · φ(k_s)/√K) v_s) W_o with φ(x) = RoPE(relu(A x + a)).
 
     D width · H query heads · G key/value heads (default H) · K width of a query/key head (default D/H), even · V width
@@ -80,58 +77,51 @@ class Supra(Program):
             weights |= {"key_feature": (G * K * G * K, "A of the keys"), "key_feature_bias": (G * K, "a of the keys")}
         return Bill.of(Kind.PARAMETERS, **weights)
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
-        B, T, H, G, K, V = t.run.B, t.run.T, self.H, self.G, self.K, self.V
-        q = t.linear("project_query", x, H * K, bias=False, note="x W_q")
-        k = t.linear("project_key", x, G * K, bias=False, note="x W_k")
-        v = t.view(t.linear("project_value", x, G * V, bias=False, note="x W_v"), B, T, G, V)
-        weights = t.weight(H * K, H * K), t.weight(H * K)
-        key_weights = (t.weight(G * K, G * K), t.weight(G * K)) if self.grouped else weights
-        tables = rotary_tables(t, T, K)
-        q = t.view(_feature(t, "feature_query", q, *weights), B, T, H, K)
-        k = t.view(_feature(t, "feature_key", k, *key_weights), B, T, G, K)
-        q = rotary(t, "rope_query", q, *tables)
-        k = rotary(t, "rope_key", t.unary("key_scale", k, "scale", "k/√K"), *tables)
-        if self.grouped:
-            k, v = self._repeated(t, "key", k), self._repeated(t, "value", v)
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        B, T, H, K, V = t.run.B, t.run.T, self.H, self.K, self.V
         state = t.state("state", B, H, K, V, itemsize=t.wide)
         decay = None if self.decay == "none" else t.buffer(H, itemsize=t.wide)
+        q, k, v = self._heads(t, x)
         if t.run.stepping:
-            q, k, v = (t.view(a, B, H, a.shape[-1]) for a in (q, k, v))
-            y, _ = gated_linear_attention_step(t, q, k, v, state, decay)
+            q, k, v = t.view(q, B, H, K), t.view(k, B, H, K), t.view(v, B, H, V)
+            y, after = gated_linear_attention_step(t, q, k, v, state, decay)
+            y = t.view(y, B, T, H, V)
         else:
-            y, _ = gated_linear_attention(t, q, k, v, state, C=self.C, gate=decay)
-        y = t.working("output_cast", group_norm(t, "group_norm", y))
-        return t.linear("project_output", t.view(y, B, T, H * V), self.D, bias=False, note="y W_o")
+            y, after = gated_linear_attention(t, q, k, v, state, C=self.C, gate=decay)
+        t.carry(after)
+        normal = t.view(t.working("output_cast", group_norm(t, "group_norm", y)), B, T, H * V)
+        return t.linear("project_output", normal, self.D, bias=False, note="y W_o")
+
+    def _heads(self, t: Tape, x: Value) -> tuple[Value, Value, Value]:
+        """φ(q), φ(k)/√K and v, as many heads each."""
+        B, T, _ = x.shape
+        H, G, K, V = self.H, self.G, self.K, self.V
+        weights = t.weight(H * K, H * K), t.weight(H * K)
+        key_weights = (t.weight(G * K, G * K), t.weight(G * K)) if self.grouped else weights
+
+        def feature(name: str, heads: Size, weight: Value, bias: Value) -> Value:
+            y = t.linear(f"project_{name}", x, heads * K, bias=False, note=f"x W_{name[0]}")
+            y = t.linear(f"feature_{name}", y, heads * K, weight=weight, shift=bias, note="A x + a, all heads together")
+            return t.view(t.unary(f"feature_{name}_relu", y, "relu"), B, T, heads, K)
+
+        q_BTHK = feature("query", H, *weights)
+        k_BTGK = t.unary("key_scale", feature("key", G, *key_weights), "scale", "k/√K")
+        v_BTGV = t.view(t.linear("project_value", x, G * V, bias=False, note="x W_v"), B, T, G, V)
+        cos, sin = rotary_tables(t, T, K)
+        q, k = rotary(t, "rope_query", q_BTHK, cos, sin), rotary(t, "rope_key", k_BTGK, cos, sin)
+        if not self.grouped:
+            return q, k, v_BTGV
+        return q, self._repeated(t, "key", k), self._repeated(t, "value", v_BTGV)
 
     def _repeated(self, t: Tape, name: str, x: Value) -> Value:
         """Each key/value head once for every query head of its group."""
         B, T, G, width = x.shape
         group = exact_div(self.H, G, "query heads H over key/value heads G")
         shown = t.expand(f"{name}_repeat", t.view(x, B, T, G, ONE, width), B, T, G, group, width)
-        copied = t.moved(f"{name}_repeat", [shown], *shown.shape, note="a head for each query head")
-        return t.view(copied, B, T, self.H, width)
+        return t.view(t.copy(f"{name}_repeat", shown, note="a head for each query head"), B, T, self.H, width)
 
     def state_bytes(self, run: Workload) -> Bill:
         return Bill.of(Kind.STATE, state=(run.B * self.H * self.K * self.V * run.state_itemsize, "S = Σ γ^(t−s) k vᵀ"))
 
     def path_length(self, run: Workload) -> Bill:
         return Bill.of(Kind.PATH, chunks=(ceil_div(run.T, self.C), "the state passes through every chunk"))
-
-
-def _feature(t: Tape, name: str, x: Value, weight: Value, bias: Value) -> Value:
-    """relu(A x + a); queries and keys may share the weights, whose gradients then meet."""
-    *front, n_in = x.shape
-    n_out, rows = weight.shape[-1], product(front)
-    flops = 2 * rows * n_in * n_out
-
-    def backward(wanted: Sequence[bool]) -> Iterator[Operator]:
-        yield Operator(name=f"{name}_dx", contraction=flops, note="g Aᵀ")
-        yield Operator(name=f"{name}_dw", contraction=flops, note="gᵀ x")
-        yield Operator(name=f"{name}_db", pointwise=rows * n_out, note="Σ g")
-
-    out = t.operator(
-        name, [x, weight, bias], (*front, n_out), contraction=flops, pointwise=rows * n_out,
-        backward=backward, keeps=[(x, 1)], note="A x + a, all heads together",
-    )  # fmt: skip
-    return t.unary(f"{name}_relu", out, "relu")

@@ -15,8 +15,7 @@ from typing import ClassVar
 from seqcost.algebra import Bill, Kind, Size, ceil_div, minimum
 from seqcost.algebra.expr import halve, is_symbolic
 from seqcost.errors import BadSize
-from seqcost.formulas.core.component import check_sizes, exact_div
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component, check_sizes, exact_div
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import ONE, Value
 from seqcost.formulas.core.workload import Workload
@@ -27,7 +26,7 @@ from seqcost.formulas.parts.heads import fill_heads
 
 
 @dataclass(frozen=True, kw_only=True)
-class WindowAttention(Program):
+class WindowAttention(Component):
     """softmax(q kᵀ/√K) v over the W nearest tokens.
 
     D width · H query heads · G key/value heads (default H) · K head width (default D/H) · W window, the token itself
@@ -128,38 +127,60 @@ class WindowAttention(Program):
         band = self.band
         return band.blocks(T) * band.C * self.dilation * band.keys
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
-        run, D, H, G, K = t.run, self.D, self.H, self.G, self.K
-        B, T = x.shape[:2]
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        if t.run.stepping:
+            return self._step(t, x)
+        if t.run.started or not (isinstance(t.run.P, int) and t.run.P == 0):
+            return self._extend(t, x)
+        y = self._output(t, self._attend(t, *self._projected(t, x)))
+        return t.part(y, *y.shape, name="whole")
+
+    def _extend(self, t: Tape, x: Value) -> Value:
+        q, k, v = self._projected(t, x)
+        k, v = self._joined(t, "keys", k), self._joined(t, "values", v)
+        t.carry(*(self._seen_later(t, z) for z in (k, v)))
+        return self._output(t, self._attend(t, q, k, v))
+
+    def _step(self, t: Tape, x: Value) -> Value:
+        q, k, v = self._projected(t, x)
+        k, v = self._joined(t, "keys", k), self._joined(t, "values", v)
+        t.carry(k, v)
+        B, _, G, K = k.shape
+        seen = ceil_div(k.shape[1], self.dilation)
+        of_keys, of_values = (t.transpose(t.part(z, B, seen, G, K), 0, 2, 1, 3) for z in (k, v))
+        y = fused_attention(t, "attend", t.transpose(q, 0, 2, 1, 3), of_keys, of_values)
+        return self._output(t, t.view(y, B, ONE, self.H * K))
+
+    def _attend(self, t: Tape, q: Value, k: Value, v: Value) -> Value:
+        # By the other convention what is multiplied is counted: whole blocks.
+        P, T = t.run.P, q.shape[1]
+        pairs = self.pairs(P + T) - self.pairs(P) if self.causal and t.run.causal == "half" else None
+        return band_attention(t, q, k, v, self.band, pairs=pairs)
+
+    def _output(self, t: Tape, y: Value) -> Value:
+        return t.linear("project_output", y, self.D, bias=self.bias, note="y [B,T,H·K] @ W_o [H·K,D]")
+
+    def _projected(self, t: Tape, x: Value) -> tuple[Value, Value, Value]:
+        (B, T, _), H, G, K = x.shape, self.H, self.G, self.K
         q = t.view(t.linear("project_query", x, H * K, bias=self.bias, note="x [B,T,D] @ W_q [D,H·K]"), B, T, H, K)
         k = t.view(t.linear("project_key", x, G * K, bias=self.bias, note="x [B,T,D] @ W_k [D,G·K]"), B, T, G, K)
         v = t.view(t.linear("project_value", x, G * K, bias=self.bias, note="x [B,T,D] @ W_v [D,G·K]"), B, T, G, K)
         if self.rope:
             cos, sin = rotary_tables(t, T, K)
             q, k = rotary(t, "rope_query", q, cos, sin), rotary(t, "rope_key", k, cos, sin)
-        if run.started or not (isinstance(run.P, int) and run.P == 0):
-            k, v = self._joined(t, "keys", k), self._joined(t, "values", v)
-        if run.stepping:
-            seen = ceil_div(k.shape[1], self.dilation)
-            k, v = (t.part(z, B, G, seen, K) for z in (k, v))
-            y = t.view(fused_attention(t, "attend", t.view(q, B, H, ONE, K), k, v), B, ONE, H * K)
-        else:
-            group = exact_div(H, G, "query heads H over key/value heads G")
-            # By the other convention what is multiplied is counted: whole blocks.
-            unmasked = self.causal and run.causal == "half"
-            pairs = self.pairs(run.P + T) - self.pairs(run.P) if unmasked else None
-            y = band_attention(t, q, k, v, self.band, group, pairs=pairs)
-        return t.linear("project_output", y, D, bias=self.bias, note="y [B,T,H·K] @ W_o [H·K,D]")
+        return q, k, v
 
     def _joined(self, t: Tape, name: str, new: Value) -> Value:
-        """Earlier keys (or values) and the new ones; what a later token may see is kept, in its own memory."""
+        """Earlier keys (or values) and the new ones."""
         B, T, G, K = new.shape
         past = minimum(t.run.P, self.kept_tokens)
-        joined = t.moved("join", [t.state(name, B, past, G, K), new], B, past + T, G, K, note="earlier and new tokens")
-        if not t.run.stepping:  # a step's own memory holds one token more than what is kept: it is shown, not copied
-            kept = t.part(joined, B, minimum(past + T, self.kept_tokens), G, K)
-            t.moved("keep", [t.detach(kept)], *kept.shape, note="what later tokens may see")
-        return joined
+        return t.cat("join", [t.carried(name, B, past, G, K), new], B, past + T, G, K, note="earlier and new tokens")
+
+    def _seen_later(self, t: Tape, z: Value) -> Value:
+        """What a later token may see, in its own memory: the state does not hold a long prompt."""
+        B, tokens, G, K = z.shape
+        part = t.part(t.detach(z), B, minimum(tokens, self.kept_tokens), G, K)
+        return t.copy("keep", part, note="what later tokens may see")
 
     def state_bytes(self, run: Workload) -> Bill:
         if not self.decodes:

@@ -8,10 +8,13 @@ and is not in the pattern is masked, and executed.
 from dataclasses import dataclass
 
 from seqcost.algebra import Size, ceil_div
-from seqcost.formulas.core.operator import ID_BYTES, Operator
+from seqcost.algebra.work import Kernel
+from seqcost.formulas.core.component import exact_div
 from seqcost.formulas.core.tape import Tape
-from seqcost.formulas.core.values import ONE, Node, Value, product
+from seqcost.formulas.core.values import ONE, Value, product
+from seqcost.formulas.core.workload import ID_BYTES
 from seqcost.formulas.ops.fused_attention import fused_attention
+from seqcost.formulas.ops.pieces import looked_up, overlapping
 
 
 @dataclass(frozen=True)
@@ -44,103 +47,120 @@ class Band:
         """Keys once filled up, of all the interleaved sequences."""
         return (self.blocks(T) * self.C + self.keys - self.C) * self.dilation
 
+    def tokens(self, T: Size) -> Size:
+        """Queries once filled up, of all the interleaved sequences."""
+        return self.blocks(T) * self.C * self.dilation
+
     @property
     def dilated(self) -> bool:
         """Whether tokens in between are left out."""
         return not (isinstance(self.dilation, int) and self.dilation == 1)
 
 
-def overlapping(t: Tape, name: str, x: Value, *shape: Size) -> Value:
-    """Windows that overlap, as a view (`Tensor.unfold`): nothing is copied; backward their gradients are added."""
-    out = Value(shape, x.storage, product(shape), x.needs_gradient, x.depth, x.chain)
-    if x.needs_gradient:
-        back = [Operator(name=f"{name}_backward", pointwise=out.numel, note="gradients of windows that overlap")]
-        t.nodes.append(Node((x,), (out,), lambda _: back))
-    return out
-
-
-def band_keys(t: Tape, name: str, x: Value, band: Band, T: Size, *, copied: bool = False) -> Value:
-    """[B,S,G,K] → [B·G, dilation·n, keys, K]: what each block of the last T tokens sees."""
-    B, _, G, K = x.shape
-    filled = t.moved(f"{name}_fill", [x], B, G, band.filled(T), K, note="heads first, filled up with zeros")
-    shape = (B * G, band.dilation * band.blocks(T), band.keys, K)
-    windows = overlapping(t, f"{name}_windows", filled, *shape)
-    if copied or band.dilated:
-        windows = t.moved(f"{name}_windows", [windows], *shape, note="windows copied")
-    return windows
-
-
-def band_queries(t: Tape, name: str, q: Value, band: Band, G: Size, group: Size) -> Value:
-    """[B,T,H,K] → [B·G, dilation·n·H/G, C, K]."""
-    B, T, H, K = q.shape
-    n = band.blocks(T)
-    filled = t.moved(f"{name}_fill", [q], B, n * band.C * band.dilation, H, K, note="filled up with zeros")
-    return t.moved(f"{name}_blocks", [filled], B * G, band.dilation * n * group, band.C, K, note="block by block")
-
-
-def band_mask(t: Tape, band: Band, S: Size, T: Size, group: Size = 1) -> Value:
-    """[dilation·n·H/G, C, keys]: 0 in the window, the least number out of it and where keys were filled up."""
-    heads, C, keys = band.dilation * band.blocks(T), band.C, band.keys
-    valid = t.moved("mask", [t.constant("mask", S)], band.filled(T))
-    valid = t.moved("mask", [t.part(valid, heads, keys)], heads, keys)
-    outside = t.constant("mask", C, keys, fills=2)
-    late = t.moved("mask", [outside], C, keys)
-    inside = t.operator("mask", [late, outside], (C, keys), pointwise=C * keys)
-    shape = (heads * group, C, keys)
-    note = "0 or −∞, for each block; shared by batch and heads"
-    return t.operator("mask", [inside, valid], shape, pointwise=product(shape), note=note)
-
-
-def band_tokens(t: Tape, y: Value, band: Band, B: Size, T: Size, width: Size) -> Value:
-    """[B·G, dilation·n·H/G, C, K] → [B,T,H·K]."""
-    tokens = band.blocks(T) * band.C * band.dilation
-    merged = t.moved("merge_heads", [y], B, tokens, width, note="blocks to tokens")
-    return t.moved("cut", [t.part(merged, B, T, width)], B, T, width, note="without what was filled up")
-
-
-def band_attention(t: Tape, q: Value, k: Value, v: Value, band: Band, group: Size, *, pairs: Size = None) -> Value:
+def band_attention(t: Tape, q: Value, k: Value, v: Value, band: Band, *, pairs: Size = None) -> Value:
     """softmax(q kᵀ/√K) v of q [B,T,H,K] over the window of k, v [B,S,G,K]; the last T of S tokens ask: [B,T,H·K].
 
     `pairs` a head and a sequence are counted, those of whole blocks where not given.
     """
-    B, T, H, K = q.shape
+    B, T, H, _ = q.shape
     S, G = k.shape[1:3]
-    mask = band_mask(t, band, S, T, group)
+    mask = band_mask(t, band, S, T, exact_div(H, G, "query heads H over key/value heads G"))
     y = fused_attention(
         t,
         "attend",
-        band_queries(t, "query", q, band, G, group),
+        band_queries(t, "query", q, band, G),
         band_keys(t, "key", k, band, T),
         band_keys(t, "value", v, band, T),
         mask,
         note="q kᵀ, softmax and its product with v, block by block",
         pairs=None if pairs is None else B * H * pairs,
     )
-    return band_tokens(t, y, band, B, T, H * K)
+    return band_tokens(t, y, band, B, T, G)
+
+
+def band_queries(t: Tape, name: str, q: Value, band: Band, G: Size) -> Value:
+    """[B,T,H,K] → [B·G, d·n·H/G, C, K]."""
+    B, T, H, K = q.shape
+    n, C, d, group = band.blocks(T), band.C, band.dilation, exact_div(H, G, "query heads H over key/value heads G")
+    filled = t.view(t.pad(f"{name}_fill", q, B, band.tokens(T), H, K), B, n, C, d, G, group, K)
+    blocks = t.copy(f"{name}_blocks", t.transpose(filled, 0, 4, 3, 1, 5, 2, 6), note="block by block")
+    return t.view(blocks, B * G, d * n * group, C, K)
+
+
+def band_keys(t: Tape, name: str, x: Value, band: Band, T: Size, *, copied: bool = False) -> Value:
+    """[B,S,G,K] → [B·G, d·n, keys, K]: what each block of the last T tokens sees, overlapping in memory if d = 1."""
+    B, _, G, K = x.shape
+    note = "heads first, filled up with zeros"
+    filled = t.pad(f"{name}_fill", t.transpose(x, 0, 2, 1, 3), B, G, band.filled(T), K, note=note)
+    filled = t.view(filled, B * G, band.filled(T), K)
+    windows = t.transpose(_windows(t, f"{name}_windows", filled, band, T), 0, 1, 2, 4, 3)
+    if copied or band.dilated:
+        windows = t.copy(f"{name}_windows", windows, note="windows copied")
+    return t.view(windows, B * G, band.dilation * band.blocks(T), band.keys, K)
+
+
+def _windows(t: Tape, name: str, x: Value, band: Band, T: Size) -> Value:
+    """[Z,U,K] → [Z, d, n, K, keys], a view."""
+    Z, U, K = x.shape
+    d = band.dilation
+    apart = t.transpose(t.view(x, Z, exact_div(U, d, "filled keys over the dilation"), d, K), 0, 2, 1, 3)
+    return overlapping(t, name, apart, 2, band.blocks(T), band.keys, band.C)
+
+
+def band_mask(t: Tape, band: Band, S: Size, T: Size, group: Size = 1) -> Value:
+    """[1, d·n·group, C, keys]: 0 in the window, the least number out of it and where keys were filled up."""
+    n, C, keys, d = band.blocks(T), band.C, band.keys, band.dilation
+    filled = t.pad("mask", t.constant("mask", ONE, S), ONE, band.filled(T), note="")
+    windows = _windows(t, "mask", t.view(filled, ONE, band.filled(T), 1), band, T)
+    valid = t.copy("mask", t.view(windows, ONE, d, n, keys))
+    outside = t.constant("mask", C, keys)
+    late = t.triangle("mask", outside)
+    t.launch("mask", Kernel.COPY, [outside], [], into=outside)
+    inside = t.pointwise("mask", [late, outside], 1)
+    del late
+    shape = (ONE, d, n, group, C, keys)
+    mask = t.kernel(
+        "mask", Kernel.ELEMENTWISE, [inside, valid], shape, pointwise=product(shape),
+        note="0 or −∞, for each block; shared by batch and heads",
+    )  # fmt: skip
+    return t.view(mask, ONE, d * n * group, C, keys)
+
+
+def band_tokens(t: Tape, y: Value, band: Band, B: Size, T: Size, G: Size) -> Value:
+    """[B·G, d·n·H/G, C, K] → [B,T,H·K]."""
+    n, d = band.blocks(T), band.dilation
+    heads, C, K = y.shape[1:]
+    group = exact_div(heads, d * n, "query heads of all blocks over the blocks")
+    parts = t.transpose(t.view(y, B, G, d, n, group, C, K), 0, 3, 5, 2, 1, 4, 6)
+    merged = t.view(t.copy("merge_heads", parts, note="blocks to tokens"), B, n * C * d, G * group * K)
+    return t.copy("cut", t.part(merged, B, T, G * group * K, name="cut"), note="without what was filled up")
 
 
 def planned_attention(
-    t: Tape, q: Value, k: Value, v: Value, masked: Value, slots: Size, note: str = "q kᵀ, softmax, times v"
+    t: Tape, q: Value, k: Value, v: Value, masked: Value, at: Value, note: str = "q kᵀ, softmax, times v"
 ) -> Value:
-    """Of q [B,H,n,C,K] over `slots` key blocks each, looked up in k, v [B,H,m,C,K] by a plan: [B,H·n,C,K]."""
+    """Of q [B,H,n,C,K] over the key blocks of k, v [B,H,m,C,K] that a plan [H·n·slots] names: [B,H·n,C,K]."""
     B, H, n, C, K = q.shape
-    at = t.constant("plan", H * n * slots, itemsize=ID_BYTES, fills=0)  # made of numbers, by no operator
+    m, slots = k.shape[2], exact_div(at.numel, H * n, "looked-up blocks over blocks of queries")
 
     def gathered(name: str, x: Value) -> Value:
-        return look_up(t, name, x, at, B, H * n, slots * C, K)
+        return t.view(looked_up(t, name, t.view(x, B, H * m, C, K), 1, at, "blocks looked up"), B, H * n, slots * C, K)
 
-    plan = t.operator("plan", [at], at.shape, pointwise=at.numel, itemsize=ID_BYTES, note="of any head")
-    mask = look_up(t, "mask", masked, plan, ONE, H * n, ONE, slots * C)
-    middle = t.moved("query_middle", [q], B, H * n, C, K, note="block by block")
+    mask = t.view(looked_up(t, "mask", masked, 1, _of_any_head(t, at)), ONE, H * n, ONE, slots * C)
     return fused_attention(
-        t, "attend_blocks", middle, gathered("key_blocks", k), gathered("value_blocks", v), mask, note=note
+        t,
+        "attend_blocks",
+        t.view(t.copy("query_middle", q, note="block by block"), B, H * n, C, K),
+        gathered("key_blocks", k),
+        gathered("value_blocks", v),
+        mask,
+        note=note,
     )
 
 
-def look_up(t: Tape, name: str, x: Value, at: Value, *shape: Size) -> Value:
-    """Pieces of x copied by their number: `index_select`; backward they are added where they came from."""
-    n = product(shape)
-    return t.operator(
-        name, [x, at], shape, reads=[n, at.elements], keeps=[(at, 0)], note="blocks looked up",
-        backward=lambda _: [Operator(name=f"{name}_backward", pointwise=n, note="added where they came from")],
+def _of_any_head(t: Tape, at: Value) -> Value:
+    """Numbers of blocks within their head."""
+    return t.kernel(
+        "plan", Kernel.ELEMENTWISE, [at], at.shape, pointwise=at.numel, itemsize=ID_BYTES, buffer=ID_BYTES,
+        note="of any head",
     )  # fmt: skip

@@ -1,13 +1,15 @@
 """Fused attention on a tape: `scaled_dot_product_attention`, tile by tile, scores never written."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from typing import Any
 
 from seqcost.algebra import Size
+from seqcost.algebra.work import Kernel
 from seqcost.formulas.core import pointwise
-from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.buffers import attention_backward_bytes, attention_bytes
+from seqcost.formulas.core.layout import tidied
 from seqcost.formulas.core.tape import Tape
-from seqcost.formulas.core.values import Value, product
+from seqcost.formulas.core.values import Value, contiguous_strides
 
 
 def fused_attention(
@@ -17,32 +19,39 @@ def fused_attention(
 
     Autograd keeps q, k, v, the mask, the result, and the logarithm of each row's sum, in float32 at least. The mask
     takes no gradient and may be broadcast; it adds one operation a score. `pairs` of queries and keys are counted, all
-    of them where not given.
+    of them where not given. Results and gradients lie in memory token by token, [Z,Q,H,K].
     """
-    *batch, Q, K = q.shape
-    S, V = v.shape[-2:]
+    Z, H, Q, K = q.shape
+    G, S, V = v.shape[1:]
     if pairs is None:
-        pairs = product(batch) * Q * S
+        pairs = Z * H * Q * S
     masked = int(mask is not None)
+    sizes = (Z, H, Q, S, K, V)
+    itemsize, threads = t.run.itemsize, t.run.threads
 
-    def backward(wanted: Sequence[bool]) -> Iterator[Operator]:
-        yield Operator(name=f"{name}_scores_again", contraction=2 * pairs * K, note="q kᵀ recomputed")
-        yield Operator(name=f"{name}_da", contraction=2 * pairs * V, note="g vᵀ")
-        yield Operator(name=f"{name}_dv", contraction=2 * pairs * V, note="aᵀ g")
-        softmax = (pointwise.ATTENTION_BACKWARD + masked) * pairs
-        yield Operator(name=f"{name}_softmax", pointwise=softmax, note="softmax")
-        yield Operator(name=f"{name}_dq", contraction=2 * pairs * K, note="g k")
-        yield Operator(name=f"{name}_dk", contraction=2 * pairs * K, note="gᵀ q")
+    def by_token(t: Tape, of: str, heads: Size, tokens: Size, width: Size) -> Value:
+        made = t.new(of, (Z, heads, tokens, width))
+        steps = contiguous_strides((Z, tokens, heads, width))
+        made.strides = tidied(made.shape, (steps[0], steps[2], steps[1], steps[3]))
+        return made
+
+    def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+        grads = [by_token(t, "dq", H, Q, K), by_token(t, "dk", G, S, K), by_token(t, "dv", G, S, V)]
+        t.launch(
+            f"{name}_backward", Kernel.ATTENTION, [g, *kept], grads, sizes=sizes,
+            contraction=2 * pairs * (3 * K + 2 * V),
+            pointwise=(pointwise.ATTENTION_BACKWARD + masked) * pairs,
+            buffer=attention_backward_bytes(Q, S, itemsize, threads) + t.copy_bytes(t.transpose(g, 0, 2, 1, 3)),
+            note="q kᵀ recomputed; g vᵀ, aᵀ g, through the softmax, g k, gᵀ q",
+        )  # fmt: skip
+        return [*grads, *([None] if masked else [])]
 
     inputs = [q, k, v] if mask is None else [q, k, v, mask]
-    y = t.operator(
-        name, inputs, (*batch, Q, V), contraction=2 * pairs * (K + V), pointwise=(pointwise.ATTENTION + masked) * pairs,
-        backward=backward, keeps=[(value, None) for value in inputs], keeps_result=True,
+    y, lse = by_token(t, name, H, Q, V), t.new("logsumexp", (Z, H, Q), t.run.state_itemsize)
+    t.launch(
+        name, Kernel.ATTENTION, inputs, [y, lse], sizes=sizes, contraction=2 * pairs * (K + V),
+        pointwise=(pointwise.ATTENTION + masked) * pairs, buffer=attention_bytes(Q, S, K, itemsize, threads),
         note=note or "q kᵀ, softmax and its product with v, tile by tile",
     )  # fmt: skip
-    rows, itemsize = product(batch) * Q, t.run.state_itemsize
-    written = t.operators[-1]
-    t.operators[-1] = replace(written, other_bytes=written.other_bytes + rows * itemsize)
-    if y.needs_gradient:
-        t.keep_besides(f"{name}_logsumexp", rows, itemsize)
+    t.follow(name, inputs, [y], backward, [(value, None) for value in (*inputs, y, lse)])
     return y

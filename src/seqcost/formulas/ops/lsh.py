@@ -3,58 +3,57 @@
 R hashing rounds · E buckets a round · C tokens a chunk · n = ⌈T/C⌉ chunks · M = n·C places · Y = B·H·R·n.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from seqcost.algebra import Size, ceil_div, minimum
 from seqcost.algebra.expr import ceil_log2
-from seqcost.formulas.core.operator import Operator
+from seqcost.algebra.work import Kernel
+from seqcost.formulas.core.component import exact_div
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import ONE, Value, product
+from seqcost.formulas.ops.pieces import gathered, looked_up, overlapping
 
 BOOL, SHORT, LONG = 1, 4, 8  # bytes of a truth value, a code and an index
+NUMBER = 8  # bytes of a plain whole number beside numbers of that width; beside narrower ones it is cast
 
 
-def whole(t: Tape, name: str, inputs: Sequence[Value], *shape: Size, itemsize: int = LONG, note: str = "") -> Value:
+def whole(
+    t: Tape, name: str, inputs: Sequence[Value], *shape: Size, itemsize: int = LONG, buffer: Size = 0, note: str = ""
+) -> Value:
     """An elementwise operator on whole numbers or truth values: one operation an element, no gradient."""
-    return t.operator(name, inputs, shape, pointwise=product(shape), itemsize=itemsize, note=note)
-
-
-def looked_up(t: Tape, name: str, table: Value, rows: Value, note: str = "") -> Value:
-    """Rows [X] of a table [_,K] copied out: index_select; backward they are added up where they came from."""
-    X, K = rows.numel, table.shape[-1]
-
-    def backward(wanted: Sequence[bool]) -> Iterator[Operator]:
-        yield Operator(name=f"{name}_backward", pointwise=X * K, note="added up at their tokens")
-
-    return t.operator(name, [table, rows], (X, K), backward=backward, keeps=[(rows, None)], reads=[X * K, X], note=note)
-
-
-def gathered(t: Tape, name: str, x: Value, index: Value, note: str = "") -> Value:
-    """x[..., index] along the last axis: torch.gather; backward the gradients are added up where they came from."""
-    count = index.numel
-
-    def backward(wanted: Sequence[bool]) -> Iterator[Operator]:
-        yield Operator(name=f"{name}_backward", pointwise=count)
-
-    return t.operator(
-        name, [x, index], index.shape, backward=backward, keeps=[(x, None), (index, None)], itemsize=x.storage.itemsize,
-        reads=[count, count], note=note,
-    )  # fmt: skip
+    return t.kernel(
+        name, Kernel.ELEMENTWISE, inputs, shape, pointwise=product(shape), itemsize=itemsize, buffer=buffer, note=note
+    )
 
 
 def hashed(t: Tape, q: Value, rotations: Value, R: Size, E: Size) -> Value:
     """Buckets [B,H,R,T] of queries [B,T,H,K] by rotations [H,K,R·E/2]."""
     B, T, H, K = q.shape
-    turned = t.matmul("rotate", t.view(t.detach(q), H, B * T, K), rotations, "x [T,K] @ R [K,R·E/2] a head")
-    both = t.moved("opposite", [turned, t.unary("negate", turned, "neg")], H, B, T, R, E, note="[xR; −xR]")
-    bucket = t.operator("bucket", [both], (H, B, T, R), pointwise=both.numel, itemsize=LONG, note="argmax")
-    return t.moved("by_round", [t.view(bucket, B, H, R, T)], B, H, R, T, note="[H,B,T,R] to [B,H,R,T]")
+    by_head = t.transpose(t.view(t.detach(q), B * T, H, K), 1, 0, 2)
+    turned = t.matmul("rotate", by_head, rotations, "x [T,K] @ R [K,R·E/2] a head")
+    turned = t.view(turned, H, B, T, R, exact_div(E, 2, "buckets E of axes and their opposites"))
+    nearest = _nearest(
+        t, t.cat("opposite", [turned, t.unary("negate", turned, "neg")], H, B, T, R, E, note="[xR; −xR]")
+    )
+    return t.copy("by_round", t.transpose(nearest, 1, 0, 3, 2), note="[H,B,T,R] to [B,H,R,T]")
+
+
+def _nearest(t: Tape, both: Value) -> Value:
+    return t.kernel(
+        "bucket", Kernel.REDUCTION, [both], both.shape[:-1], sizes=(product(both.shape[:-1]), both.shape[-1]),
+        pointwise=both.numel, itemsize=LONG, note="argmax",
+    )  # fmt: skip
 
 
 def normalised(t: Tape, q: Value) -> Value:
     """Queries as keys: of length 1."""
-    square = t.sum("length", t.unary("square", q, "square"), -1, keep=True)
-    return t.multiply("normalise", q, t.unary("inverse_length", t.unary("epsilon", square, "shift"), "rsqrt"))
+    return t.multiply(
+        "normalise", q,
+        t.unary(
+            "inverse_length",
+            t.unary("epsilon", t.sum("length", t.unary("square", q, "square"), -1, keep=True), "shift"), "rsqrt",
+        ),
+    )  # fmt: skip
 
 
 def bucket_attention(
@@ -65,92 +64,123 @@ def bucket_attention(
     R, V, n = buckets.shape[2], v.shape[-1], ceil_div(T, C)
     Y, M, rounds = B * H * R * n, n * C, (B, H, R)
 
-    order = t.operator(
-        "sort", [buckets], (*rounds, T), (*rounds, T), pointwise=buckets.numel * ceil_log2(T), itemsize=LONG,
-        note="by (bucket, position)",
-    )  # fmt: skip
-    in_order = t.view(order, *rounds, T)
+    in_order, order = _sorted(t, buckets)
     places = t.constant("places", T, itemsize=LONG)
-    place = t.operator("place", [order, places], (*rounds, T), itemsize=LONG, note="where each token stands")
-    code = whole(t, "code_bucket", [in_order], *rounds, T)
-    standing = places if aligned else whole(t, "chunk_of_place", [places], T)
+    place = t.kernel(
+        "place", Kernel.SCATTER, [order, places], (*rounds, T), itemsize=LONG, note="where each token stands"
+    )
+    code = whole(t, "code_bucket", [in_order], *rounds, T, buffer=NUMBER)
+    standing = places if aligned else whole(t, "chunk_of_place", [places], T, buffer=NUMBER)
     code = whole(t, "code_place", [code, standing], *rounds, T)
-    code = t.moved("code_int", [code], *rounds, T, itemsize=SHORT)
-    code = gathered(t, "code_by_token", code, place)
-    lowered = _lowered(t, code, order, C, n, causal=causal and not aligned)
+    del standing
+    codes = gathered(t, "code_by_token", t.cast("code_int", code, SHORT), place)
+    lowered = _lowered(t, codes, order, C, n, causal=causal and not aligned)
 
-    rows = whole(t, "rows", [order], *rounds, T)
-    rows = whole(t, "rows_of_all", [rows, _first_rows(t, B, H)], *rounds, T)
-    rows = t.moved("rows_fill", [rows], *rounds, C + M)
-    own = t.moved("own_rows", [t.part(rows, *rounds, M)], Y * C)
-    seen = t.moved("seen_rows", [t.part(rows, *rounds, n, 2 * C)], Y * 2 * C)
-    q_own = t.view(looked_up(t, "sort_query", t.view(q, B * T * H, K), own, "queries in their order"), Y, C, K)
+    rows = whole(
+        t, "rows_of_all", [whole(t, "rows", [order], *rounds, T, buffer=NUMBER), _first_rows(t, B, H)], *rounds, T
+    )
+    rows = t.pad("rows_fill", rows, *rounds, C + M)
+    own = t.view(t.copy("own_rows", t.part(rows, *rounds, M)), Y * C)
+    seen = t.view(t.copy("seen_rows", overlapping(t, "seen_rows", rows, 3, n, 2 * C, C)), Y * 2 * C)
+    q_own = t.view(looked_up(t, "sort_query", t.view(q, B * T * H, K), 0, own, "queries in their order"), Y, C, K)
     k = t.view(normalised(t, q), B * T * H, K)
-    k = t.view(looked_up(t, "sort_key", k, seen, "keys of the chunk and the one before"), Y, K, 2 * C)
-    v = t.view(looked_up(t, "sort_value", t.view(v, B * T * H, V), seen, "their values"), Y, 2 * C, V)
+    k = t.view(looked_up(t, "sort_key", k, 0, seen, "keys of the chunk and the one before"), Y, 2 * C, K)
+    v = t.view(looked_up(t, "sort_value", t.view(v, B * T * H, V), 0, seen, "their values"), Y, 2 * C, V)
 
-    scores = t.subtract("lower", t.matmul("scores", q_own, k, "q [C,K] @ kᵀ [K,2C]"), lowered, "log N; ∞ out of reach")
-    top = t.operator("top", [t.detach(scores)], (Y, C, ONE), pointwise=scores.numel, note="largest score")
+    scores = t.subtract(
+        "lower", t.matmul("scores", q_own, t.swapped(k), "q [C,K] @ kᵀ [K,2C]"), lowered, "log N; ∞ out of reach"
+    )
+    top = _largest(t, "top", t.detach(scores), 2)
     weights = t.unary("exponential", t.subtract("centre", scores, top), "exp")
-    sums = t.sum("sum_scores", weights, -1)
-    read = t.matmul("mix", weights, v, "weights [C,2C] @ v [2C,V]")
-    place = t.part(place, *rounds, fresh)
-    return _joined(t, t.view(read, Y * C, V), t.view(sums, *rounds, M), t.view(top, *rounds, M), place)
+    sums, tops = t.view(t.sum("sum_scores", weights, -1), *rounds, M), t.view(top, *rounds, M)
+    return _joined(
+        t, t.view(t.matmul("mix", weights, v, "weights [C,2C] @ v [2C,V]"), Y * C, V), sums, tops,
+        t.part(place, *rounds, fresh),
+    )  # fmt: skip
+
+
+def _sorted(t: Tape, buckets: Value) -> tuple[Value, Value]:
+    """Buckets in their order, and which token stands where."""
+    T = buckets.shape[-1]
+    both = t.new("sort", buckets.shape, LONG), t.new("sort", buckets.shape, LONG)
+    t.launch(
+        "sort", Kernel.SORT, [buckets], both, sizes=(product(buckets.shape[:-1]), T),
+        pointwise=buckets.numel * ceil_log2(T), buffer=LONG * T, note="by (bucket, position)",
+    )  # fmt: skip
+    return both
+
+
+def _largest(t: Tape, name: str, x: Value, axis: int) -> Value:
+    """Largest number along an axis, which stays."""
+    shape = (*x.shape[:axis], ONE, *x.shape[axis + 1 :])
+    sizes = (product(shape), x.shape[axis])
+    return t.kernel(name, Kernel.REDUCTION, [x], shape, sizes=sizes, pointwise=x.numel, note="largest score")
 
 
 def _first_rows(t: Tape, B: Size, H: Size) -> Value:
-    sequences = whole(t, "first_row", [t.constant("sequences", B, itemsize=LONG)], B)
+    sequences = whole(t, "first_row", [t.constant("sequences", B, itemsize=LONG)], B, buffer=NUMBER)
     heads = t.constant("heads", H, itemsize=LONG)
     return t.view(whole(t, "first_rows", [sequences, heads], B, H), B, H, ONE, ONE)
 
 
 def _lowered(t: Tape, code: Value, order: Value, C: Size, n: Size, *, causal: bool) -> Value:
-    B, H, R, T = code.shape
+    B, H, R, _ = code.shape
     rounds, M = (B, H, R), n * C
     scores = (*rounds, n, C, 2 * C)
     mine = count = None
     for _ in t.loop(R):
-        turned = t.moved("other_round", [code], *rounds, T)
-        turned = gathered(t, "code_in_order", turned, order)
-        turned = t.moved("code_fill", [turned], *rounds, C + M)
-        query, key = t.part(turned, *rounds, n, C), t.part(turned, *rounds, n, 2 * C)
-        near = whole(t, "not_above", [key, query], *scores, itemsize=BOOL)
-        least = whole(t, "least_code", [query], *rounds, n, C, itemsize=SHORT)
-        near = whole(
-            t, "in_reach", [near, whole(t, "not_below", [key, least], *scores, itemsize=BOOL)], *scores, itemsize=BOOL
-        )
+        turned = t.pad("code_fill", gathered(t, "code_in_order", _other_round(t, code), order), *rounds, C + M)
+        query = t.view(t.part(turned, *rounds, M), *rounds, n, C, ONE)
+        key = t.view(overlapping(t, "code_windows", turned, 3, n, 2 * C, C), *rounds, n, ONE, 2 * C)
+        not_above = whole(t, "not_above", [key, query], *scores, itemsize=BOOL)
+        least = whole(t, "least_code", [query], *rounds, n, C, ONE, itemsize=SHORT, buffer=NUMBER + SHORT)
+        not_below = whole(t, "not_below", [key, least], *scores, itemsize=BOOL)
+        del least
+        near = whole(t, "in_reach", [not_above, not_below], *scores, itemsize=BOOL)
+        del not_above, not_below
         mine = near if mine is None else mine
         if count is None:
-            count = t.moved("first_round", [near], *scores, itemsize=BOOL)
+            count = t.kernel("first_round", Kernel.COPY, [near], scores, itemsize=BOOL)
         else:
-            count = whole(t, "count_rounds", [count, near], *scores, itemsize=BOOL, note="N_ij")
+            count = whole(t, "count_rounds", [count, near], *scores, itemsize=BOOL, buffer=near.numel, note="N_ij")
     assert mine is not None
     assert count is not None
-    before = t.constant("before", 2 * C, 2 * C, itemsize=BOOL, fills=2)
-    itself = t.part(t.moved("itself", [before], 2 * C, 2 * C), C, 2 * C)
+    before = t.triangle("before", t.constant("before", 2 * C, 2 * C, itemsize=BOOL))
+    itself = t.part(t.triangle("itself", before), C, 2 * C)
     if causal:
         mine = whole(t, "causal", [mine, t.part(before, C, 2 * C)], *scores, itemsize=BOOL)
-    number = t.operator("to_number", [count], scores)
-    lowered = t.unary("log_count", number, "log", note="log N_ij")
-    lowered = t.moved("lower_itself", [lowered, itself], *scores)
-    lowered = t.moved("lower_far", [lowered, whole(t, "far", [mine], *scores, itemsize=BOOL)], *scores)
+    lowered = t.fill_where(
+        "lower_itself",
+        t.unary("log_count", t.kernel("to_number", Kernel.COPY, [count], scores), "log", note="log N_ij"),
+        itself,
+    )
+    lowered = t.fill_where("lower_far", lowered, whole(t, "far", [mine], *scores, itemsize=BOOL))
     return t.view(lowered, B * H * R * n, C, 2 * C)
 
 
+def _other_round(t: Tape, code: Value) -> Value:
+    return t.kernel("other_round", Kernel.COPY, [code], code.shape, itemsize=SHORT, note="roll")
+
+
 def _joined(t: Tape, read: Value, sums: Value, tops: Value, place: Value) -> Value:
-    B, H, R, T = place.shape
-    V = read.shape[-1]
+    """The rounds' readings, back at their tokens, weighted by what each round's scores add up to: [B,T,H,V]."""
+    (B, H, R, T), V = place.shape, read.shape[-1]
     tops = gathered(t, "top_by_token", tops, place)
-    top = t.operator("top_round", [tops], (B, H, ONE, T), pointwise=tops.numel)
-    scale = t.unary("round_scale", t.subtract("round_centre", tops, top), "exp")
-    total = t.multiply("scale_sums", gathered(t, "sum_by_token", sums, place), scale)
-    total = t.sum("sum_rounds", total, 2, note="Σ over rounds: every pair once")
-    first = whole(t, "first_place", [t.constant("rounds", B * H * R, itemsize=LONG)], B * H * R)
+    scale = t.unary("round_scale", t.subtract("round_centre", tops, _largest(t, "top_round", tops, 2)), "exp")
+    total = t.sum(
+        "sum_rounds", t.multiply("scale_sums", gathered(t, "sum_by_token", sums, place), scale), 2,
+        note="Σ over rounds: every pair once",
+    )  # fmt: skip
+    first = t.constant("rounds", B * H * R, itemsize=LONG)
+    first = whole(t, "first_place", [first], B * H * R, buffer=NUMBER)
     rows = whole(t, "place_rows", [place, t.view(first, B, H, R, ONE)], B, H, R, T)
-    rows = t.moved("back_rows", [t.view(rows, B, T, H, R)], B * T * H * R)
-    read = t.view(looked_up(t, "back", read, rows, "back at their tokens"), B, T, H, R, V)
-    read = t.sum("join", t.multiply("scale_read", read, t.view(scale, B, T, H, R, ONE)), 3, note="Σ over rounds")
-    return t.divide("normalise_sum", read, t.view(total, B, T, H, ONE))
+    rows = t.view(t.copy("back_rows", t.transpose(rows, 0, 3, 1, 2)), B * T * H * R)
+    by_token = t.view(looked_up(t, "back", read, 0, rows, "back at their tokens"), B, T, H, R, V)
+    weight = t.view(t.transpose(scale, 0, 3, 1, 2), B, T, H, R, ONE)
+    return t.divide(
+        "normalise_sum", t.sum("join", t.multiply("scale_read", by_token, weight), 3, note="Σ over rounds"),
+        t.view(t.transpose(total, 0, 2, 1), B, T, H, ONE),
+    )  # fmt: skip
 
 
 def latest(t: Tape, buckets: Value, C: Size) -> Value:
@@ -158,27 +188,44 @@ def latest(t: Tape, buckets: Value, C: Size) -> Value:
     B, H, R, S = buckets.shape
     rounds = (B, H, R, S)
     alike = whole(t, "alike", [buckets, t.part(buckets, B, H, R, ONE)], *rounds, itemsize=BOOL)
-    rank = whole(t, "rank", [alike], *rounds, note="how many of the bucket so far")
+    rank = t.kernel(
+        "rank", Kernel.SCAN, [alike], rounds, sizes=(B * H * R, S), pointwise=alike.numel, itemsize=LONG,
+        note="how many of the bucket so far",
+    )  # fmt: skip
     lag = whole(t, "lag", [t.part(rank, B, H, R, ONE), rank], *rounds)
-    near = whole(t, "lag_in_reach", [lag], *rounds, itemsize=BOOL)
+    near = whole(t, "lag_in_reach", [lag], *rounds, itemsize=BOOL, buffer=NUMBER)
+    del lag
     near = whole(t, "in_reach", [alike, near], *rounds, itemsize=BOOL)
-    reached = t.operator("any_round", [near], (B, H, S), pointwise=near.numel, itemsize=BOOL)
-    positions = whole(t, "positions", [reached, t.constant("ticks", S, itemsize=LONG)], B, H, S)
+    reached = t.kernel(
+        "any_round", Kernel.REDUCTION, [near], (B, H, S), sizes=(B * H * S, R), pointwise=near.numel, itemsize=BOOL
+    )
+    del near
+    positions = whole(
+        t, "positions", [reached, t.constant("ticks", S, itemsize=LONG)], B, H, S, buffer=LONG * B * H * S
+    )
     W = minimum(S, R * C + 1)
-    return t.operator("latest", [positions], (B, H, W), (B, H, W), pointwise=positions.numel, itemsize=LONG)
+    both = t.new("latest", (B, H, W), LONG), t.new("latest", (B, H, W), LONG)
+    t.launch("latest", Kernel.SORT, [positions], both, sizes=(B * H, S), pointwise=positions.numel, note="topk")
+    return both[0]
 
 
 def read_latest(t: Tape, q: Value, past: Value, v: Value, found: Value) -> Value:
     """What the last query q [B,1,H,K] reads of the tokens found: [B,H·V]; `past` [B,S,H,K] are the queries of all S."""
     B, S, H, K = past.shape
     V, W = v.shape[-1], found.shape[-1]
-    rows = whole(t, "no_less_than_0", [whole(t, "from_0", [found], B, H, W)], B, H, W)
-    rows = whole(t, "rows", [rows], B, H, W)
+    rows = whole(t, "from_0", [found], B, H, W, buffer=NUMBER)
+    rows = whole(t, "no_less_than_0", [rows], B, H, W)
+    rows = whole(t, "rows", [rows], B, H, W, buffer=NUMBER)
     rows = t.view(whole(t, "rows_of_all", [rows, t.view(_first_rows(t, B, H), B, H, ONE)], B, H, W), B * H * W)
-    k = normalised(t, looked_up(t, "find_key", t.view(past, B * S * H, K), rows))
-    v = looked_up(t, "find_value", t.view(v, B * S * H, V), rows)
-    scores = t.matmul("scores", t.view(q, B * H, ONE, K), t.view(k, B * H, K, W), "q [1,K] @ kᵀ [K,W]")
-    scores = t.moved("lower_far", [scores, whole(t, "none", [found], B, H, W, itemsize=BOOL)], B * H, ONE, W)
-    scores = t.moved("lower_itself", [scores, whole(t, "itself", [found], B, H, W, itemsize=BOOL)], B * H, ONE, W)
+    k = normalised(t, looked_up(t, "find_key", t.view(past, B * S * H, K), 0, rows))
+    v = looked_up(t, "find_value", t.view(v, B * S * H, V), 0, rows)
+    scores = t.matmul("scores", t.view(q, B * H, ONE, K), t.swapped(t.view(k, B * H, W, K)), "q [1,K] @ kᵀ [K,W]")
+
+    def where_it_is(name: str) -> Value:
+        return t.view(whole(t, name, [found], B, H, W, itemsize=BOOL, buffer=NUMBER), B * H, ONE, W)
+
+    known = t.fill_where("lower_far", scores, where_it_is("none"))
+    scores = t.fill_where("lower_itself", known, where_it_is("itself"))
+    del known
     read = t.matmul("mix", t.softmax("softmax", scores), t.view(v, B * H, W, V), "weights [1,W] @ v [W,V]")
     return t.view(read, B, H * V)

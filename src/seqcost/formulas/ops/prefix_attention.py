@@ -1,38 +1,51 @@
 """Softmax over a growing prefix by a scan of (m, u, w), as `layers.ops.prefix_attention` executes it."""
 
 from seqcost.algebra import Size
-from seqcost.formulas.core.operator import ID_BYTES
+from seqcost.algebra.work import Kernel
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import ONE, Value
-from seqcost.formulas.ops.scan import add_product, linear_scan
+from seqcost.formulas.ops.scan import linear_scan
+
+POSITION_BYTES = 8  # int64
 
 
-def prefix_attention(t: Tape, s: Value, v: Value, m: Value, wu: Value, C: int) -> Value:
-    """Scores [B,T,H] and values [B,T,H,V] → o [B,T,H,V]."""
-    B, T, H = s.shape
-    joined = t.moved("scores_joined", [m, t.detach(s)], B, T + 1, H, note="the carried maximum before the scores")
-    largest = running_maximum(t, "largest", joined)
-    before, now = t.part(largest, B, T, H), t.part(largest, B, T, H)
-    decay, weight = _exponents(t, before, now, s)
-    sums, _ = linear_scan(t, decay, _weighted(t, weight, v), wu, C)
-    out = _divided(t, sums, v.shape[-1])
-    t.moved("largest_copy", [t.part(largest, B, H)], B, H, note="the maximum to be carried")
-    return out
+def prefix_attention(
+    t: Tape, s_BTH: Value, v_BTHV: Value, m_BH: Value, wu_BHV1: Value, C: int
+) -> tuple[Value, Value, Value]:
+    """Scores [B,T,H] and values [B,T,H,V] → o [B,T,H,V], and m, and w beside u, after the last token."""
+    B, T, H = s_BTH.shape
+    m_BPH = running_maximum(
+        t, "largest",
+        t.cat(
+            "scores_joined", [t.view(m_BH, B, ONE, H), t.detach(s_BTH)], B, T + 1, H,
+            note="the carried maximum before the scores",
+        ),
+    )  # fmt: skip
+    before_BTH, now_BTH = t.part(m_BPH, B, T, H), t.part(m_BPH, B, T, H)
+    decay_BTH1, weight_BTH1 = _exponents(t, before_BTH, now_BTH, s_BTH)
+    wu_BTHV1, wu_BHV1 = linear_scan(t, decay_BTH1, _weighted(t, weight_BTH1, v_BTHV), wu_BHV1, C)
+    o_BTHV = _divided(t, wu_BTHV1, v_BTHV.shape[-1])
+    return o_BTHV, t.copy("largest_copy", t.select(m_BPH, 1), note="the maximum to be carried"), wu_BHV1
 
 
-def prefix_attention_step(t: Tape, s: Value, v: Value, m: Value, wu: Value) -> Value:
-    """Scores [B,H] and values [B,H,V] of one token → o [B,H,V]."""
-    now = t.operator("largest", [m, s], s.shape, pointwise=s.numel, itemsize=s.storage.itemsize, note="max(m, s)")
-    decay, weight = _exponents(t, m, now, s)
-    sums = add_product(t, "scan", _weighted(t, weight, v), decay, wu, "w and u of one more token")
-    return _divided(t, sums, v.shape[-1])
+def prefix_attention_step(
+    t: Tape, s_BH: Value, v_BHV: Value, m_BH: Value, wu_BHV1: Value
+) -> tuple[Value, Value, Value]:
+    """Scores [B,H] and values [B,H,V] of one token → o [B,H,V], and m, w and u after it."""
+    now_BH = t.pointwise("largest", [m_BH, s_BH], 1, "max(m, s)")
+    decay_BH1, weight_BH1 = _exponents(t, m_BH, now_BH, s_BH)
+    wu_BHV1 = t.add_product(
+        "scan", _weighted(t, weight_BH1, v_BHV), decay_BH1, wu_BHV1, "w and u of one more token"
+    )  # fmt: skip
+    return _divided(t, wu_BHV1, v_BHV.shape[-1]), now_BH, wu_BHV1
 
 
 def running_maximum(t: Tape, name: str, x: Value) -> Value:
-    """torch.cummax, which writes the positions of the maxima too. No gradient flows through it."""
-    out = t.operator(name, [x], x.shape, pointwise=x.numel, itemsize=x.storage.itemsize, note="running maximum")
-    t.constant(f"{name}_positions", *x.shape, itemsize=ID_BYTES)
-    return out
+    """torch.cummax along the tokens, which writes the positions of the maxima too. No gradient flows through it."""
+    B, T, H = x.shape
+    y, at = t.new(name, x.shape, x.storage.itemsize), t.new(f"{name}_positions", x.shape, POSITION_BYTES)
+    t.launch(name, Kernel.SCAN, [x], [y, at], sizes=(B * H, T), pointwise=x.numel, note="running maximum")
+    return y
 
 
 def _exponents(t: Tape, before: Value, now: Value, s: Value) -> tuple[Value, Value]:
@@ -43,11 +56,11 @@ def _exponents(t: Tape, before: Value, now: Value, s: Value) -> tuple[Value, Val
 
 def _weighted(t: Tape, weight: Value, v: Value) -> Value:
     *front, V = v.shape
-    beside = t.moved("value_one", [v], *front, V + 1, note="a 1 beside each value, whose sum is u")
+    beside = t.pad("value_one", v, *front, V + 1, note="a 1 beside each value, whose sum is u")
     return t.multiply("weighted", weight, beside, "e^(s − m') ⊙ (v, 1)")
 
 
 def _divided(t: Tape, wu: Value, V: Size) -> Value:
     front = wu.shape[:-1]
-    w, u = t.parts(wu, (*front, V), (*front, ONE))
+    w, u = t.parts(wu, (*front, V), (*front, ONE), name="sums_parts")
     return t.divide("normalised", w, u, "w / u")

@@ -4,35 +4,40 @@ Twin of `layers.ops.relative_labels`. All labels are scored for each query in on
 """
 
 from seqcost.algebra import Size
-from seqcost.formulas.core.operator import ID_BYTES, Operator
+from seqcost.algebra.work import Kernel
 from seqcost.formulas.core.tape import Tape
-from seqcost.formulas.core.values import ONE, Value, product
+from seqcost.formulas.core.values import ONE, Value
+from seqcost.formulas.core.workload import ID_BYTES
+from seqcost.formulas.ops.pieces import gathered
 
 
 def distances(t: Tape, name: str, rows: Size, columns: Size, more: Size) -> Value:
     """Labels [rows, columns + more] by clipped distance; the further columns have a label of their own."""
-    ends = [t.constant(name, size, itemsize=ID_BYTES) for size in (columns, rows)]
-    apart = t.operator(name, ends, (rows, columns), pointwise=rows * columns, itemsize=ID_BYTES)
-    clipped = t.operator(name, [apart], (rows, columns), pointwise=rows * columns, itemsize=ID_BYTES)
-    return t.moved(name, [clipped], rows, columns + more, note="the label of each pair")
+    ends = t.constant(name, columns, itemsize=ID_BYTES), t.constant(name, rows, itemsize=ID_BYTES)
+    apart = t.kernel(name, Kernel.ELEMENTWISE, list(ends), (rows, columns), pointwise=rows * columns, itemsize=ID_BYTES)
+    t.launch(name, Kernel.ELEMENTWISE, [apart], [], into=apart, pointwise=rows * columns, note="clipped")
+    return t.pad(name, apart, rows, columns + more, note="the label of each pair")
 
 
 def label_scores(t: Tape, name: str, q: Value, B: Size, H: Size, labels: Size) -> Value:
     """(q a + u)/√K for every label: q [B·H,Q,K], scaled already → [B·H,Q,labels]."""
     Z, Q, K = q.shape
-    vectors = t.expand(f"{name}_vectors", t.weight(labels, H, K), B, H, K, labels)
-    vectors = t.moved(f"{name}_vectors", [vectors], Z, K, labels, note="a, for each sequence")
-    scores = t.matmul(f"{name}_products", q, vectors, note="q a: all labels")
+    vectors = t.expand(f"{name}_vectors", t.transpose(t.weight(labels, H, K), 1, 2, 0), B, H, K, labels)
+    vectors = t.copy(f"{name}_vectors", vectors, note="a, for each sequence")
     biases = t.unary(f"{name}_biases", t.weight(labels, H), "scale", note="u/√K")
-    scores = t.add(f"{name}_sums", t.view(scores, B, H, Q, labels), t.view(biases, H, ONE, labels), note="q a + u")
+    biases = t.view(t.transpose(biases, 1, 0), H, ONE, labels)
+    scores = t.add(
+        f"{name}_sums",
+        t.view(t.matmul(f"{name}_products", q, t.view(vectors, Z, K, labels), note="q a: all labels"), B, H, Q, labels),
+        biases,
+        note="q a + u",
+    )
     return t.view(scores, Z, Q, labels)
 
 
 def labelled(t: Tape, name: str, scores: Value, labels: Value, *shape: Size) -> Value:
-    """The score of each pair's label: `gather`; backward they are added a label."""
-    n = product(shape)
-    return t.operator(
-        name, [scores, labels], shape, reads=[n, labels.elements], keeps=[(scores, 0), (labels, 0)],
-        note="looked up pair by pair",
-        backward=lambda _: [Operator(name=f"{name}_backward", pointwise=n, note="added a label")],
-    )  # fmt: skip
+    """The score of each pair's label [rows, columns], broadcast to `shape`, whose last axis is that of the keys."""
+    each = t.view(labels, *[ONE] * (len(shape) - 2), *labels.shape)
+    return gathered(
+        t, name, t.view(scores, *shape[:-1], scores.shape[-1]), t.expand(name, each, *shape), "looked up pair by pair"
+    )

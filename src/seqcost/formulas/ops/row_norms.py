@@ -4,44 +4,80 @@ Twins of `seqcost.layers.ops.row_norms`. The first two are small operators, as a
 fused kernel for either there. The third is one kernel, which keeps its input and two numbers a row.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
+from seqcost.algebra import Size
+from seqcost.algebra.work import Kernel
 from seqcost.formulas.core import pointwise
-from seqcost.formulas.core.operator import Operator
+from seqcost.formulas.core.buffers import layer_norm_backward_bytes
 from seqcost.formulas.core.tape import Tape
-from seqcost.formulas.core.values import ONE, Value, product
+from seqcost.formulas.core.values import Value, product
 
 
 def l2_norm(t: Tape, name: str, x: Value) -> Value:
     """Each row over its length: x / √(Σ x² + ε)."""
-    total = t.sum(f"{name}_sum", t.unary(f"{name}_square", x, "square", note="x²"), -1, keep=True, note="Σ x² of a row")
-    return _divided(t, name, x, t.unary(f"{name}_epsilon", total, "shift", note="+ ε"))
+
+    def total() -> Value:
+        square = t.unary(f"{name}_square", x, "square", "x²")
+        return t.sum(f"{name}_sum", square, -1, keep=True, note="Σ x² of a row")
+
+    size = t.unary(f"{name}_rsqrt", t.unary(f"{name}_epsilon", total(), "shift", "+ ε"), "rsqrt", "1/√")
+    return t.multiply(name, x, size, "x / its size")
 
 
 def rms_norm(t: Tape, name: str, x: Value) -> Value:
     """Each row over its root mean square: x / √(mean x² + ε), brought to numbers of at most 1 before."""
-    sizes = t.unary(f"{name}_sizes", t.detach(x), "abs")
-    most = t.operator(
-        f"{name}_most", [sizes], (*x.shape[:-1], ONE), pointwise=x.numel, itemsize=x.storage.itemsize, note="max |x|"
-    )
-    share = t.unary(f"{name}_share", t.unary(f"{name}_most_or_1", most, "shift", note="or 1"), "reciprocal")
-    x = t.multiply(f"{name}_scaled", x, share, note="x / max |x|")
-    mean = t.mean(f"{name}_mean", t.unary(f"{name}_square", x, "square", note="x²"), -1, keep=True, note="mean of x²")
-    epsilon = t.unary(f"{name}_epsilon", t.unary(f"{name}_share_square", share, "square"), "scale", note="ε as scaled")
-    return _divided(t, name, x, t.add(f"{name}_shifted", mean, epsilon, note="+ ε"))
+    most = t.largest(f"{name}_most", t.unary(f"{name}_sizes", t.detach(x), "abs"), "max |x|")
+    most = t.pointwise(f"{name}_most_or_1", [most], 1, "or 1")
+    share = t.unary(f"{name}_share", most, "reciprocal")
+    del most
+    x = t.multiply(f"{name}_scaled", x, share, "x / max |x|")
+
+    def shifted() -> Value:
+        mean = t.mean(f"{name}_mean", t.unary(f"{name}_square", x, "square", "x²"), -1, keep=True, note="mean of x²")
+        epsilon = t.unary(f"{name}_epsilon", t.unary(f"{name}_share_square", share, "square"), "scale", "ε as scaled")
+        return t.add(f"{name}_shifted", mean, epsilon, "+ ε")
+
+    return t.multiply(name, x, t.unary(f"{name}_rsqrt", shifted(), "rsqrt", "1/√"), "x / its size")
 
 
 def group_norm(t: Tape, name: str, x: Value) -> Value:
     """GroupNorm with a group a row and no weights: (x − μ)/σ."""
-    rows = x.shape[:-1]
-    size = x.storage.itemsize
-    out = t.operator(
-        name, [x], x.shape, rows, rows, pointwise=pointwise.NORM * x.numel, keeps=[(x, None)], itemsize=size,
-        backward=lambda _: [Operator(name=f"{name}_backward", pointwise=pointwise.NORM_BACKWARD * x.numel)],
-        note="(x − μ)/σ of each row",
+    return layer_norm(t, name, x, note="(x − μ)/σ of each row")
+
+
+def layer_norm(t: Tape, name: str, x: Value, *weights: Value, note: str = "") -> Value:
+    """(x − μ)/σ of each row in one kernel, with a gain and a shift, or a gain, or neither.
+
+    The mean and 1/σ of each row come out besides, for the way back. What does not lie in one piece is copied.
+    """
+    *front, D = shape = x.shape
+    rows, n, size = product(front), x.numel, x.storage.itemsize
+    y = t.new(name, shape, size)
+    mean, deviation = t.new("statistics", (rows,), size), t.new("statistics", (rows,), size)
+    forward = (0, pointwise.SCALE, pointwise.SCALE + pointwise.SHIFT)[len(weights)]
+    back = (0, pointwise.SCALE_BACKWARD, pointwise.SCALE_BACKWARD + pointwise.SHIFT_BACKWARD)[len(weights)]
+    t.launch(
+        name, Kernel.NORM, [x, *weights], [y, mean, deviation], sizes=(rows, D),
+        pointwise=(pointwise.NORM + forward) * n, buffer=_copied(t, x), note=note or "γ (x − μ)/σ + β",
     )  # fmt: skip
-    if x.needs_gradient:
-        t.keep_besides(f"{name}_statistics", 2 * product(rows), size)  # mean and 1/σ
-    return out
+
+    def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+        dx = t.new("dx", shape, size) if wanted[0] else None
+        dweights = [t.new("dweight", (D,)) if w else None for w in wanted[1:]]
+        adds_up = layer_norm_backward_bytes(D, t.run.itemsize, t.run.threads) if any(wanted[1:]) else 0
+        t.launch(
+            f"{name}_backward", Kernel.NORM, [g, *kept], [v for v in (dx, *dweights) if v is not None], sizes=(rows, D),
+            pointwise=((pointwise.NORM_BACKWARD if wanted[0] else 0) + back) * n,
+            buffer=_copied(t, g) + _copied(t, kept[0]) + adds_up, note="dx, dγ, dβ",
+        )  # fmt: skip
+        return [dx, *dweights]
+
+    t.follow(name, [x, *weights], [y], backward, [(value, None) for value in (x, mean, deviation, *weights)])
+    return y
 
 
-def _divided(t: Tape, name: str, x: Value, size: Value) -> Value:
-    return t.multiply(name, x, t.unary(f"{name}_rsqrt", size, "rsqrt", note="1/√"), note="x / its size")
+def _copied(t: Tape, x: Value) -> Size:
+    """Bytes of a copy in one piece, where a tensor is not."""
+    return 0 if x.strides is None else x.numel * t.bytes_of(x.storage.itemsize)

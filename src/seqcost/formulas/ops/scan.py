@@ -1,18 +1,19 @@
 """The diagonal linear recurrence h_t = a_t ⊙ h_{t−1} + b_t in two levels, as `layers.ops.scan` executes it.
 
 Operations an element: 3 to find what a chunk keeps and adds, 2 to run the recurrence again from the state before it;
-backward 3 and 2 likewise, and 1 for the gradient of a. The loop inside a chunk is written out, so C is a whole number;
-the loop over the chunks has n = ⌈T/C⌉ turns.
+backward 3 and 2 likewise, and 1 for the gradient of a. C tokens stand in a chunk; the loop over the chunks has
+n = ⌈T/C⌉ turns.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from seqcost.algebra import Size, ceil_div
+from seqcost.algebra.work import Kernel
 from seqcost.errors import BadSize
-from seqcost.formulas.core.operator import Operator
 from seqcost.formulas.core.tape import Tape
-from seqcost.formulas.core.values import Node, Value, broadcast, product, same
+from seqcost.formulas.core.values import Value, same
+from seqcost.formulas.ops.chunks import carried
 
 
 def check_chunk(owner: str, C: Size) -> None:
@@ -21,82 +22,88 @@ def check_chunk(owner: str, C: Size) -> None:
         raise BadSize(f"{owner}: C = {C!r} was given; the scan takes a whole number of tokens a chunk, at least 2.")
 
 
-def add_product(t: Tape, name: str, b: Value, a: Value, h: Value, note: str = "") -> Value:
-    """The sum b + a ⊙ h in one kernel: torch.addcmul. No gradient flows through it on the tape."""
-    shape = broadcast(broadcast(b.shape, a.shape), h.shape)
-    return t.operator(
-        name, [b, a, h], shape, pointwise=2 * product(shape), itemsize=b.storage.itemsize, note=note or "b + a ⊙ h"
-    )
-
-
 def linear_scan(t: Tape, a: Value, b: Value, start: Value, C: int) -> tuple[Value, Value]:
     """All states [B,T,*] and the last one [B,*]; `a` may have axes of ONE where b is wider."""
     B, T, *rest = b.shape
     n = ceil_div(T, C)
 
     def chunks(name: str, x: Value) -> Value:
-        return t.view(
-            t.moved(name, [x], B, n * C, *x.shape[2:], note="filled up to whole chunks"), B, n, C, *x.shape[2:]
-        )
+        shape = x.shape[2:]
+        return t.view(t.pad(name, x, B, n * C, *shape, note="filled up to whole chunks"), B, n, C, *shape)
 
-    a, b = chunks("decay_fill", a), chunks("input_fill", b)
+    h, final = _scan(t, chunks("decay_fill", a), chunks("input_fill", b), start, C)
+    whole = t.part(t.view(h, B, n * C, *rest), B, T, *rest, name="states")
+    return t.copy("states_copy", whole, note="without what was filled up"), final
+
+
+def states(
+    t: Tape, name: str, start: Value, added: Sequence[Value], kept: Sequence[Value], n: Size, note: str = ""
+) -> list[Value]:
+    """The start, and after each of n turns `state = added + kept ⊙ state`, of the turns that are passed."""
+    found = [start]
+    for i in t.loop(n):
+        found.append(t.add_product(name, added[i], kept[i], found[-1], note))
+    return found
+
+
+def stacked(t: Tape, name: str, made: list[Value], n: Size, axis: int, note: str = "") -> Value:
+    """The n tensors of which a loop made some, those of its last turns among them, stacked along an axis."""
+    return t.stack(name, made[-len(t.weights(n)) :], n, axis=axis, note=note)
+
+
+def _scan(t: Tape, a: Value, b: Value, start: Value, C: int) -> tuple[Value, Value]:
+    """Over whole chunks [B,n,C,*]: one node of the graph, with a backward of its own."""
     h, final = _forward(t, t.detach(a), t.detach(b), t.detach(start), C)
-    if b.needs_gradient or a.needs_gradient:
-        h, final = (Value(v.shape, v.storage, v.elements, True, v.depth, v.chain) for v in (h, final))
-        t.nodes.append(Node((a, b, start), (h, final), lambda wanted: _backward(t, a, h, start, C, wanted)))
-        for value in (a, start, h):
-            t.keep(value)
-    whole = t.part(t.view(h, B, n * C, *rest), B, T, *rest)
-    return t.moved("states_copy", [whole], B, T, *rest, note="without what was filled up"), final
+    shapes, wide = [h.shape, final.shape], h.storage.itemsize
+
+    def backward(t: Tape, gs: Sequence[Any], kept: Any, wanted: Sequence[bool]) -> list[Value | None]:
+        g: Any = [
+            t.kernel("scan_backward", Kernel.FILL, [], shape, itemsize=wide) if given is None else given
+            for given, shape in zip(gs, shapes, strict=True)
+        ]
+        return _backward(t, *kept, *g, C, wanted)  # type: ignore[call-arg]  # as many as it takes
+
+    t.follow("scan", [a, b, start], [h, final], backward, [(v, None) for v in (a, start, h)], single=False)
+    return h, final
 
 
 def _forward(t: Tape, a: Value, b: Value, start: Value, C: int) -> tuple[Value, Value]:
-    B, n, _, *rest = b.shape
-    decays, inputs = _each(t, a, 2), _each(t, b, 2)
-    keep, add = decays[0], inputs[0]
-    for c in range(1, C):
+    decays, inputs = t.every(a, 2), t.every(b, 2)
+    keep, add = t.select(a, 2), t.select(b, 2)
+    for c in t.loop(C - 1):
         keep = t.multiply("chunk_keep", keep, decays[c], "∏ a over each chunk")
-        add = add_product(t, "chunk_add", inputs[c], decays[c], add, "each chunk from a state of 0")
-    before, final = _carry(t, keep, add, start, n)
-    h = t.stack("chunk_states", before, n, note="the state before each chunk")
-    states = []
-    for c in range(C):
-        h = add_product(t, "scan", inputs[c], decays[c], h, "h = a ⊙ h + b, all chunks at once")
-        states.append(h)
-    return t.moved("states", states, B, n, C, *rest, note="stacked"), final
+        add = t.add_product("chunk_add", inputs[c], decays[c], add, "each chunk from a state of 0")
+    before, final = carried(
+        t, "chunk_states", lambda *turn: _after(t, *turn), (keep, add), start, 1, "the state before each chunk"
+    )
+    every = states(t, "scan", before, inputs, decays, C, "h = a ⊙ h + b, all chunks at once")
+    return stacked(t, "states", every[1:], C, 2), final
 
 
-def _backward(t: Tape, a: Value, h: Value, start: Value, C: int, wanted: Sequence[bool]) -> Iterator[Operator]:
-    n = h.shape[1]
-    s = Tape(t.run, t.turns)
-    g, g_final = s.given(h.shape), s.given(start.shape)
-    decays, gradients = _each(s, s.detach(a), 2), _each(s, g, 2)
-    keep, G = decays[-1], gradients[-1]
-    for c in reversed(range(C - 1)):
-        keep = s.multiply("keep", keep, decays[c])
-        G = add_product(s, "add", gradients[c], decays[c + 1], G)
-    after, _ = _carry(s, keep, s.multiply("first", decays[0], G), g_final, n)
-    G = s.add("last", gradients[-1], s.stack("after", after, n))
-    for c in reversed(range(C - 1)):
-        G = add_product(s, "scan", gradients[c], decays[c + 1], G)
+def _after(t: Tape, state: Value, keep: Value, add: Value) -> Value:
+    return t.add_product("carry", add, keep, state, "from chunk to chunk")
+
+
+def _backward(
+    t: Tape, a: Value, start: Value, h: Value, g: Value, g_final: Value, C: int, wanted: Sequence[bool]
+) -> list[Value | None]:
+    """The same recurrence from the other end."""
+    B, n, _, *rest = h.shape
+    decays, gradients = t.every(a, 2), t.every(g, 2)
+    keep, G = t.select(a, 2), t.select(g, 2)
+    for c in t.loop(C - 1):
+        keep = t.multiply("keep_backward", keep, decays[c])
+        G = t.add_product("add_backward", gradients[c], decays[c], G)
+    add = t.multiply("add_backward", decays[0], G)
+    *after, first = states(t, "carry_backward", g_final, t.every(add, 1), t.every(keep, 1), n)
+    last = t.add("last_backward", gradients[-1], stacked(t, "after_backward", after, n, 1))
+    all_G = states(t, "scan_backward", last, gradients, decays, C - 1)
+    db = stacked(t, "input_backward", all_G, C, 2)
+    da = None
     if wanted[0]:
-        da = s.multiply("decay", g, s.given(h.shape))
+        before = t.part(t.view(h, B, n * C, *rest), B, n * C - 1, *rest)
+        previous = t.cat("previous", [t.view(start, B, 1, *rest), before], B, n * C, *rest, note="h_{t−1}")
+        da = t.multiply("decay_backward", db, t.view(previous, B, n, C, *rest))
         if not same(a.shape, h.shape):
-            s.sum("decay_sum", da, -1, keep=True)
-    total: Any = sum(operator.pointwise for operator in s.operators)
-    yield Operator(name="scan_backward", pointwise=total, note="the recurrence from the other end")
-
-
-def _carry(t: Tape, keep: Value, add: Value, state: Value, n: Size) -> tuple[list[Value], Value]:
-    before = []
-    keeps, adds = (t.every(x, n, x.shape[0], *x.shape[2:]) for x in (keep, add))
-    for i in t.loop(n):
-        before.append(state)
-        state = add_product(t, "carry", adds[i], keeps[i], state, "from chunk to chunk")
-    return before, state
-
-
-def _each(t: Tape, x: Value, axis: int) -> list[Value]:
-    """X unbound along an axis whose length is a whole number."""
-    shape = (*x.shape[:axis], *x.shape[axis + 1 :])
-    return t.parts(x, *[shape] * x.shape[axis])
+            da = t.reduced("decay_backward", da, a.shape)
+    return [da, db, first if wanted[2] else None]

@@ -4,12 +4,10 @@
 input and for that of the filter. The border in front is the carried state, so nothing is counted twice.
 """
 
-from collections.abc import Iterator, Sequence
-
 from seqcost.algebra import Size
-from seqcost.formulas.core.operator import Operator
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import Value
+from seqcost.formulas.ops.convolution import convolution
 
 
 def short_conv(
@@ -17,21 +15,27 @@ def short_conv(
 ) -> tuple[Value, Value]:
     """Twin of `seqcost.layers.ops.short_conv.short_conv`, its filter [E,k] and bias [E] included."""
     B, T, E = x_BTE.shape
-    flops = 2 * B * T * k * E
-    past = t.moved(f"{name}_past", [state_BkE, x_BTE], B, T + k - 1, E, note="the k − 1 inputs before, then x")
+    past = t.cat(f"{name}_past", [state_BkE, x_BTE], B, T + k - 1, E, note="the k − 1 inputs before, then x")
+    y = convolution(
+        t,
+        name,
+        _image(t, past),
+        t.view(t.weight(E, k), E, 1, 1, k),
+        B,
+        E,
+        1,
+        T,
+        bias=bias,
+        groups=E,
+        note="k taps a feature",
+    )
+    y = t.transpose(t.view(y, B, E, T), 0, 2, 1)
+    return y, t.copy(f"{name}_state", t.part(past, B, k - 1, E), note="the last k − 1 inputs")
 
-    def backward(wanted: Sequence[bool]) -> Iterator[Operator]:
-        if wanted[0]:
-            yield Operator(name=f"{name}_dx", contraction=flops, note="g with the filter turned round")
-        yield Operator(name=f"{name}_dw", contraction=flops, note="Σ g x over the tokens")
-        if bias:
-            yield Operator(name=f"{name}_db", pointwise=B * T * E, note="Σ g")
 
-    weights = [t.weight(E, k), *([t.weight(E)] if bias else [])]
-    y = t.operator(
-        name, [past, *weights], (B, T, E),
-        contraction=flops, pointwise=B * T * E if bias else 0,
-        backward=backward, keeps=[(past, 1)], note="k taps a feature",
-    )  # fmt: skip
-    after = t.moved(f"{name}_state", [t.part(past, B, k - 1, E)], B, k - 1, E, note="the last k − 1 inputs")
-    return y, after
+def _image(t: Tape, x: Value) -> Value:
+    """[B,T,E] as it lies, seen as an image [B,E,1,T] whose channels are innermost."""
+    B, T, E = x.shape
+    out = Value((B, E, 1, T), x.storage, strides=(T * E, 1, T * E, E), is_view=True)
+    t.follow("image", [x], [out], lambda t, g, kept, wanted: [t.transpose(t.view(g, B, E, T), 0, 2, 1)])
+    return out

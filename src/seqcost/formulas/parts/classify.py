@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size
-from seqcost.formulas.core.component import check_sizes
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component, check_sizes
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import Value
+from seqcost.formulas.parts.head import CrossEntropy
 
 Pool = Literal["mean", "first", "last"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassHead(Program):
+class ClassHead(Component):
     """Features [B,T,D] → logits [B, classes]: their mean (or the first, or the last one), then W x + b."""
 
     SOURCE: ClassVar[str] = (
@@ -50,7 +50,11 @@ class ClassHead(Program):
     def params(self) -> Bill:
         return Bill.of(Kind.PARAMETERS, weight=(self.D * self.classes, "W"), bias=(self.classes, "b"))
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
-        B, _, D = x.shape
-        pooled = t.mean("pool", x, 1, note="Σ x_t / T") if self.pool == "mean" else t.part(x, B, D)
-        return t.linear("dense", pooled, self.classes, note="x [B,D] @ W [D,classes]")
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        return t.linear("dense", self._pooled(t, x), self.classes, note="x [B,D] @ W [D,classes]")
+
+    def _pooled(self, t: Tape, x: Value) -> Value:
+        return t.mean("pool", x, 1, note="Σ x_t / T") if self.pool == "mean" else t.select(x, 1, name="pool")
+
+    def loss(self, t: Tape, y: Value) -> Value:
+        return CrossEntropy(U=self.classes).program(t, y)

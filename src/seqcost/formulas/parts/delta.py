@@ -7,8 +7,7 @@ float32 at least, and so is the state kept.
 from dataclasses import dataclass
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div
-from seqcost.formulas.core.component import check_sizes
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component, check_sizes
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import Value
 from seqcost.formulas.core.workload import Workload
@@ -19,7 +18,7 @@ from seqcost.formulas.parts.heads import fill_heads
 
 
 @dataclass(frozen=True, kw_only=True)
-class Delta(Program):
+class Delta(Component):
     """D width · H heads · K width of a key (default D/H) · V of a value (default K) · C chunk · k taps."""
 
     D: Size
@@ -61,28 +60,47 @@ class Delta(Program):
             output=(self.H * self.V * self.D, "W_o"),
         )
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
-        B, T, H, K, V = *x.shape[:2], self.H, self.K, self.V
-        state = t.state("state", B, H, K, V, itemsize=t.wide)
-        past = t.state("past", B, self.k - 1, self.features)
-        qkv = t.linear("query_key_value", x, self.features, bias=False, note="x W_q, x W_k, x W_v side by side")
-        qkv = t.unary("silu", short_conv(t, "conv", qkv, self.k, past, bias=False)[0], "silu")
-        q, k, v = t.parts(qkv, (B, T, H * K), (B, T, H * K), (B, T, H * V))
-        q = l2_norm(t, "query_norm", t.float32("query_float32", t.view(q, B, T, H, K)))
-        k = l2_norm(t, "key_norm", t.float32("key_float32", t.view(k, B, T, H, K)))
-        v = t.view(v, B, T, H, V)
-        beta = t.unary("beta_sigmoid", t.linear("beta", x, H, bias=False, note="x W_β"), "sigmoid")
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        B = t.run.B
+        S_BHKV = t.state("state", B, self.H, self.K, self.V, itemsize=t.wide)
+        past_BkE = t.state("past", B, self.k - 1, self.features)
+        return self._mixed(t, x, S_BHKV, past_BkE)
+
+    def _mixed(self, t: Tape, x: Value, S_BHKV: Value, past_BkE: Value) -> Value:
+        B, T, _ = x.shape
+        features, note = self.features, "x W_q, x W_k, x W_v side by side"
+        qkv, past = short_conv(
+            t, "conv", t.linear("query_key_value", x, features, bias=False, note=note), self.k, past_BkE, bias=False
+        )
+        q, k, v, beta = self._keys(t, x, qkv)
         log_decay = self.log_decay(t, x)
         if t.run.stepping:
-            q, k, v, beta = t.view(q, B, H, K), t.view(k, B, H, K), t.view(v, B, H, V), t.view(beta, B, H)
-            log_decay = None if log_decay is None else t.view(log_decay, B, H)
-            y, _ = delta_rule_step(t, q, k, v, beta, log_decay, state)
-            y = t.view(y, B, T, H, V)
+            token = [None if value is None else t.select(value, 1) for value in (q, k, v, beta, log_decay)]
+            y, after = delta_rule_step(t, *token, S_BHKV)  # type: ignore[call-arg,arg-type]  # only a decay may be None
+            y = t.view(y, B, T, self.H, self.V)
         else:
-            y, _ = delta_rule(t, q, k, v, beta, log_decay, state, self.C)
-        y = t.working("norm_working", rms_norm(t, "norm", y))
-        y = t.view(t.multiply("gain", y, t.weight(V), note="γ ⊙"), B, T, H * V)
-        return t.linear("output", self.gated(t, x, y), self.D, bias=False, note="y W_o")
+            y, after = delta_rule(t, q, k, v, beta, log_decay, S_BHKV, self.C)
+        t.carry(after, past)
+        return self._out(t, x, y)
+
+    def _keys(self, t: Tape, x: Value, qkv: Value) -> tuple[Value, Value, Value, Value]:
+        B, T, _ = x.shape
+        H, K, V = self.H, self.K, self.V
+
+        def apart() -> list[Value]:
+            return t.parts(t.unary("silu", qkv, "silu"), (B, T, H * K), (B, T, H * K), (B, T, H * V))
+
+        q, k, v = apart()
+        q_BTHK = l2_norm(t, "query_norm", t.view(t.float32("query_float32", q), B, T, H, K))
+        k_BTHK = l2_norm(t, "key_norm", t.view(t.float32("key_float32", k), B, T, H, K))
+        v_BTHV = t.view(v, B, T, H, V)
+        beta = t.unary("beta_sigmoid", t.linear("beta", x, H, bias=False, note="x W_β"), "sigmoid")
+        return q_BTHK, k_BTHK, v_BTHV, beta
+
+    def _out(self, t: Tape, x: Value, y: Value) -> Value:
+        y = t.multiply("gain", t.working("norm_working", rms_norm(t, "norm", y)), t.weight(self.V), "γ ⊙")
+        B, T, H, V = y.shape
+        return t.linear("output", self.gated(t, x, t.view(y, B, T, H * V)), self.D, bias=False, note="y W_o")
 
     def state_bytes(self, run: Workload) -> Bill:
         return Bill.of(

@@ -1,13 +1,15 @@
 """Token embedding: a look-up. It costs 0 FLOPs; the bytes of the rows that are read and written count."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from seqcost.algebra import Bill, Kind, Size
+from seqcost.algebra.work import Kernel
 from seqcost.formulas.core.component import Component, check_sizes
-from seqcost.formulas.core.operator import ID_BYTES, Operator
-from seqcost.formulas.core.workload import Workload
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
+from seqcost.formulas.core.workload import ID_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +32,26 @@ class Embedding(Component):
     def params(self) -> Bill:
         return Bill.of(Kind.PARAMETERS, table=(self.U * self.D, "E"))
 
-    def forward(self, run: Workload) -> Iterator[Operator]:
-        rows = run.B * run.T
-        yield Operator(
-            name="look_up", reads=rows * self.D, writes=rows * self.D, other_bytes=rows * ID_BYTES, note="rows of E"
-        )
+    def input(self, t: Tape) -> Value:
+        return t.resident("ids", (t.run.B, t.run.T), belongs="input", itemsize=ID_BYTES, flows=False, on_chain=True)
 
-    def backward(self, run: Workload) -> Iterator[Operator]:
-        rows = run.B * run.T
-        yield Operator(name="look_up_backward", pointwise=rows * self.D, note="dE: g added to the rows that were read")
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        return look_up(t, "look_up", x, t.shared("table", self.U, self.D), "rows of E")
 
-    def kept_bytes(self, run: Workload) -> Bill:
-        return Bill.of(Kind.SAVED, ids=(run.B * run.T * ID_BYTES, "token ids, int64"))
+
+def look_up(t: Tape, name: str, ids: Value, table: Value, note: str = "") -> Value:
+    """The rows of a table [U,D] that ids name: torch.nn.functional.embedding; backward they are added to zeros."""
+    U, D = table.shape
+    n = ids.numel * D
+
+    def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+        (which,) = kept
+        return [None, t.kernel(
+            f"{name}_backward", Kernel.SCATTER, [g, which], (U, D), sizes=(n,), pointwise=n,
+            note="g added to the rows that were read",
+        )]  # fmt: skip
+
+    return t.kernel(
+        name, Kernel.GATHER, [ids, table], (*ids.shape, D), sizes=(n,), reads=[ids.numel, n], backward=backward,
+        keeps=[(ids, None)], note=note,
+    )  # fmt: skip

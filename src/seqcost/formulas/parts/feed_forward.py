@@ -4,35 +4,20 @@ Plain: up-projection D→F, activation, down-projection F→D. Gated: two up-pro
 the other. Positions do not mix. What differs by activation only is a row of `ACTIVATIONS`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size
-from seqcost.formulas.core import pointwise
 from seqcost.formulas.core.component import Component, check_sizes
-from seqcost.formulas.core.operator import Operator, elementwise, linear, linear_backward
-from seqcost.formulas.core.workload import Workload
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
 
 Activation = Literal["relu", "gelu", "gelu-tanh", "swiglu"]
 
-
-@dataclass(frozen=True)
-class ActivationCost:
-    """What an activation costs an element, whether it is gated, and which side of it autograd keeps."""
-
-    forward: int
-    backward: int
-    gated: bool
-    keeps: Literal["input", "output"]
-
-
-ACTIVATIONS: dict[str, ActivationCost] = {
-    "relu": ActivationCost(pointwise.RELU, pointwise.RELU_BACKWARD, gated=False, keeps="output"),
-    "gelu": ActivationCost(pointwise.GELU, pointwise.GELU_BACKWARD, gated=False, keeps="input"),
-    "gelu-tanh": ActivationCost(pointwise.GELU_TANH, pointwise.GELU_TANH_BACKWARD, gated=False, keeps="input"),
-    "swiglu": ActivationCost(pointwise.SILU, pointwise.SILU_BACKWARD, gated=True, keeps="input"),
-}
+# Activation → the function of an element; a gated one has a product beside it.
+ACTIVATIONS: Mapping[str, str] = {"relu": "relu", "gelu": "gelu", "gelu-tanh": "gelu-tanh", "swiglu": "silu"}
+GATED = frozenset({"swiglu"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,58 +40,34 @@ class FeedForward(Component):
         check_sizes(self, "D", "F")
 
     @property
-    def keeps_input(self) -> bool:
-        return True
-
-    @property
-    def cost(self) -> ActivationCost:
-        """The activation's row."""
-        return ACTIVATIONS[self.activation]
+    def gated(self) -> bool:
+        """Whether the activation of one projection multiplies another."""
+        return self.activation in GATED
 
     def params(self) -> Bill:
         weights = {"up": (self.D * self.F, "W₁"), "down": (self.F * self.D, "W₂")}
-        if self.cost.gated:
+        if self.gated:
             weights = {"gate": (self.D * self.F, "W_g"), **weights}
         if self.bias:
             weights |= {"up_bias": (self.F, "b₁"), "down_bias": (self.D, "b₂")}
-            if self.cost.gated:
+            if self.gated:
                 weights["gate_bias"] = (self.F, "b_g")
         return Bill.of(Kind.PARAMETERS, **weights)
 
-    def forward(self, run: Workload) -> Iterator[Operator]:
-        rows = run.B * run.T
-        up = linear("up", rows, self.D, self.F, bias=self.bias, note="x [B,T,D] @ W₁ [D,F]")
-        if self.cost.gated:
-            yield linear("gate", rows, self.D, self.F, bias=self.bias, note="x [B,T,D] @ W_g [D,F]")
-            yield up.beside()
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        if not self.gated:
+            hidden = t.linear("up", x, self.F, bias=self.bias, note="x [B,T,D] @ W₁ [D,F]")
+            hidden = t.unary("activation", hidden, ACTIVATIONS[self.activation], self.activation)
         else:
-            yield up
-        yield elementwise("activation", rows * self.F, self.cost.forward, note=self.activation)
-        if self.cost.gated:
-            yield elementwise("multiply", rows * self.F, 1, operands=2, note="gate ⊙ up")
-        yield linear("down", rows, self.F, self.D, bias=self.bias, note="a [B,T,F] @ W₂ [F,D]")
-
-    def backward(self, run: Workload) -> Iterator[Operator]:
-        rows = run.B * run.T
-        yield from linear_backward("down", rows, self.F, self.D, bias=self.bias)
-        if self.cost.gated:
-            yield Operator(name="multiply_backward", pointwise=2 * rows * self.F, note="g ⊙ up, g ⊙ gate")
-        yield Operator(name="activation_backward", pointwise=self.cost.backward * rows * self.F, note=self.activation)
-        yield from linear_backward("up", rows, self.D, self.F, bias=self.bias)
-        if self.cost.gated:
-            yield from linear_backward("gate", rows, self.D, self.F, bias=self.bias)
-            yield Operator(name="sum", pointwise=rows * self.D, note="both ways into x")
-
-    def kept_bytes(self, run: Workload) -> Bill:
-        hidden = run.B * run.T * self.F * run.itemsize
-        if self.cost.gated:
-            return Bill.of(
-                Kind.SAVED,
-                gate=(hidden, "W_g x"),
-                up=(hidden, "W₁ x"),
-                activation=(hidden, "a(W_g x)"),
-                product=(hidden, "input of W₂"),
+            hidden = t.multiply(
+                "multiply",
+                t.unary(
+                    "activation",
+                    t.linear("gate", x, self.F, bias=self.bias, note="x [B,T,D] @ W_g [D,F]"),
+                    ACTIVATIONS[self.activation],
+                    self.activation,
+                ),
+                t.linear("up", x, self.F, bias=self.bias, note="x [B,T,D] @ W₁ [D,F]"),
+                "gate ⊙ up",
             )
-        if self.cost.keeps == "input":
-            return Bill.of(Kind.SAVED, up=(hidden, "W₁ x"), activation=(hidden, "input of W₂"))
-        return Bill.of(Kind.SAVED, activation=(hidden, "input of W₂"))
+        return t.linear("down", hidden, self.D, bias=self.bias, note="a [B,T,F] @ W₂ [F,D]")

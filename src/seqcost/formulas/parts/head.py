@@ -3,15 +3,17 @@
 The head counts as the contraction it is, tied or not; a tied head owns no weight.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from seqcost.algebra import Bill, Kind, Size
+from seqcost.algebra.work import Kernel
 from seqcost.formulas.core import pointwise
 from seqcost.formulas.core.component import Component, check_sizes
-from seqcost.formulas.core.operator import ID_BYTES, Operator, elementwise, linear, linear_backward
-from seqcost.formulas.core.workload import Workload
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value, product
+from seqcost.formulas.core.workload import ID_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +36,6 @@ class Head(Component):
         return True
 
     @property
-    def keeps_input(self) -> bool:
-        return True
-
-    @property
     def width_out(self) -> Size:
         return self.U
 
@@ -46,16 +44,12 @@ class Head(Component):
         weight = Bill() if self.tied else Bill.of(Kind.PARAMETERS, weight=(self.D * self.U, "W"))
         return weight + bias
 
-    def forward(self, run: Workload) -> Iterator[Operator]:
-        yield linear("logits", run.B * run.T, self.D, self.U, bias=self.bias, note="x [B,T,D] @ W [D,U]")
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        weight = t.shared("table", self.U, self.D) if self.tied else None
+        return t.linear("logits", x, self.U, bias=self.bias, weight=weight, note="x [B,T,D] @ W [D,U]")
 
-    def backward(self, run: Workload) -> Iterator[Operator]:
-        yield from linear_backward("logits", run.B * run.T, self.D, self.U, bias=self.bias)
-        if self.tied:
-            yield Operator(name="tie", pointwise=self.D * self.U, note="both gradients of E added")
-
-    def kept_bytes(self, run: Workload) -> Bill:
-        return Bill()
+    def loss(self, t: Tape, y: Value) -> Value:
+        return CrossEntropy(U=self.U).program(t, y)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,23 +68,12 @@ class Pooler(Component):
     def pools(self) -> bool:
         return True
 
-    @property
-    def keeps_input(self) -> bool:
-        return True
-
     def params(self) -> Bill:
         return Bill.of(Kind.PARAMETERS, weight=(self.D * self.D, "W"), bias=(self.D, "b"))
 
-    def forward(self, run: Workload) -> Iterator[Operator]:
-        yield linear("dense", run.B, self.D, self.D, bias=True, note="x_1 [B,D] @ W [D,D]")
-        yield elementwise("tanh", run.B * self.D, pointwise.TANH)
-
-    def backward(self, run: Workload) -> Iterator[Operator]:
-        yield Operator(name="tanh_backward", pointwise=pointwise.TANH_BACKWARD * run.B * self.D)
-        yield from linear_backward("dense", run.B, self.D, self.D, bias=True)
-
-    def kept_bytes(self, run: Workload) -> Bill:
-        return Bill.of(Kind.SAVED, pooled=(run.B * self.D * run.itemsize, "y, the result of tanh"))
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        first = t.part(x, t.run.B, self.D, name="first")
+        return t.unary("tanh", t.linear("dense", first, self.D, note="x_1 [B,D] @ W [D,D]"), "tanh")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,32 +98,34 @@ class CrossEntropy(Component):
     def params(self) -> Bill:
         return Bill()
 
-    def forward(self, run: Workload) -> Iterator[Operator]:
-        rows = run.B * run.T
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        rows = product(x.shape[:-1])
+        logits = t.view(x, rows, self.U)
         n = rows * self.U
-        yield Operator(name="log_softmax", pointwise=pointwise.LOG_SOFTMAX * n, reads=n, writes=n, note="log softmax")
-        yield Operator(
-            name="pick",
-            pointwise=rows,
-            reads=rows,
-            writes=2,
-            other_bytes=rows * ID_BYTES,
+        targets = t.resident("targets", (rows,), belongs="targets", itemsize=ID_BYTES, flows=False, on_chain=True)
+
+        def soften(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            (y,) = kept
+            return [t.kernel(
+                "log_softmax_backward", Kernel.SOFTMAX, [g, y], y.shape, sizes=(rows, self.U),
+                pointwise=pointwise.LOG_SOFTMAX_BACKWARD * n, note="g − softmax · Σ g",
+            )]  # fmt: skip
+
+        y = t.kernel(
+            "log_softmax", Kernel.SOFTMAX, [logits], (rows, self.U), sizes=(rows, self.U), keeps_result=True,
+            pointwise=pointwise.LOG_SOFTMAX * n, backward=soften, note="log softmax",
+        )  # fmt: skip
+        loss, count = t.new("loss", ()), t.new("number", ())
+        t.launch(
+            "pick", Kernel.GATHER, [y, targets], [loss, count], sizes=(rows,), reads=[rows, rows], pointwise=rows,
             note="mean of the targets' entries",
-        )
+        )  # fmt: skip
 
-    def backward(self, run: Workload) -> Iterator[Operator]:
-        rows = run.B * run.T
-        n = rows * self.U
-        yield Operator(name="pick_backward", pointwise=rows, note="−1/BT at the targets")
-        yield Operator(
-            name="log_softmax_backward", pointwise=pointwise.LOG_SOFTMAX_BACKWARD * n, note="g − softmax · Σ g"
-        )
+        def spread(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return [t.kernel(
+                "pick_backward", Kernel.SCATTER, [g, *kept], (rows, self.U), sizes=(rows,), pointwise=rows,
+                note="−1/BT at the targets",
+            ), None]  # fmt: skip
 
-    def kept_bytes(self, run: Workload) -> Bill:
-        rows = run.B * run.T
-        return Bill.of(
-            Kind.SAVED,
-            log_probabilities=(rows * self.U * run.itemsize, "log softmax"),
-            targets=(rows * ID_BYTES, "target ids, int64"),
-            weight=(run.itemsize, "number of targets"),
-        )
+        t.follow("pick", [y, targets], [loss], spread, [(y, None), (targets, None), (count, None)])
+        return loss

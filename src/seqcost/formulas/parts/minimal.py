@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size
-from seqcost.formulas.core.component import check_choice, check_sizes, differ
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component, check_choice, check_sizes, differ
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import Value
 from seqcost.formulas.core.workload import Workload
-from seqcost.formulas.ops.scan import add_product, check_chunk, linear_scan
+from seqcost.formulas.ops.scan import check_chunk, linear_scan
 
 
 @dataclass(frozen=True, kw_only=True)
-class Minimal(Program):
+class Minimal(Component):
     """D width · N hidden width (default D) · C tokens of a chunk of the scan · `project` a product N → D at the end."""
 
     PIECES: ClassVar[int]  # of N features each, that one product makes of the input
@@ -59,22 +58,24 @@ class Minimal(Program):
                 lines["output_bias"] = (D, "b_o")
         return Bill.of(Kind.PARAMETERS, **lines)
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
         B, T = x.shape[:2]
-        N = self.N
-        front = (B,) if t.run.stepping else (B, T)
-        start = t.state("start", B, N, itemsize=t.wide)
-        made = t.linear("input", t.view(x, *front, self.D), self.PIECES * N, bias=self.bias, note=self.PIECES_NOTE)
-        made = t.float32("input_float32", made)
-        a, b = self.recurrence(t, t.parts(made, *[(*front, N)] * self.PIECES))
+        start = t.state("start", B, self.N, itemsize=t.wide)
         if t.run.stepping:
-            h = add_product(t, "scan", b, a, start, "h = a ⊙ h + b")
+            a, b = self.recurrence(t, self._pieces(t, t.view(x, B, self.D)))
+            h = last = t.add_product("scan", b, a, start, "h = a ⊙ h + b")
         else:
-            h, _ = linear_scan(t, a, b, start, self.C)
-        y = t.working("working", h)
-        if self.project:
-            y = t.linear("output", y, self.D, bias=self.bias, note="h W_o")
-        return t.view(y, B, T, self.width_out)
+            h, last = linear_scan(t, *self.recurrence(t, self._pieces(t, x)), start, self.C)
+        t.carry(last)
+        return t.view(self._out(t, h), B, T, self.width_out)
+
+    def _pieces(self, t: Tape, x: Value) -> list[Value]:
+        made = t.linear("input", x, self.PIECES * self.N, bias=self.bias, note=self.PIECES_NOTE)
+        return t.parts(t.float32("input_float32", made), *[(*x.shape[:-1], self.N)] * self.PIECES)
+
+    def _out(self, t: Tape, h: Value) -> Value:
+        h = t.working("working", h)
+        return t.linear("output", h, self.D, bias=self.bias, note="h W_o") if self.project else h
 
     def state_bytes(self, run: Workload) -> Bill:
         return Bill.of(Kind.STATE, hidden=(run.B * self.N * run.state_itemsize, "h"))
@@ -85,11 +86,7 @@ class Minimal(Program):
 
 def positive(t: Tape, x: Value) -> Value:
     """The function x + ½ where x ≥ 0, else σ(x): the candidate state kept above 0 (Feng et al. 2024, appendix B.3)."""
-    n = x.numel
-    chosen = t.operator("candidate_sign", [x], x.shape, pointwise=n, itemsize=1, note="x ≥ 0")
-    upper = t.unary("candidate_shift", x, "shift", "x + ½")
-    lower = t.unary("candidate_gate", x, "sigmoid", "σ(x)")
-    return t.operator(
-        "candidate", [chosen, upper, lower], x.shape, backward=lambda _: (), keeps=[(chosen, None)],
-        itemsize=x.storage.itemsize, note="one of the two",
+    return t.choose(
+        "candidate", t.compare("candidate_sign", x, "x ≥ 0"), t.unary("candidate_shift", x, "shift", "x + ½"),
+        t.unary("candidate_gate", x, "sigmoid", "σ(x)"), "one of the two",
     )  # fmt: skip

@@ -6,15 +6,17 @@ and keeps the normalised x besides x; the lines below say so.
 Not covered: what RMSNorm keeps in bfloat16 on a CPU, where PyTorch works on a float32 copy of x and keeps that instead.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size
+from seqcost.algebra.work import Kernel
 from seqcost.formulas.core import pointwise
+from seqcost.formulas.core.buffers import layer_norm_backward_bytes
 from seqcost.formulas.core.component import Component, check_sizes
-from seqcost.formulas.core.operator import Operator, elementwise
-from seqcost.formulas.core.workload import Workload
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value, product
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +37,6 @@ class Norm(Component):
         check_sizes(self, "D")
 
     @property
-    def keeps_input(self) -> bool:
-        return True
-
-    @property
     def shifts(self) -> int:
         """1 where a β is added."""
         return 1 if self.kind == "layer" and self.bias else 0
@@ -48,47 +46,38 @@ class Norm(Component):
             return Bill.of(Kind.PARAMETERS, gain=(self.D, "γ"), shift=(self.D, "β"))
         return Bill.of(Kind.PARAMETERS, gain=(self.D, "γ"))
 
-    def forward(self, run: Workload) -> Iterator[Operator]:
-        rows = run.B * run.T
-        n = rows * self.D
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
         if self.kind == "layer":
-            yield Operator(
-                name="normalise",
-                pointwise=n * (pointwise.NORM + pointwise.SCALE + self.shifts * pointwise.SHIFT),
-                reads=n + self.D * (1 + self.shifts),
-                writes=n + 2 * rows,  # the mean and 1/deviation of each row
-                note="γ (x − μ)/σ + β",
-            )
-            return
-        yield elementwise("square", n, 1, note="x²")
-        yield Operator(name="mean", pointwise=n, reads=n, writes=rows, note="mean of x² over D")
-        yield elementwise("epsilon", rows, 1, note="+ ε")
-        yield elementwise("rsqrt", rows, 1, note="1/√")
-        yield Operator(name="divide", pointwise=n, reads=n + rows, writes=n, note="x / rms(x)")
-        yield Operator(name="scale", pointwise=n, reads=n + self.D, writes=n, note="× γ")
+            return self._layer(t, x)
+        square = t.unary("square", x, "square", "x²")
+        mean = t.mean("mean", square, -1, keep=True, note="mean of x² over D")
+        size = t.unary("rsqrt", t.shift_into("epsilon", mean, "+ ε"), "rsqrt", "1/√")
+        del square, mean  # one expression of C++: its intermediate results are there until its end
+        return t.multiply("scale", t.multiply("divide", x, size, "x / rms(x)"), t.weight(self.D), "× γ")
 
-    def backward(self, run: Workload) -> Iterator[Operator]:
-        rows = run.B * run.T
-        n = rows * self.D
-        if self.kind == "layer":
-            gains = pointwise.SCALE_BACKWARD + self.shifts * pointwise.SHIFT_BACKWARD
-            yield Operator(
-                name="normalise_backward", pointwise=n * (pointwise.NORM_BACKWARD + gains), note="dx, dγ, dβ"
-            )
-            return
-        yield Operator(name="scale_backward", pointwise=3 * n, note="g γ; dγ = Σ g x̂")
-        yield Operator(name="divide_backward", pointwise=3 * n, note="g / rms; Σ g x over D")
-        yield Operator(name="rsqrt_backward", pointwise=3 * rows, note="−½ r³")
-        yield Operator(name="mean_backward", pointwise=n, note="/ D")
-        yield Operator(name="square_backward", pointwise=3 * n, note="2 x g")
-        yield Operator(name="sum", pointwise=n, note="both ways into x")
+    def _layer(self, t: Tape, x: Value) -> Value:
+        """One kernel, which gives the mean and 1/σ of each row besides, for the way back."""
+        rows, n, shifts, D = product(x.shape[:-1]), x.numel, self.shifts, self.D
+        weights = [t.weight(D) for _ in range(1 + shifts)]
+        y, mean, deviation = t.new("normalised", x.shape), t.new("statistics", (rows,)), t.new("statistics", (rows,))
+        each = pointwise.NORM + pointwise.SCALE + shifts * pointwise.SHIFT
+        t.launch(
+            "normalise", Kernel.NORM, [x, *weights], [y, mean, deviation], sizes=(rows, D), pointwise=each * n,
+            buffer=t.copy_bytes(x), note="γ (x − μ)/σ + β",
+        )  # fmt: skip
+        back = pointwise.NORM_BACKWARD + pointwise.SCALE_BACKWARD + shifts * pointwise.SHIFT_BACKWARD
+        shape = x.shape
 
-    def kept_bytes(self, run: Workload) -> Bill:
-        rows = run.B * run.T
-        if self.kind == "layer":
-            return Bill.of(Kind.SAVED, statistics=(2 * rows * run.itemsize, "mean and 1/σ of each row"))
-        return Bill.of(
-            Kind.SAVED,
-            statistics=(rows * run.itemsize, "1/rms of each row"),
-            normalised=(rows * self.D * run.itemsize, "x / rms(x), for dγ"),
-        )
+        def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            dx = t.new("dx", shape) if wanted[0] else None
+            dweights = [t.new("dweight", (D,)) for _ in range(1 + shifts)]
+            t.launch(
+                "normalise_backward", Kernel.NORM, [g, *kept], [*([] if dx is None else [dx]), *dweights],
+                sizes=(rows, D), pointwise=back * n, note="dx, dγ, dβ",
+                buffer=layer_norm_backward_bytes(D, t.run.itemsize, t.run.threads) + t.copy_bytes(g, kept[0]),
+            )  # fmt: skip
+            return [dx, *dweights]
+
+        keeps = [(value, None) for value in (x, mean, deviation, *weights)]
+        t.follow("normalise", [x, *weights], [y], backward, keeps)
+        return y

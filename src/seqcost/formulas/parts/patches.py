@@ -10,14 +10,13 @@ from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size
 from seqcost.errors import BadSize
-from seqcost.formulas.core.component import check_sizes, exact_div
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component, check_sizes, exact_div
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import Value
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatchEmbedding(Program):
+class PatchEmbedding(Component):
     """Patches [B,T,patch²·channels] → tokens [B,T,D], or [B,T+1,D] with a class token, positions added.
 
     D width · patch side of a patch in pixels · channels of a pixel · M patches that the table of positions holds.
@@ -73,11 +72,12 @@ class PatchEmbedding(Program):
             weights["positions"] = ((self.M + self.more) * self.D, "E_pos")
         return Bill.of(Kind.PARAMETERS, **weights)
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
         B, D, longer = x.shape[0], self.D, self.tokens_out(x.shape[1])
         tokens = t.linear("project", x, D, note="patches [B,T,p²·channels] @ W, a convolution of stride p")
         if self.class_token:
             first = t.expand("class_token", t.weight(D), B, 1, D)
-            tokens = t.moved("class_first", [first, tokens], B, longer, D, note="the class token before the patches")
+            tokens = t.cat("class_first", [first, tokens], B, longer, D, note="the class token before the patches")
+            del first
         rows = t.weight(self.M + self.more, D) if self.positions == "learned" else t.buffer(self.M, D)
-        return t.add("positions", tokens, t.part(rows, longer, D), note="+ the first rows of E_pos")
+        return t.add("positions", tokens, t.part(rows, longer, D, name="positions"), note="+ the first rows of E_pos")

@@ -3,15 +3,15 @@
 Each adds a vector to every token. Rotary positions act inside attention instead: see rope.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from seqcost.algebra import Bill, Kind, Size
+from seqcost.algebra.work import Kernel
 from seqcost.formulas.core.component import Component, check_sizes, exact_div
-from seqcost.formulas.core.operator import Operator, elementwise
-from seqcost.formulas.core.workload import Workload
-from seqcost.formulas.parts.rope import ANGLE_BYTES
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
+from seqcost.formulas.ops.rotary import ANGLE_BYTES, angles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +30,9 @@ class LearnedPositions(Component):
     def params(self) -> Bill:
         return Bill.of(Kind.PARAMETERS, table=(self.M * self.D, "p"))
 
-    def forward(self, run: Workload) -> Iterator[Operator]:
-        n = run.B * run.T * self.D
-        yield Operator(name="add", pointwise=n, reads=n + run.T * self.D, writes=n, note="x + p[P:P+T]")
-
-    def backward(self, run: Workload) -> Iterator[Operator]:
-        yield Operator(name="table", pointwise=run.B * run.T * self.D, note="Σ g over B")
-
-    def kept_bytes(self, run: Workload) -> Bill:
-        return Bill()
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        rows = t.part(t.weight(self.M, self.D), t.run.T, self.D, name="table")
+        return t.add("add", x, rows, "x + p[P:P+T]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,33 +53,33 @@ class SinusoidalPositions(Component):
     def params(self) -> Bill:
         return Bill()
 
-    def forward(self, run: Workload) -> Iterator[Operator]:
-        n = run.B * run.T * self.D
-        half = exact_div(run.T * self.D, 2, "T·D")
-        frequencies = exact_div(self.D, 2, "D")
-        table = {
-            "features": (0, frequencies, "0, 2 … D − 2"),
-            "exponents": (2 * frequencies, 4 * frequencies, "−2i/D"),
-            "frequencies": (frequencies, 2 * frequencies, "10000^(−2i/D)"),
-            "positions": (0, run.T, "P … P + T − 1"),
-            "angles": (half, run.T + exact_div(self.D, 2, "D") + half, "position × frequency"),
-            "sine": (half, 2 * half, ""),
-            "cosine": (half, 2 * half, ""),
-            "join": (0, 4 * half, "sines and cosines side by side"),
-        }
-        yield elementwise("scale", n, 1, note="√D x")
-        for name, (operations, elements, note) in table.items():
-            yield Operator(name=name, pointwise=operations, other_bytes=elements * ANGLE_BYTES, steps=0, note=note)
-        if run.itemsize != ANGLE_BYTES:
-            cast = run.T * self.D * (ANGLE_BYTES + run.itemsize)
-            yield Operator(name="cast", other_bytes=cast, steps=0, note="table in the working dtype")
-        yield Operator(name="add", pointwise=n, reads=n + run.T * self.D, writes=n, note="+ table [T,D]")
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        if t.run.started:
+            return t.add("add", self._scaled(t, x), self._table(t, t.run.T), "+ table [T,D]")
+        table = self._table(t, t.run.T)
+        return t.add("add", self._scaled(t, x), table, "+ table [T,D]")
 
-    def backward(self, run: Workload) -> Iterator[Operator]:
-        yield Operator(name="scale_backward", pointwise=run.B * run.T * self.D, note="√D g")
+    @staticmethod
+    def _scaled(t: Tape, x: Value) -> Value:
+        return t.unary("scale", x, "scale", "√D x")
 
-    def kept_bytes(self, run: Workload) -> Bill:
-        return Bill()
+    def _table(self, t: Tape, T: Size) -> Value:
+        angle = angles(t, "", T, self._frequencies(t, exact_div(self.D, 2, "D")))
+        return t.cast("cast", self._beside(t, angle, T), None, "table in the working dtype")
+
+    def _beside(self, t: Tape, angle: Value, T: Size) -> Value:
+        both = [t.pointwise("sine", [angle], 1), t.pointwise("cosine", [angle], 1)]
+        return t.kernel(
+            "join", Kernel.COPY, both, (T, self.D), itemsize=ANGLE_BYTES, note="sines and cosines side by side"
+        )
+
+    @staticmethod
+    def _frequencies(t: Tape, half: Size) -> Value:
+        """10000^(−2i/D), made on the way."""
+        even = [t.constant("features", half, itemsize=ANGLE_BYTES, note="0, 2 … D − 2")]
+        minus = [t.pointwise("exponents", [even.pop()], 1, "−2i")]
+        share = [t.pointwise("exponents", [minus.pop()], 1, "over D", buffer=2 * ANGLE_BYTES)]
+        return t.pointwise("frequencies", [share.pop()], 1, "10000^(−2i/D)", buffer=ANGLE_BYTES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,12 +98,6 @@ class TokenType(Component):
     def params(self) -> Bill:
         return Bill.of(Kind.PARAMETERS, table=(self.A * self.D, "s"))
 
-    def forward(self, run: Workload) -> Iterator[Operator]:
-        n = run.B * run.T * self.D
-        yield Operator(name="add", pointwise=n, reads=n + self.D, writes=n, note="x + s of the first segment")
-
-    def backward(self, run: Workload) -> Iterator[Operator]:
-        yield Operator(name="table", pointwise=run.B * run.T * self.D, note="Σ g over B and T")
-
-    def kept_bytes(self, run: Workload) -> Bill:
-        return Bill()
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        first = t.part(t.weight(self.A, self.D), self.D, name="table")
+        return t.add("add", x, first, "x + s of the first segment")

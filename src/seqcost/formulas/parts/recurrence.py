@@ -1,11 +1,18 @@
-"""What the recurrent cells share: the product with the carried state, step by step, forward and backward."""
+"""What the recurrent cells share: the sequence with time first, its projection at once, and the walk over the tokens.
 
-from collections.abc import Iterator
+As torch.nn.RNN and GRU execute it on a CPU: W x + b of all tokens in one product, then a token at a time.
+"""
+
+from collections.abc import Callable
 from typing import Any
 
 from seqcost.algebra import Size
 from seqcost.formulas.core.component import check_sizes
-from seqcost.formulas.core.operator import Operator, copy, linear
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
+
+Product = Callable[[Value], Value]  # h_{t−1} → U h_{t−1} + b'
+Cell = Callable[[Tape, Value, Value, Product], Value]  # tape, W x_t + b, h_{t−1}, that product → h_t
 
 
 def check_cell(cell: Any) -> None:
@@ -16,23 +23,40 @@ def check_cell(cell: Any) -> None:
     check_sizes(cell, "N")
 
 
-def hidden_product(B: Size, T: Size, N: Size, gates: int, note: str) -> Operator:
-    """U h_{t−1} + b' for T tokens in turn; the first needs no earlier step, so T − 1 of them are on the chain."""
-    one = linear("hidden", B, N, gates * N, bias=True, note=note)
-    return one.repeated(T, chained=T - 1)
+def recurrent(t: Tape, x: Value, N: Size, gates: int, cell: Cell, words: str) -> Value:
+    """[B,T,D] → [B,T,N], a cell step after the other; `words` say how many products a token needs."""
+    y, last = _time_first(t, time_first(t, x), N, gates, cell, words)
+    t.carry(last)
+    return batch_first(t, y)
 
 
-def hidden_backward(B: Size, T: Size, N: Size, gates: int) -> Iterator[Operator]:
-    """DU at every step; dh at every step but the first, whose h_0 = 0 needs no gradient."""
-    product = 2 * B * N * gates * N
-    yield Operator(name="hidden_dh", contraction=product * (T - 1), note="g_t Uᵀ, t = 2 … T")
-    yield Operator(name="hidden_du", contraction=product * T, note="h_{t−1}ᵀ g_t, t = 1 … T")
-    sums = B * gates * N * T + (gates * N * N + gates * N + B * N) * (T - 1)
-    yield Operator(name="hidden_sums", pointwise=sums, note="biases; gradients of all steps added up")
+def _time_first(t: Tape, x: Value, N: Size, gates: int, cell: Cell, words: str) -> tuple[Value, Value]:
+    """All outputs [T,B,N] and the last state [1,B,N]."""
+    start = t.state("start", x.shape[1], N)  # held by the caller until all is done
+    outputs, last = _walk(t, x, start, gates * N, cell, words)
+    return outputs, t.stacked("last", last)
 
 
-def join_steps(B: Size, T: Size, N: Size) -> Iterator[Operator]:
-    """The T outputs stacked, the last one copied as the new state, and the batch put first again."""
-    yield copy("stack", T * B * N, "h_1 … h_T to [T,B,N]")
-    yield copy("last", B * N, "h_T").beside()
-    yield copy("batch_first", B * T * N, "[T,B,N] to [B,T,N]")
+def _walk(t: Tape, x: Value, state: Value, width: Size, cell: Cell, words: str) -> tuple[Value, Value]:
+    T, N = x.shape[0], state.shape[-1]
+    inputs = t.every(t.linear("input", x, width, note=f"W x_t + b: {words}"), 0, name="inputs")
+    weight, shift = t.weight(width, N), t.weight(width)
+
+    def hidden(h: Value) -> Value:
+        return t.linear("hidden", h, width, weight=weight, shift=shift, note=f"U h + b': {words}")
+
+    outputs = []
+    for i in t.loop(T):
+        state = cell(t, inputs[i], state, hidden)
+        outputs.append(state)
+    return t.stack("stack", outputs, T, axis=0, note="h_1 … h_T to [T,B,N]"), state
+
+
+def time_first(t: Tape, x: Value) -> Value:
+    """[B,T,D] → [T,B,D], copied."""
+    return t.copy("time_first", t.transpose(x, 1, 0, 2), note="[B,T,D] to [T,B,D]")
+
+
+def batch_first(t: Tape, y: Value) -> Value:
+    """[T,B,N] → [B,T,N], copied."""
+    return t.copy("batch_first", t.transpose(y, 1, 0, 2), note="[T,B,N] to [B,T,N]")

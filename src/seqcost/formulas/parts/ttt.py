@@ -12,27 +12,24 @@ shared queries and keys of the paper's Mamba backbone.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seqcost.algebra import Bill, Kind, Size, ceil_div
 from seqcost.algebra.expr import halve
 from seqcost.errors import BadSize
-from seqcost.formulas.core import pointwise
-from seqcost.formulas.core.component import check_sizes, exact_div
-from seqcost.formulas.core.operator import Operator
-from seqcost.formulas.core.program import Program
+from seqcost.formulas.core.component import Component, check_sizes, exact_div
 from seqcost.formulas.core.tape import Tape
-from seqcost.formulas.core.values import ONE, Value, product
+from seqcost.formulas.core.values import ONE, Value
 from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops import ttt
 from seqcost.formulas.ops.chunks import chunked, joined
 from seqcost.formulas.ops.rotary import rotary, rotary_tables
+from seqcost.formulas.ops.row_norms import layer_norm
 from seqcost.formulas.parts.heads import fill_heads
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ttt(Program):
+class Ttt(Component):
     """Base of the layers whose state learns; letters: see there."""
 
     D: Size
@@ -86,68 +83,118 @@ class Ttt(Program):
             weights["gate"] = (D * H * K, "W_g")
         return Bill.of(Kind.PARAMETERS, **weights)
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
-        B, T, D = x.shape
-        H, K = self.H, self.K
-        gain, shift = t.weight(H, K), t.weight(H, K)
-        tokens, rule = self._prepared(t, x, gain, shift)
-        z = self._learned(t, tokens, rule)
-        _, n, C, _ = z.shape
-        gain, shift = (t.view(t.float32("answer", v), H, ONE, ONE, K) for v in (gain, shift))
-        y = t.view(_normalised(t, "inner_norm", z, note="LN(f(q))"), B, H, n, C, K)
-        y = t.add("answer", t.multiply("answer", y, gain, "q + γ ⊙ … + β"), shift)
-        y = t.working("answer", t.add("answer", y, t.view(tokens.q, B, H, n, C, K)))
-        y = t.view(joined(t, "join", t.view(y, B * H, n, C, K), B, T, H), B, T, H * K)
-        y = _normalised(t, "post_norm", y, t.weight(H * K), t.weight(H * K), note="LayerNorm over all heads")
-        if self.gate:
-            gate = t.unary("gate_gelu", t.linear("gate", x, H * K, bias=False, note="x W_g"), "gelu-tanh")
-            y = t.multiply("gated", gate, y)
-        return t.linear("output", y, D, bias=False, note="y W_o")
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        if t.run.stepping:
+            return self._step(t, x)
+        if t.run.started:
+            return self._extended(t, x)
+        norm = t.weight(self.H, self.K), t.weight(self.H, self.K)
+        tokens, rule = self._prepared(t, x, self.C, norm)
+        z_ZnCK, *_last = ttt.mini_batches(t, self._start(t), tokens, rule)
+        return self._output(t, x, self._answers(t, tokens, z_ZnCK, x, norm))
 
-    def _prepared(self, t: Tape, x: Value, gain: Value, shift: Value) -> tuple[ttt.Tokens, ttt.Rule]:
-        """Queries, keys, targets and rates in mini-batches."""
+    def _extended(self, t: Tape, x: Value) -> Value:
+        """What an empty state, or one whose mini-batch has closed, is given."""
+        before, _ = self._given(t)
+        norm = t.weight(self.H, self.K), t.weight(self.H, self.K)
+        tokens, rule = self._prepared(t, x, self.C, norm)
+        z_ZnCK, inner, seen = ttt.mini_batches(t, before, tokens, rule)
+        y_BTHK = self._answers(t, tokens, z_ZnCK, x, norm)
+        sums = ttt.sum_gradients(t, "sum_gradients", seen, t.select(tokens.rate, 1))
+        after = ttt.fallen(t, inner, sums, t.part(rule.fall, ONE))
+        self._hand_on(t, inner, after, sums)
+        return self._output(t, x, y_BTHK)
+
+    def _step(self, t: Tape, x: Value) -> Value:
+        inner, sums = self._given(t)
+        norm = t.weight(self.H, self.K), t.weight(self.H, self.K)
+        tokens, rule = self._prepared(t, x, ONE, norm)
+        z_ZnCK, sums, after = ttt.one_token(t, inner, sums, tokens, rule)
+        y = self._output(t, x, self._answers(t, tokens, z_ZnCK, x, norm))
+        self._hand_on(t, inner, after, sums)
+        return y
+
+    def _hand_on(self, t: Tape, inner: ttt.Inner, after: ttt.Inner, sums: ttt.Inner) -> None:
+        """The inner model that the open mini-batch began with, or the next one will; and the sums."""
+        place = (t.run.P + t.run.T) % self.C
+        closed = isinstance(place, int) and place == 0
+        for pair in (*(after if closed else inner), *sums):
+            t.carry(*pair)
+
+    def _prepared(self, t: Tape, x: Value, C: Size, norm: tuple[Value, Value]) -> tuple[ttt.Tokens, ttt.Rule]:
+        """Queries, keys, targets and rates in mini-batches of C."""
         B, T, _ = x.shape
         H, K = self.H, self.K
-        C = ONE if t.run.stepping else self.C
         q, k, v = (
             t.float32(name, chunked(t, name, t.view(t.linear(name, x, H * K, bias=False), B, T, H, K), C))
             for name in ("query", "key", "value")
         )
         cos, sin = (t.view(table, C, halve(K)) for table in rotary_tables(t, C, K, wide=True))
         q, k = rotary(t, "rope_query", q, cos, sin), rotary(t, "rope_key", k, cos, sin)
-        rate = t.float32("rate", t.linear("rate", x, H, note="x W_r + b_r: how fast each token is learned"))
-        rate = t.unary("rate_scale", t.unary("rate_sigmoid", rate, "sigmoid"), "scale", "η/K σ(…)")
-        rate = chunked(t, "rate", t.view(rate, B, T, H, ONE), C)
-        n = rate.shape[1]
-        gain, shift = t.float32("target", gain), t.float32("target", shift)
-        error = t.view(t.subtract("target", k, v, "(k − v + β) ⊙ γ"), B, H, n, C, K)
-        error = t.add("target", error, t.view(shift, H, ONE, ONE, K))
-        error = t.multiply("target", error, t.view(gain, H, ONE, ONE, K))
-        scale = t.expand("scale", t.unary("scale", gain, "square", "γ²"), B, H, ONE, K)
-        scale = t.moved("scale", [scale], B, H, ONE, K)
-        tokens = ttt.Tokens(q, k, t.view(error, B * H, n, C, K), rate)
-        return tokens, ttt.Rule(t.view(scale, B * H, ONE, K), self._falls(t))
+
+        def learned() -> Value:
+            rate = t.float32("rate", t.linear("rate", x, H, note="x W_r + b_r: how fast each token is learned"))
+            return t.unary("rate_sigmoid", rate, "sigmoid")
+
+        rate_BTH = t.unary("rate_scale", learned(), "scale", "η/K σ(…)")
+        gain_HK, shift_HK = t.float32("target", norm[0]), t.float32("target", norm[1])
+        Z, n, *_ = q.shape
+        difference = t.view(t.subtract("target", k, v, "(k − v + β) ⊙ γ"), B, H, n, C, K)
+        error = t.add("target", difference, t.view(shift_HK, H, ONE, ONE, K))
+        del difference
+        square = t.view(t.unary("scale", gain_HK, "square", "γ²"), ONE, H, ONE, K)
+        scale = t.copy("scale", t.expand("scale", square, B, H, ONE, K))
+        del square
+        offset = t.multiply("target", error, t.view(gain_HK, H, ONE, ONE, K))
+        tokens = ttt.Tokens(
+            q, k, t.view(offset, Z, n, C, K), chunked(t, "rate", t.view(rate_BTH, B, T, H, ONE), C)
+        )  # fmt: skip
+        return tokens, ttt.Rule(t.view(scale, Z, ONE, K), t.part(self._falls(t), C, name="places"))
 
     def _falls(self, t: Tape) -> Value:
         """−t of each place in the mini-batch."""
         name = "place_rates"
         own = t.unary(name, t.constant(name, self.C, itemsize=t.wide), "reciprocal", "−max(0, 1/i + τ_i)")
-        summed = t.add(name, own, t.float32(name, t.weight(self.C)))
-        return t.unary(name, t.unary(name, summed, "relu"), "neg")
 
-    def _learned(self, t: Tape, tokens: ttt.Tokens, rule: ttt.Rule) -> Value:
-        """f(q_i; W_i) of every token."""
-        if t.run.stepping:
-            rule = rule._replace(fall=t.part(rule.fall, ONE))
-            return ttt.one_token(t, self._carried(t), self._carried(t), tokens, rule)
-        z, inner, seen = ttt.mini_batches(t, self._carried(t) if t.run.started else self._start(t), tokens, rule)
-        if t.run.started:  # the state that is handed on
-            Z, _, C, _ = tokens.rate.shape
-            sums = ttt.sum_gradients(t, "sum_gradients", seen, t.part(tokens.rate, Z, C, ONE))
-            ttt.fallen(t, inner, sums, t.part(rule.fall, ONE))
-        return z
+        def summed() -> Value:
+            return t.add(name, own, t.float32(name, t.weight(self.C)))
+
+        return t.unary(name, t.unary(name, summed(), "relu"), "neg")
+
+    def _answers(self, t: Tape, tokens: ttt.Tokens, z_ZnCK: Value, x: Value, norm: tuple[Value, Value]) -> Value:
+        """The query and LN(f(q)), added and back in [B,T,H,K]."""
+        B, T, _ = x.shape
+        Z, n, C, K = z_ZnCK.shape
+        H = self.H
+        normal = t.view(layer_norm(t, "inner_norm", z_ZnCK, note="LN(f(q))"), B, H, n, C, K)
+        gain, shift = (t.view(t.float32("answer", v), H, ONE, ONE, K) for v in norm)
+
+        def shifted() -> Value:
+            return t.add("answer", t.multiply("answer", normal, gain, "q + γ ⊙ … + β"), shift)
+
+        y = t.add("answer", shifted(), t.view(tokens.q, B, H, n, C, K))
+        return joined(t, "join", t.working("answer", t.view(y, Z, n, C, K)), B, T, H)
+
+    def _output(self, t: Tape, x: Value, y_BTHK: Value) -> Value:
+        B, T, H, K = y_BTHK.shape
+        width = H * K
+        weights = t.weight(width), t.weight(width)
+        y = layer_norm(t, "post_norm", t.view(y_BTHK, B, T, width), *weights, note="LayerNorm over all heads")
+        if not self.gate:
+            return t.linear("output", y, self.D, bias=False, note="y W_o")
+        gate = t.unary("gate_gelu", t.linear("gate", x, width, bias=False, note="x W_g"), "gelu-tanh")
+        gated = t.multiply("gated", gate, y)
+        del gate
+        return t.linear("output", gated, self.D, bias=False, note="y W_o")
+
+    def _given(self, t: Tape) -> tuple[ttt.Inner, ttt.Inner]:
+        """The state; the learned f is there besides, and nobody reads it."""
+        for _, read, given in self.inner:
+            t.weight(self.H, read, given), t.weight(self.H, ONE, given)
+        return self._carried(t), self._carried(t)
 
     def _carried(self, t: Tape) -> ttt.Inner:
+        """F of every head, or its sums."""
         Z = t.run.B * self.H
         return [
             (t.state("start", Z, read, given, itemsize=t.wide), t.state("start", Z, ONE, given, itemsize=t.wide))
@@ -159,8 +206,9 @@ class Ttt(Program):
         B, H = t.run.B, self.H
 
         def copies(read: Size, given: Size) -> Value:
-            weight = t.expand("start", t.float32("start", t.weight(H, read, given)), B, H, read, given)
-            return t.view(t.moved("start", [weight], B, H, read, given, note="W and b of f"), B * H, read, given)
+            weight = t.view(t.float32("start", t.weight(H, read, given)), ONE, H, read, given)
+            one_each = t.copy("start", t.expand("start", weight, B, H, read, given), note="W and b of f")
+            return t.view(one_each, B * H, read, given)
 
         return [(copies(read, given), copies(ONE, given)) for _, read, given in self.inner]
 
@@ -174,23 +222,3 @@ class Ttt(Program):
 
     def path_length(self, run: Workload) -> Bill:
         return Bill.of(Kind.PATH, learning=(ceil_div(run.T, self.C), "from mini-batch to mini-batch through W"))
-
-
-def _normalised(t: Tape, name: str, x: Value, *gains: Value, note: str = "") -> Value:
-    """LayerNorm over the last axis in one kernel, with a gain and a shift or with neither."""
-    *front, _ = x.shape
-    rows, n = product(front), x.numel
-    forward, weights = pointwise.NORM, 0
-    if gains:
-        forward += pointwise.SCALE + pointwise.SHIFT
-        weights = pointwise.SCALE_BACKWARD + pointwise.SHIFT_BACKWARD
-
-    def backward(wanted: Sequence[bool]) -> list[Operator]:
-        return [Operator(name=f"{name}_dx", pointwise=n * (wanted[0] * pointwise.NORM_BACKWARD + weights))]
-
-    y = t.operator(
-        name, [x, *gains], x.shape, (rows,), (rows,), pointwise=forward * n, backward=backward, keeps=[(x, None)],
-        itemsize=x.storage.itemsize, note=note,
-    )  # fmt: skip
-    t.keep_besides(f"{name}_statistics", 2 * rows, x.storage.itemsize)
-    return y

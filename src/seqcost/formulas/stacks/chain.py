@@ -5,13 +5,14 @@ Costs add; tensors at a seam are counted once, whichever side keeps them.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from seqcost.algebra import Bill, Kind, Line, Size, minimum
+from seqcost.algebra import Bill, Kind, Size, minimum
 from seqcost.formulas.core.component import Component
-from seqcost.formulas.core.operator import Operator, joined, under
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
 from seqcost.formulas.core.workload import Workload
 
 
@@ -64,14 +65,6 @@ class Chain(Component):
         return all(part.decodes for _, part, _ in self.parts)
 
     @property
-    def keeps_input(self) -> bool:
-        return self.parts[0][1].keeps_input
-
-    @property
-    def keeps_output(self) -> bool:
-        return self.parts[-1][1].keeps_output
-
-    @property
     def takes_source(self) -> bool:
         return any(part.takes_source for _, part, _ in self.parts)
 
@@ -82,10 +75,6 @@ class Chain(Component):
     @property
     def pools(self) -> bool:
         return self.parts[-1][1].pools
-
-    @property
-    def keeps_source(self) -> bool:
-        return any(part.keeps_source for _, part, _ in self.parts)
 
     def source_tokens(self, T: Size) -> Size:
         return self._reader.source_tokens(T)
@@ -116,31 +105,25 @@ class Chain(Component):
     def params(self) -> Bill:
         return Bill(line for name, part, times in self.parts for line in _under(name, part.params() * times))
 
-    def forward(self, run: Workload) -> Iterator[Operator]:
-        for name, part, times, its in self._asked(run):
-            yield from (op.repeated(times) for op in under(name, part.forward(its)))
+    def input(self, t: Tape) -> Value:
+        return self.parts[0][1].input(t)
 
-    def backward(self, run: Workload) -> Iterator[Operator]:
-        for name, part, times, its in reversed(list(self._asked(run))):
-            yield from (op.repeated(times) for op in under(name, part.backward(its)))
-        if self.takes_source:
-            further = sum((times for _, part, times in self.parts if part.takes_source), start=-1)
-            sums = further * self.source_elements(run)
-            yield Operator(name="source_sum", pointwise=sums, note="gradients of all that read the source")
+    def source_input(self, t: Tape) -> Value:
+        return self._reader.source_input(t)
 
-    def kept_bytes(self, run: Workload) -> Bill:
-        return self._sum(lambda part, its: part.kept_bytes(its), run) + Bill(self._seams(run))
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        for name, part, times in self.parts:
+            x = t.part_of(name, part, times, x, source)
+        return x
 
-    def _seams(self, run: Workload) -> Iterator[Line]:
-        for i, (name, part, times, its) in enumerate(self._asked(run)):
-            seam = run.B * part.tokens_out(its.T) * run.itemsize * part.width_out
-            if part.keeps_output or part.keeps_input:  # between the repetitions
-                inner = seam * (times - 1)
-                if not (isinstance(inner, int) and inner == 0):
-                    yield Line(joined(name, "seams"), inner, Kind.SAVED, "output of each, input of the next")
-            after = self.parts[i + 1][1] if i + 1 < len(self.parts) else None
-            if after is not None and (part.keeps_output or after.keeps_input):
-                yield Line(joined(name, "output"), seam, Kind.SAVED, "input of what follows")
+    def begin(self, t: Tape, source: Value) -> None:
+        for name, part, times in self.parts:
+            with t.at(name):
+                for _ in [0] if isinstance(times, int) and times == 1 else t.layers(times):
+                    part.begin(t, source)
+
+    def loss(self, t: Tape, y: Value) -> Value:
+        return self.parts[-1][1].loss(t, y)
 
     def state_bytes(self, run: Workload) -> Bill:
         return self._sum(lambda part, its: part.state_bytes(its), run)
@@ -186,16 +169,8 @@ class Residual(Component):
         return self.inner.decodes
 
     @property
-    def keeps_input(self) -> bool:
-        return self.inner.keeps_input
-
-    @property
     def takes_source(self) -> bool:
         return self.inner.takes_source
-
-    @property
-    def keeps_source(self) -> bool:
-        return self.inner.keeps_source
 
     def source_tokens(self, T: Size) -> Size:
         return self.inner.source_tokens(T)
@@ -206,21 +181,17 @@ class Residual(Component):
     def params(self) -> Bill:
         return self.inner.params()
 
-    def forward(self, run: Workload) -> Iterator[Operator]:
-        yield from self.inner.forward(run)
-        n = run.B * run.T * self.width_out
-        yield Operator(name="residual", pointwise=n, reads=2 * n, writes=n, note="x + f(x)")
+    def input(self, t: Tape) -> Value:
+        return self.inner.input(t)
 
-    def backward(self, run: Workload) -> Iterator[Operator]:
-        yield from self.inner.backward(run)
-        yield Operator(name="residual_sum", pointwise=run.B * run.T * self.width_in, note="both ways into x")
+    def source_input(self, t: Tape) -> Value:
+        return self.inner.source_input(t)
 
-    def kept_bytes(self, run: Workload) -> Bill:
-        kept = self.inner.kept_bytes(run)
-        if not self.inner.keeps_output:
-            return kept
-        output = run.B * run.T * self.inner.width_out * run.itemsize
-        return kept + Bill.of(Kind.SAVED, inner_output=(output, "f(x)"))
+    def begin(self, t: Tape, source: Value) -> None:
+        self.inner.begin(t, source)
+
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        return t.add("residual", x, t.part_of("", self.inner, 1, x, source), "x + f(x)")
 
     def state_bytes(self, run: Workload) -> Bill:
         return self.inner.state_bytes(run)
@@ -254,14 +225,6 @@ class Assembled(Component):
         return self.chain.decodes
 
     @property
-    def keeps_input(self) -> bool:
-        return self.chain.keeps_input
-
-    @property
-    def keeps_output(self) -> bool:
-        return self.chain.keeps_output
-
-    @property
     def takes_source(self) -> bool:
         return self.chain.takes_source
 
@@ -272,10 +235,6 @@ class Assembled(Component):
     @property
     def pools(self) -> bool:
         return self.chain.pools
-
-    @property
-    def keeps_source(self) -> bool:
-        return self.chain.keeps_source
 
     def tokens_out(self, T: Size) -> Size:
         return self.chain.tokens_out(T)
@@ -289,14 +248,20 @@ class Assembled(Component):
     def params(self) -> Bill:
         return self.chain.params()
 
-    def forward(self, run: Workload) -> Iterable[Operator]:
-        return self.chain.forward(run)
+    def input(self, t: Tape) -> Value:
+        return self.chain.input(t)
 
-    def backward(self, run: Workload) -> Iterable[Operator]:
-        return self.chain.backward(run)
+    def source_input(self, t: Tape) -> Value:
+        return self.chain.source_input(t)
 
-    def kept_bytes(self, run: Workload) -> Bill:
-        return self.chain.kept_bytes(run)
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        return self.chain.program(t, x, source)
+
+    def begin(self, t: Tape, source: Value) -> None:
+        self.chain.begin(t, source)
+
+    def loss(self, t: Tape, y: Value) -> Value:
+        return self.chain.loss(t, y)
 
     def state_bytes(self, run: Workload) -> Bill:
         return self.chain.state_bytes(run)

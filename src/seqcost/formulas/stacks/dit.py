@@ -9,20 +9,19 @@ The positions are fixed sines and cosines; they are no parameters. Costs are of 
 doubles the batch. Not counted: putting the result's patches back into an image, which only moves them.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size
+from seqcost.algebra.work import Kernel
 from seqcost.formulas.core import pointwise
 from seqcost.formulas.core.component import Component, check_sizes
-from seqcost.formulas.core.operator import ID_BYTES, Operator, joined, under
-from seqcost.formulas.core.program import Program
 from seqcost.formulas.core.tape import Tape
-from seqcost.formulas.core.values import ONE, Storage, Value
-from seqcost.formulas.core.workload import Workload
+from seqcost.formulas.core.values import ONE, Value, product
+from seqcost.formulas.core.workload import ID_BYTES, Workload
 from seqcost.formulas.mixers.attention import Attention
-from seqcost.formulas.ops.fused_attention import fused_attention
+from seqcost.formulas.parts.embedding import look_up
 from seqcost.formulas.parts.feed_forward import FeedForward
 from seqcost.formulas.parts.patches import PatchEmbedding
 from seqcost.formulas.stacks.chain import Chain, Repeat
@@ -33,7 +32,7 @@ _SOURCE = "Peebles & Xie 2022, arXiv 2212.09748"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Condition(Program):
+class Condition(Component):
     """Times [B] and labels [B] → SiLU(c) [B,1,D]; one row of the table stands for no label."""
 
     SOURCE: ClassVar[str] = f"{_SOURCE}, section 3.2; times: Ho et al. 2020, arXiv 2006.11239, appendix B"
@@ -56,30 +55,32 @@ class Condition(Program):
             labels=((self.classes + 1) * D, "E"),
         )
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
-        B, D, half = t.run.B, self.D, TIME_FEATURES // 2
-        time = Value((B,), Storage("time", B, ID_BYTES), B, needs_gradient=False, depth=0)
-        at = t.moved("time", [time], B, ONE, itemsize=_ANGLE_BYTES, note="in float32")
-        angle = t.multiply("angle", at, t.buffer(half, itemsize=_ANGLE_BYTES), note="ω t")
-        waves = [
-            t.operator(name, [angle], angle.shape, pointwise=angle.numel, itemsize=_ANGLE_BYTES)
-            for name in ("cosine", "sine")
-        ]
-        features = t.moved("waves", waves, B, TIME_FEATURES, note="side by side")
-        if t.run.itemsize != _ANGLE_BYTES:
-            features = t.operator("cast", [features], features.shape, note="in the working dtype")
-        hidden = t.unary("time_silu", t.linear("time_in", features, D), "silu")
-        label = Value((B,), Storage("label", B, ID_BYTES), B, needs_gradient=False, depth=0)
-        row = t.operator(
-            "label", [label, t.weight(self.classes + 1, D)], (B, D), reads=[B, B * D], keeps=[(label, 1)],
-            backward=lambda _: [Operator(name="label_backward", pointwise=B * D)], note="a row of E",
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        B, D = t.run.B, self.D
+        time, label = (
+            t.resident(name, (B,), belongs="input", itemsize=ID_BYTES, flows=False, on_chain=True)
+            for name in ("time", "label")
+        )
+        angle = self._angle(t, time)
+        waves = [t.pointwise("cosine", [angle], 1), t.pointwise("sine", [angle], 1)]
+        joined = [t.cat("waves", waves, B, TIME_FEATURES, note="side by side")]
+        del waves
+        features = t.cast("cast", joined.pop(), None, "in the working dtype")
+        hidden = [t.unary("time_silu", t.linear("time_in", features, D), "silu")]
+        c = t.add(
+            "condition", t.linear("time_out", hidden.pop(), D),
+            look_up(t, "label", label, t.weight(self.classes + 1, D), "a row of E"), note="time + label",
         )  # fmt: skip
-        c = t.add("condition", t.linear("time_out", hidden, D), row, note="time + label")
         return t.unary("silu", t.view(c, B, 1, D), "silu", note="silu(c), read by every block")
+
+    @staticmethod
+    def _angle(t: Tape, time: Value) -> Value:
+        at = t.view(t.cast("time", time, _ANGLE_BYTES, "in float32"), t.run.B, ONE)
+        return t.pointwise("angle", [at, t.buffer(TIME_FEATURES // 2, itemsize=_ANGLE_BYTES)], 1, "ω t")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiTBlock(Program):
+class DiTBlock(Component):
     """Attention and feed-forward network, each modulated before and gated behind. The source is SiLU(c) [B,1,D]."""
 
     SOURCE: ClassVar[str] = f"{_SOURCE}, figure 3 (adaLN-Zero)"
@@ -122,32 +123,27 @@ class DiTBlock(Program):
         )
         return own + self.attention.params().under("attention") + self.feed_forward.params().under("feed_forward")
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
         assert source is not None
-        source.depth = None  # the condition is there long before x
-        (B, T, D), H, K = x.shape, self.H, self.attention.K
+        (B, _, D) = x.shape
         six = t.linear("modulation", source, 6 * D, note="silu(c) [B,1,D] @ W [D,6D]")
-        shift, scale, gate, shift_f, scale_f, gate_f = t.parts(six, *[(B, ONE, D)] * 6)
-
-        y = _modulated(t, "attention", x, shift, scale)
-        q, k, v = (
-            t.view(t.linear(f"attention.project_{name}", y, D), B, H, T, K) for name in ("query", "key", "value")
-        )
-        y = t.view(fused_attention(t, "attention.attend", q, k, v), B, T, D)
-        y = t.linear("attention.project_output", y, D)
-        x = t.add("attention.residual", x, t.multiply("attention.gate", gate, y))
-
-        y = _modulated(t, "feed_forward", x, shift_f, scale_f)
-        y = t.unary("feed_forward.activation", t.linear("feed_forward.up", y, self.F), "gelu-tanh")
-        y = t.linear("feed_forward.down", y, D)
-        return t.add("feed_forward.residual", x, t.multiply("feed_forward.gate", gate_f, y))
+        shift, scale, gate, shift_f, scale_f, gate_f = t.parts(six, *[(B, ONE, D)] * 6, name="modulation_parts")
+        with t.at("attention"):
+            y = t.part_of("", self.attention, 1, _modulated(t, x, shift, scale))
+            y = t.multiply("gate", gate, y)
+            x = t.add("residual", x, y)
+        del y
+        with t.at("feed_forward"):
+            y = t.part_of("", self.feed_forward, 1, _modulated(t, x, shift_f, scale_f))
+            y = t.multiply("gate", gate_f, y)
+            return t.add("residual", x, y)
 
     def path_length(self, run: Workload) -> Bill:
         return self.attention.path_length(run)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiTFinal(Program):
+class DiTFinal(Component):
     """A modulated norm, then the features of a patch: its noise and the variance of it."""
 
     SOURCE: ClassVar[str] = f"{_SOURCE}, section 3.2"
@@ -180,30 +176,38 @@ class DiTFinal(Program):
             project_bias=(self.features, "b_o"),
         )
 
-    def program(self, t: Tape, x: Value, source: Value | None) -> Value:
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
         assert source is not None
-        source.depth = None
         (B, _, D) = x.shape
-        shift, scale = t.parts(t.linear("modulation", source, 2 * D), *[(B, ONE, D)] * 2)
-        return t.linear("project", _modulated(t, "", x, shift, scale), self.features)
+        shift, scale = t.parts(t.linear("modulation", source, 2 * D), *[(B, ONE, D)] * 2, name="modulation_parts")
+        return t.linear("project", _modulated(t, x, shift, scale), self.features)
 
 
-def _modulated(t: Tape, name: str, x: Value, shift: Value, scale: Value) -> Value:
+def _modulated(t: Tape, x: Value, shift: Value, scale: Value) -> Value:
     """(1 + scale) ⊙ LN(x) + shift; the norm has no weights of its own."""
-    n, rows = x.numel, x.shape[0] * x.shape[1]
+    scaled = t.multiply("scale", _normalised(t, x), t.unary("scale_by", scale, "shift"))
+    return t.add("shift", scaled, shift)
 
-    def backward(wanted: Sequence[bool]) -> Iterator[Operator]:
-        yield Operator(name=joined(name, "normalise_backward"), pointwise=pointwise.NORM_BACKWARD * n)
 
-    statistics = (x.shape[:2], x.shape[:2])
-    normalised = t.operator(
-        joined(name, "normalise"), [x], x.shape, *statistics, pointwise=pointwise.NORM * n, backward=backward,
-        keeps=[(x, 0)], note="(x − μ)/σ",
+def _normalised(t: Tape, x: Value) -> Value:
+    (*front, D), n, shape = x.shape, x.numel, x.shape
+    rows = product(front)
+    y, mean, deviation = t.new("normalised", shape), t.new("statistics", (rows,)), t.new("statistics", (rows,))
+    t.launch(
+        "normalise", Kernel.NORM, [x], [y, mean, deviation], sizes=(rows, D), pointwise=pointwise.NORM * n,
+        buffer=t.copy_bytes(x), note="(x − μ)/σ",
     )  # fmt: skip
-    if normalised.needs_gradient:
-        t.keep_besides(joined(name, "statistics"), 2 * rows)
-    scaled = t.multiply(joined(name, "scale"), normalised, t.unary(joined(name, "scale_by"), scale, "shift"))
-    return t.add(joined(name, "shift"), scaled, shift)
+
+    def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+        return [
+            t.kernel(
+                "normalise_backward", Kernel.NORM, [g, *kept], shape, sizes=(rows, D),
+                pointwise=pointwise.NORM_BACKWARD * n, buffer=t.copy_bytes(g, kept[0]), note="dx",
+            )
+        ]  # fmt: skip
+
+    t.follow("normalise", [x], [y], backward, [(value, None) for value in (x, mean, deviation)])
+    return y
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,27 +270,16 @@ class DiT(Component):
     def decodes(self) -> bool:
         return False
 
-    @property
-    def keeps_input(self) -> bool:
-        return True
-
     def params(self) -> Bill:
         return self.condition.params().under("condition") + self.chain.params()
 
-    def forward(self, run: Workload) -> Iterator[Operator]:
-        yield from under("condition", self.condition.forward(run))
-        # Meanwhile the patches are embedded and normalised; the first block waits for its shift and scale.
-        yield Operator(name="modulation_first", steps=1, note="modulation and 1 + scale, beside the first norm")
-        for operator in self.chain.forward(replace(run, S=1)):
-            yield operator.beside() if operator.name.startswith("patches.") else operator
-
-    def backward(self, run: Workload) -> Iterator[Operator]:
-        yield from self.chain.backward(replace(run, S=1))
-        yield from under("condition", self.condition.backward(run))
-
-    def kept_bytes(self, run: Workload) -> Bill:
-        silu = Bill.of(Kind.SAVED, condition_silu=(run.B * self.D * run.itemsize, "silu(c), read by every block"))
-        return self.condition.kept_bytes(run).under("condition") + silu + self.chain.kept_bytes(replace(run, S=1))
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        (patches, embed, _), (blocks, block, L), (final, last, _) = self.chain.parts
+        y, condition = t.part_of(patches, embed, 1, x), t.part_of("condition", self.condition, 1, x)
+        with t.at(blocks):
+            for _ in t.layers(L, reading=condition):
+                y = t.part_of("", block, 1, y, condition)
+        return t.part_of(final, last, 1, y, condition)
 
     def path_length(self, run: Workload) -> Bill:
         return self.chain.path_length(run)

@@ -4,14 +4,14 @@ Embedding and head share one table, as in Vaswani et al. The source is encoded o
 values in the state.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size
 from seqcost.formulas.core.component import Component, check_sizes
-from seqcost.formulas.core.operator import Operator, under
-from seqcost.formulas.core.workload import Workload
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
+from seqcost.formulas.core.workload import ID_BYTES, Workload
 from seqcost.formulas.mixers.attention import Implementation
 from seqcost.formulas.parts.embedding import Embedding
 from seqcost.formulas.parts.feed_forward import Activation
@@ -103,43 +103,35 @@ class EncoderDecoder(Component):
         shared = Bill.of(Kind.PARAMETERS, shared=(-table, "one embedding for source, target and head"))
         return self.encoder.params().under("encoder") + self.decoder.params().under("decoder") + shared
 
-    def forward(self, run: Workload) -> Iterator[Operator]:
-        if not run.encoded:
-            yield from under("encoder", self.encoder.forward(run.of_source()))
-            # The decoder runs beside the encoder until its first cross-attention; the encoder, longer by its
-            # feed-forward, sets the pace.
-            yield Operator(name="overlap", steps=-self._before_cross(run), note="decoder beside encoder")
-        yield from under("decoder", self.decoder.forward(run))
+    def input(self, t: Tape) -> Value:
+        return self.decoder.input(t)
 
-    def _before_cross(self, run: Workload) -> Size:
-        """Operators on the decoder's chain before the encoded source is first read."""
-        block = self.block(cross=True).chain.links
-        parts = [self.decoder.links[0][1], self.decoder.links[1][1]]
-        for name, link in block:
-            if name == "cross_attention":
-                break
-            parts.append(link)
-        steps = sum((part.depth(run).total() for part in parts if isinstance(part, Component)), start=0)
-        norm = self._norm().depth(run).total() if self.order == "pre" else 0
-        # The materialised form scales its queries: one operator more than its keys, which wait for the encoder.
-        scale = 1 if self.implementation == "materialised" else 0
-        return steps + norm + scale
+    def source_input(self, t: Tape) -> Value:
+        return t.resident("source", (t.run.B, t.run.S), belongs="source", itemsize=ID_BYTES, flows=False, on_chain=True)
+
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        if t.run.encoded:
+            t.weight(self.encoder.params().total() - self.U * self.D)  # there, and not read
+        encoded = None if source is None or t.run.started else self._encoded(t, source)
+        return t.part_of("decoder", self.decoder, 1, x, encoded)
+
+    def begin(self, t: Tape, source: Value) -> None:
+        encoded = self._encoded(t, source)
+        with t.at("decoder"):
+            self.decoder.begin(t, encoded)
+
+    def _encoded(self, t: Tape, source: Value) -> Value:
+        """What the source becomes: every block of the decoder reads it."""
+        run, t.run = t.run, replace(t.run.of_source(), started=False)
+        y = t.part_of("encoder", self.encoder, 1, source)
+        t.run = run
+        return y
+
+    def loss(self, t: Tape, y: Value) -> Value:
+        return self.decoder.loss(t, y)
 
     def _norm(self) -> Norm:
         return Norm(D=self.D, kind=self.norm, bias=self.norm == "layer")
-
-    def backward(self, run: Workload) -> Iterator[Operator]:
-        yield from under("decoder", self.decoder.backward(run))
-        yield from under("encoder", self.encoder.backward(run.of_source()))
-        yield Operator(name="tie", pointwise=self.U * self.D, note="gradients of the shared table added")
-
-    def kept_bytes(self, run: Workload) -> Bill:
-        source = run.B * run.S * self.D * run.itemsize
-        return (
-            self.encoder.kept_bytes(run.of_source()).under("encoder")
-            + Bill.of(Kind.SAVED, source=(source, "the encoded source, read by every decoder layer"))
-            + self.decoder.kept_bytes(run).under("decoder")
-        )
 
     def state_bytes(self, run: Workload) -> Bill:
         return self.decoder.state_bytes(run).under("decoder")

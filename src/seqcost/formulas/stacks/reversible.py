@@ -10,14 +10,16 @@ every sublayer's forward pass once more, and the subtractions. Both streams star
 them beside each other, of width 2·D, as in Reformer.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from seqcost.algebra import Bill, Kind, Size, minimum
 from seqcost.errors import BadSize
-from seqcost.formulas.core.component import Component, differ
-from seqcost.formulas.core.operator import Operator, copy, under
+from seqcost.formulas.core.component import Component, differ, exact_div
+from seqcost.formulas.core.engine import Engine
+from seqcost.formulas.core.tape import Tape
+from seqcost.formulas.core.values import Value
 from seqcost.formulas.core.workload import Workload
 
 
@@ -85,36 +87,93 @@ class Reversible(Component):
     def decodes(self) -> bool:
         return all(part.decodes for _, part in self._parts)
 
-    @property
-    def keeps_output(self) -> bool:
-        return True
-
     def _sum(self, question: Callable[[Component], Bill]) -> Bill:
         return Bill(line for name, part in self._parts for line in (question(part) * self.times).under(name))
 
     def params(self) -> Bill:
         return self._sum(lambda part: part.params())
 
-    def forward(self, run: Workload) -> Iterator[Operator]:
-        n = run.B * run.T * self.width_in
-        for name, part in self._parts:
-            yield from (op.repeated(self.times) for op in under(name, part.forward(run)))
-            add = Operator(name=f"{name}.residual", pointwise=n, reads=2 * n, writes=n, note="onto the other stream")
-            yield add.repeated(self.times)
-        yield copy("concatenate", 2 * n, "both streams beside each other")
+    def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
+        if t.run.started:
+            return self._carried(t, x)
+        if not t.training:
+            return self._passed(t, x, [])
+        turns: list[list[list[Value]]] = []
+        y = self._passed(t, x, turns)
+        weights = [weight for turn in turns for part in turn for weight in part if weight.needs_gradient]
 
-    def backward(self, run: Workload) -> Iterator[Operator]:
-        """Each sublayer forward again, then backward."""
-        n = run.B * run.T * self.width_in
-        sublayers = len(self._parts) * self.times
-        for name, part in reversed(self._parts):
-            yield from (op.repeated(self.times) for op in under(f"{name}.again", part.forward(run)))
-            yield from (op.repeated(self.times) for op in under(name, part.backward(run)))
-        yield Operator(name="rebuild", pointwise=n * (sublayers - 1), note="y − f(x), but for the first input")
-        yield Operator(name="sum", pointwise=n * (sublayers + 1), note="both ways into each stream, and into x")
+        def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return self._rebuilt(t, kept[0], g, turns)
 
-    def kept_bytes(self, run: Workload) -> Bill:
-        return Bill()
+        t.follow("reversible", [x, *weights], [y], backward, [(y, None)])
+        return y
+
+    def _carried(self, t: Tape, x: Value) -> Value:
+        """With a state; nothing is rebuilt."""
+        other = read = x
+        for _ in t.layers(self.times):
+            for name, part in self._parts:
+                y = t.part_of(name, part, 1, read)
+                with t.at(name):
+                    other, read = read, t.add("residual", other, y, "onto the other stream")
+        return self._beside(t, other, read)
+
+    def _passed(self, t: Tape, x: Value, turns: list[list[list[Value]]]) -> Value:
+        """Forward, and followed by nobody; which weights each sublayer of each turn has is noted in `turns`."""
+        other = read = x
+        for _ in t.layers(self.times):
+            weights: list[list[Value]] = [[] for _ in self._parts]
+            for (name, part), own in zip(self._parts, weights, strict=True):
+                with t.unfollowed_by_gradients(own), t.at(name):
+                    added = [t.part_of("", part, 1, read)]
+                    other, read = read, t.add("residual", other, added.pop(), "onto the other stream")
+            turns.append(weights)
+        with t.unfollowed_by_gradients([]):
+            return self._beside(t, other, read)
+
+    @staticmethod
+    def _beside(t: Tape, other: Value, read: Value) -> Value:
+        *front, D = read.shape
+        return t.cat("concatenate", [other, read], *front, 2 * D, note="both streams beside each other")
+
+    def _rebuilt(self, t: Tape, y: Value, g: Value, turns: Sequence[Sequence[list[Value]]]) -> list[Value | None]:
+        """Gradients of the input and of all weights: each sublayer forward again, then backward, from the last on."""
+        read, added = self._halves(t, "result_halves", y)
+        d_read, d_added = self._halves(t, "gradient_halves", g)
+        gradients: list[Value | None] = []
+        left = len(turns)
+        for _ in t.layers(self.times):
+            left -= 1
+            for i, (name, part) in reversed(list(enumerate(self._parts))):
+                again, (d_input, *d_weights) = self._pulled_back(t, name, part, read, d_added, turns[left][i])
+                with t.at(name):
+                    d_read, d_added = (
+                        d_added,
+                        t.pointwise("sum", [d_read, _there(d_input)], 1, "both ways in"),
+                    )
+                    if left or i:
+                        read, added = t.pointwise("rebuild", [added, again], 1, "y − f(x)"), read
+                gradients = [*d_weights, *gradients]
+        return [t.pointwise("sum", [d_read, d_added], 1, "both ways into x"), *gradients]
+
+    @staticmethod
+    def _halves(t: Tape, name: str, y: Value) -> tuple[Value, Value]:
+        *front, D = y.shape
+        shape = (*front, exact_div(D, 2, "two streams"))
+        first, second = (t.copy(name, half, note="in one piece") for half in t.parts(t.detach(y), shape, shape))
+        return first, second
+
+    @staticmethod
+    def _pulled_back(
+        t: Tape, name: str, part: Component, x: Value, g: Value, weights: Sequence[Value]
+    ) -> tuple[Value, list[Value | None]]:
+        """The result again, and the gradients of the input and of the weights."""
+        x = replace(t.detach(x), node=t.leaf("input"))
+        with t.once_more(weights):
+            y = t.part_of(name, part, 1, x)
+        engine = Engine(t, settles=False)
+        engine.run(y, g)
+        return t.detach(y), [engine.gradient_of(leaf) for leaf in (x, *(w for w in weights if w.needs_gradient))]
 
     def state_bytes(self, run: Workload) -> Bill:
         return self._sum(lambda part: part.state_bytes(run))
@@ -128,3 +187,8 @@ class Reversible(Component):
         for path in paths[1:]:
             shortest = minimum(shortest, path.total())
         return Bill.of(Kind.PATH, mixing=(shortest, paths[0].lines[0].note))
+
+
+def _there(value: Value | None) -> Value:
+    assert value is not None
+    return value

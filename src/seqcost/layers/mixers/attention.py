@@ -187,9 +187,13 @@ def _materialised(q_BTHK: Tensor, k_BSGK: Tensor, v_BSGV: Tensor, mask: Tensor |
     q_ZQK = _heads_first(q_BTHK * K**-0.5).view(B * G, H // G * T, K)
     k_ZSK = _heads_first(k_BSGK).view(B * G, S, K)
     v_ZSV = _heads_first(v_BSGV).view(B * G, S, V)
-    scores_BHTS = torch.bmm(q_ZQK, k_ZSK.transpose(1, 2)).view(B, H, T, S)
-    if mask is not None:
-        scores_BHTS += mask
+    scores_ZQS = torch.bmm(q_ZQK, k_ZSK.transpose(1, 2))
+    if mask is not None and mask.dim() == 2:
+        # In place, and not through a view: the gradient of that would be copied six times.
+        scores_ZQS += mask if H == G else mask.repeat(H // G, 1)
+    scores_BHTS = scores_ZQS.view(B, H, T, S)
+    if mask is not None and mask.dim() == 4:
+        scores_BHTS = scores_BHTS + mask
     y_ZQV = torch.bmm(scores_BHTS.softmax(-1).view(B * G, H // G * T, S), v_ZSV)
     return y_ZQV.view(B, H, T, V).transpose(1, 2).clone(memory_format=torch.contiguous_format)
 

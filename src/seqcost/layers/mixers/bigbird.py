@@ -114,7 +114,7 @@ class BigBird(Layer):
         y_middle = planned_attention(middle, k, v, masked_BT.unflatten(1, (n + 1, C)), at)
         y_first, y_last = y_edges.unflatten(2, (2, C)).split(1, dim=2)
         tokens = [y.permute(0, 2, 3, 1, 4) for y in (y_first, y_middle.unflatten(1, (H, n - 2)), y_last)]
-        y_BTI = torch.cat(tokens, dim=1).view(B, n * C, H * K)[:, :T]
+        y_BTI = torch.cat(tokens, dim=1).view(B, n * C, H * K).narrow(1, 0, T)
         return y_BTI.clone(memory_format=torch.contiguous_format)
 
     def init_state(self, batch: int) -> State:

@@ -83,7 +83,8 @@ def band_tokens(y_ZhCK: Tensor, band: Band, B: int, T: int, G: int) -> Tensor:
     n, d = band.blocks(T), band.dilation
     heads, C, K = y_ZhCK.shape[1:]
     parts = y_ZhCK.view(B, G, d, n, heads // (d * n), C, K)
-    return _copied(_copied(parts.permute(0, 3, 5, 2, 1, 4, 6)).view(B, n * C * d, G * heads // (d * n) * K)[:, :T])
+    merged = _copied(parts.permute(0, 3, 5, 2, 1, 4, 6)).view(B, n * C * d, G * heads // (d * n) * K)
+    return _copied(merged.narrow(1, 0, T))
 
 
 def _filling(band: Band, T: int, S: int) -> tuple[int, int]:

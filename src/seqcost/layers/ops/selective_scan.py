@@ -125,6 +125,7 @@ class _ChunkedScan(torch.autograd.Function):
             through = _through(delta_CBJE, rate_NE).unbind(1)
             *after, dstate_BNE = states(dstate_BNE, front_BJNE.unbind(1)[::-1], through[::-1])
             last_BJNE = given[-1] + torch.stack(after[::-1], dim=1)
+            del after
             dh_CBJNE = torch.stack(states(last_BJNE, given[-2::-1], later)[::-1])
             du_CBJE = _sum_n(write_CBJN, dh_CBJNE)
             dwrite_CBJN = _sum_e(dh_CBJNE, u_CBJE)

@@ -25,7 +25,7 @@ class FeedForward(Pointwise):
     def __init__(self, config: feed_forward.FeedForward | None = None, /, **sizes: object) -> None:
         super().__init__(config, **sizes)
         m = self.config
-        self.gate = nn.Linear(m.D, m.F, bias=m.bias) if m.cost.gated else None
+        self.gate = nn.Linear(m.D, m.F, bias=m.bias) if m.gated else None
         self.up = nn.Linear(m.D, m.F, bias=m.bias)
         self.down = nn.Linear(m.F, m.D, bias=m.bias)
 

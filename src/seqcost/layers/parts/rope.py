@@ -1,4 +1,4 @@
-"""Rotary positions: features i and i + K/2 of a head turned by position × base^(−2i/K). See formulas/parts/rope.
+"""Rotary positions: features i and i + K/2 of a head turned by position × base^(−2i/K). See formulas/ops/rotary.
 
 Angles are float64, whatever the layer is: float32 is 5e-3 off at the millionth position and cannot count beyond 2^24.
 """

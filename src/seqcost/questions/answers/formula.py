@@ -1,21 +1,17 @@
 """Counts by formula: a config read in one phase, once for each length asked for and once for its functions of T."""
 
-import sys
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
-from seqcost.algebra import Curve, lift, sweep
-from seqcost.algebra.expr import is_array
-from seqcost.algebra.lift import lengths_for
-from seqcost.algebra.quantity import QUANTITIES, Told
+from seqcost.algebra import Curve, lift
+from seqcost.algebra.quantity import QUANTITIES, Quantity, Told
 from seqcost.errors import BadSize
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.rounding import block_sizes
-from seqcost.questions.answers.count import Bills, Count, Missing, conventions
-from seqcost.questions.answers.phases import by_formula
-from seqcost.questions.answers.written import BRANCHES, Written
+from seqcost.questions.answers.count import Count, conventions
+from seqcost.questions.answers.phases import Phase, by_formula
+from seqcost.questions.answers.written import Written
 from seqcost.questions.asked.request import Request
 
 # Short lengths and far ones: a window longer than the text, or a chunk that is not full, shows itself.
@@ -35,63 +31,36 @@ class Reading:
                 "leaves them out: use 'full', which counts what runs."
             )
         self._name, self._config, self._request = name, config, request
+        self._known: dict[int, Phase] = {}
 
-    def bills(self, T: Any) -> tuple[Bills, Missing]:
-        """Bills at a length, or over a sweep of lengths, and what they leave out."""
-        return by_formula(self._config, self._request.workload(self._config, T), self._request.phase)
+    def phase(self, T: int) -> Phase:
+        """The answer at a length; the formula is asked for each once."""
+        if T not in self._known:
+            run = self._request.workload(self._config, T)
+            self._known[T] = by_formula(self._config, run, self._request.phase, remembering=True)
+        return self._known[T]
 
     @cached_property
     def curves(self) -> dict[str, Curve]:
         """Every total as a function of T, in whole blocks where it is rounded up to them."""
         blocks = block_sizes(self._config)
-        seen: dict[int, Mapping[str, Any]] = {}
+        quantities = [row for row in QUANTITIES.told(Told.CURVE) if self.phase(LIFTED_AT[0]).total(row) is not None]
 
-        def total(quantity: str, T: int) -> Any:
-            if T not in seen:
-                asked = LIFTED_AT if T in LIFTED_AT else lengths_for(blocks)
-                seen.update(self._totals([n for n in asked if n not in seen]))
-            return seen[T][quantity]
+        def total(quantity: Quantity, T: int) -> Any:
+            return self.phase(T).total(quantity)
 
-        known = [name for name in QUANTITIES.names(Told.CURVE) if total(name, LIFTED_AT[0]) is not None]
-        return {name: lift(partial(total, name), LIFTED_AT, blocks=blocks) for name in known}
-
-    def _totals(self, lengths: Sequence[int]) -> dict[int, dict[str, Any]]:
-        """Totals by length. The formula is asked for the first token, which may find an empty state, then at once.
-
-        Where it branches on a length it is asked for one after the other; for few lengths too, unless NumPy, whose
-        import takes longer, is there already.
-        """
-        first, rest = [n for n in lengths if n == 1], [n for n in lengths if n > 1]
-        if len(lengths) <= len(LIFTED_AT) and "numpy" not in sys.modules:
-            first, rest = list(lengths), []
-        try:
-            found = self._totals_of(sweep(rest, exact=True), rest) if rest else {}
-        except BRANCHES:
-            first, found = list(lengths), {}
-        for T in first:
-            found |= self._totals_of(T, [T])
-        return found
-
-    def _totals_of(self, T: Any, lengths: Sequence[int]) -> dict[int, dict[str, Any]]:
-        bills, _ = self.bills(T)
-        found: dict[int, dict[str, Any]] = {n: {} for n in lengths}
-        for row in QUANTITIES.told(Told.CURVE):
-            amount: Any = bills.total(row)
-            amounts = list(amount) if is_array(amount) else [amount] * len(lengths)
-            assert not any(isinstance(value, float) for value in amounts), f"{row.name} of {self._name} is not exact"
-            for n, value in zip(lengths, amounts, strict=True):
-                found[n][row.name] = value
-        return found
+        return {row.name: lift(partial(total, row), LIFTED_AT, blocks=blocks) for row in quantities}
 
     def at(self, T: int) -> Count:
         """The answer at a length."""
         config, request = self._config, self._request
-        run, (bills, missing) = request.workload(config, T), self.bills(T)
-        reason = "formulas do not follow allocations; ask the trace (trace=True, --trace)"
-        missing = (*missing, *({"quantity": quantity, "reason": reason} for quantity in ("peak_bytes", "memory")))
+        run, answer = request.workload(config, T), self.phase(T)
+        bills = answer.bills
+        reason = "formulas tell the peak and not what it consists of; ask the trace (trace=True, --trace)"
+        missing = (*answer.uncounted, {"quantity": "memory", "reason": reason})
         declared = conventions()
         if run.causal == "half":
-            whole_bills, _ = by_formula(config, replace(run, causal="full"), request.phase)
+            whole_bills = by_formula(config, replace(run, causal="full"), request.phase).bills
             same = all(whole_bills.total(row) == bills.total(row) for row in QUANTITIES.told(Told.LETTERS))
             declared["causal"] = (
                 "half: it has no causal attention, so that this is the full count"
@@ -111,7 +80,10 @@ class Reading:
             dtype=request.dtype or "float32",
             rung="formula",
             bills=bills,
-            numbers={"trainable_params": int(bills.params.total())},  # nothing in our layers is frozen
+            numbers={
+                "trainable_params": int(bills.params.total()),  # nothing in our layers is frozen
+                "peak_bytes": answer.peak_bytes,
+            },
             uncounted=missing,
             polynomials=self.curves,
             conventions=declared,

@@ -79,8 +79,9 @@ class Written:
                 own_config: Any = self.config
                 config = dataclasses.replace(own_config, **{k: symbol(k) for k in letters if k not in asked})
                 run = dataclasses.replace(self.run, **{k: symbol(k) for k in asked})
-                bills, _ = by_formula(config, run, self.phase)
-                return letters, {(line.name, line.kind): line.amount for line in _lines_of(bills, quantity)}
+                open_phase = by_formula(config, run, self.phase, chained=quantity == "depth")
+                lines = _lines_of(open_phase.bills, quantity)
+                return letters, {(line.name, line.kind): line.amount for line in lines}
             except BRANCHES:
                 continue
         return {}, {}

@@ -8,6 +8,7 @@ from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.workload import Workload
 from seqcost.questions.asked.arguments import flag, one_of
 from seqcost.questions.asked.lengths import whole
+from seqcost.questions.asked.threads import kernel_threads
 
 PHASES = ("forward", "train", "prefill", "decode")
 DEFAULT_LENGTH = 1024
@@ -73,4 +74,4 @@ class Request:
         if config.takes_source:
             tokens = config.source_tokens(T) if self.S is None else self.S
         itemsize = ITEMSIZE[self.dtype or "float32"]
-        return Workload(B=self.B or 1, T=T, S=tokens, itemsize=itemsize, causal=self.causal)
+        return Workload(B=self.B or 1, T=T, S=tokens, itemsize=itemsize, causal=self.causal, threads=kernel_threads())

@@ -119,6 +119,6 @@ class _Resized:
         if self._request.needs_trace:
             return dict(self._sampler(sizes, T))
         config = self._at(sizes).config
-        bills, _ = by_formula(config, self._request.workload(config, T), self._request.phase)
+        bills = by_formula(config, self._request.workload(config, T), self._request.phase).bills
         totals = {row.name: bills.total(row) for row in QUANTITIES.told(Told.LETTERS)}
         return {name: total for name, total in totals.items() if total is not None}

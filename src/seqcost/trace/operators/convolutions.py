@@ -1,188 +1,51 @@
-"""Memory inside one convolution on the CPU, plain and transposed, forward and backward.
+"""Memory inside one convolution on the CPU, plain and transposed, forward and backward: see `formulas.ops.onednn`."""
 
-oneDNN works on copies in layouts of its own (`onednn_primitives`). What it is not asked for (a single small sequence
-or image, and float64) is spread out into columns and multiplied. A result is made in oneDNN's layout first, and given
-to PyTorch as a contiguous copy.
-
-Exact in float32 with AVX-512 for contiguous operands; of others `channels_last` tells. Not covered: bfloat16, some
-groups of channels that are no whole blocks of 16 (6 of 17,160 calls of random sizes), and that the result of a
-transposed convolution of one small volume keeps memory of its input's size, where that is the larger one.
-
-Sources (PyTorch 2.13, aten/src/ATen/native): Convolution.cpp `use_mkldnn`, mkldnn/Conv.cpp, ConvolutionMM2d.cpp,
-ConvolutionMM3d.cpp, NaiveDilatedConvolution.cpp, NaiveConvolutionTranspose2d.cpp, NaiveConvolutionTranspose3d.cpp;
-oneDNN v3.12 src/cpu/ref_deconvolution.hpp.
-"""
-
-from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from seqcost.trace.operators.channels_last import backward_last, columns_copied, forward_last, has_channels_last
-from seqcost.trace.operators.convolution_sizes import Convolution, booked
-from seqcost.trace.operators.onednn_primitives import (
-    Primitive,
-    forward,
-    input_gradient,
-    makes_whole_steps,
-    weight_gradient,
-)
-
-_ALIGNMENT = 128  # of a scratchpad within one
-_FEW_NUMBERS, _FEW_ROWS = 20480, 16  # up to which one sequence, or a product of single points, is not oneDNN's
+from seqcost.formulas.ops.onednn import convolutions as onednn
+from seqcost.formulas.ops.onednn.sizes import Operand
 
 
-def forward_bytes(args: Any, kwargs: Any, y: Tensor) -> Any:
+def forward_bytes(args: Any, kwargs: Any, y: Tensor) -> int:
     """Most bytes beside operands and result."""
     x, weight, bias, *steps, groups = args
     if _is_unknown(x, weight):
         return 0
-    stride, padding, dilation, transposed, output_padding = _each(steps, x.dim() - 2)
-    last = has_channels_last(x, weight)
-    held = columns_copied((x,), weight) if last else _copied(x) + _copied(weight)
-    if not _is_onednn(x, weight, stride, dilation, output_padding, groups):
-        columns = _Columns(x, weight, y, (stride, padding, dilation), transposed=transposed, groups=groups)
-        return held + columns.forward(bias=bias is not None)
-    c = Convolution.of(x, weight, y, (stride, padding, dilation), transposed=transposed, groups=groups)
-    if last and not transposed:
-        return forward_last(c, x, weight)
-    if not transposed:
-        p = forward(c, bias=bias is not None)
-        made = p.y or c.output_bytes
-        return held + max(p.x + p.weight + made + p.scratchpad - _bytes(y), p.copies * made)
-    p = input_gradient(c, transposed=True)
-    made = p.x or c.input_bytes
-    scratchpad = _nested(p)
-    if bias is not None and not (p.undoes_steps and makes_whole_steps(c)):
-        scratchpad += booked(made)
-    return held + max(made + p.weight + p.y + scratchpad - _bytes(y), p.copies * made)
+    return onednn.forward_bytes(_call(x, weight, y, steps, groups, bias=bias is not None))
 
 
-def backward_bytes(args: Any, kwargs: Any, out: Any) -> Any:
-    """Most bytes beside operands and results: first the input's gradient is made, then the weight's."""
+def backward_bytes(args: Any, kwargs: Any, out: Any) -> int:
+    """Most bytes beside operands and results."""
     dy, x, weight, _, *steps, groups, _ = args
     if _is_unknown(x, weight):
         return 0
-    stride, padding, dilation, transposed, output_padding = _each(steps, x.dim() - 2)
-    last = has_channels_last(x, weight)
-    held = columns_copied((dy, x), weight) if last else _copied(dy) + _copied(x) + _copied(weight)
-    dx_bytes, dw_bytes, db_bytes = (0 if result is None else _bytes(result) for result in out)
-    if not _is_onednn(x, weight, stride, dilation, output_padding, groups):
-        columns = _Columns(x, weight, dy, (stride, padding, dilation), transposed=transposed, groups=groups)
-        return held + columns.backward(dx_bytes, dw_bytes, db_bytes)
-    c = Convolution.of(x, weight, dy, (stride, padding, dilation), transposed=transposed, groups=groups)
-    if last and not transposed:
-        return backward_last(c, (dy, x, weight), out)
-    moments = [0]
-    results = dx_bytes + dw_bytes + db_bytes
-    if dx_bytes:
-        p = forward(c, bias=False) if transposed else input_gradient(c)
-        made = (p.y or c.output_bytes) if transposed else (p.x or c.input_bytes)
-        scratchpad = _nested(p) if transposed else p.scratchpad
-        read = p.x if transposed else p.y
-        moments += [made + p.weight + read + scratchpad - results, dx_bytes + p.copies * made - results]
-    if dw_bytes:
-        p = weight_gradient(c, bias=bool(db_bytes) and not transposed)
-        made = p.weight or c.weight_bytes
-        scratchpad = _nested(p) if transposed else p.scratchpad
-        moments += [p.y + p.x + made + scratchpad - dw_bytes, made + db_bytes]
-    return held + max(moments)
+    dx, dw, db = (0 if result is None else result.numel() * result.element_size() for result in out)
+    return onednn.backward_bytes(_call(x, weight, dy, steps, groups, bias=bool(db)), (dx, dw, db))
 
 
-def _nested(p: Primitive) -> int:
-    """Bytes of the scratchpad of what runs within a transposed convolution."""
-    return p.scratchpad + _ALIGNMENT if p.scratchpad else 0
+def _call(x: Tensor, weight: Tensor, y: Tensor, steps: list[Any], groups: int, *, bias: bool) -> onednn.Call:
+    stride, padding, dilation, transposed, output_padding = (_each(step, x.dim() - 2) for step in steps)
+    return onednn.Call(
+        _operand(x), _operand(weight), _operand(y), stride, padding, dilation, output_padding, groups,
+        torch.get_num_threads(), bias, transposed,
+    )  # fmt: skip
 
 
-class _Columns:
-    """What is spread out where oneDNN is not asked, group by group: columns of all sequences, or of one at a time.
+def _operand(tensor: Tensor) -> Operand:
+    return Operand(tuple(tensor.shape), tensor.stride(), tensor.element_size())
 
-    The parts that groups make are kept until they become one; of several sequences a group's operands are copied out.
-    """
 
-    def __init__(
-        self, x: Tensor, weight: Tensor, y: Tensor, steps: tuple[Any, Any, Any], *, transposed: bool, groups: int
-    ) -> None:
-        stride, padding, dilation = steps
-        self._is_volume, self._is_dense = x.dim() == 5, all(d == 1 for d in dilation)
-        kernel = prod(weight.shape[2:])
-        self._is_point = kernel == 1 and all(step == 1 for step in stride) and not any(padding) and self._is_dense
-        if self._is_volume and self._is_dense and not transposed and groups > 1:
-            groups, self._is_point = 1, False  # its columns are those of all groups
-        self._x, self._y, self._transposed, self._groups = x, y, transposed, groups
-        read, made = (y, x) if transposed else (x, y)
-        self._column = read.shape[1] // groups * kernel * prod(made.shape[2:]) * x.element_size()
-
-    def forward(self, *, bias: bool) -> int:
-        """Beside the result."""
-        if self._groups == 1:
-            return self._forward(bias=bias)
-        return max(_bytes(self._y), self._taken_out(self._x) + self._forward(bias=bias))
-
-    def backward(self, dx_bytes: int, dw_bytes: int, db_bytes: int) -> int:
-        """Beside the gradients."""
-        inside = self._input_gradient() - (dw_bytes + db_bytes) // self._groups if dx_bytes else 0
-        if dw_bytes:
-            inside = max(inside, self._weight_gradient(db_bytes // self._groups))
-        if self._groups == 1:
-            return max(0, inside)
-        return max(dx_bytes + dw_bytes + db_bytes, self._taken_out(self._x, self._y) + max(0, inside))
-
-    def _forward(self, *, bias: bool) -> int:
-        y_bytes = _bytes(self._y) // self._groups
-        if not self._transposed:
-            return 0 if self._is_point else self._columns()
-        if not self._is_volume:
-            return y_bytes if self._is_point else self._column * self._x.shape[0]
-        ones = prod(self._y.shape[2:]) * self._x.element_size() if bias else 0
-        x_bytes = _bytes(self._x) // self._groups
-        if x_bytes >= y_bytes:  # the result is made in memory of the input's size
-            return x_bytes - y_bytes + self._column + ones
-        return max(x_bytes, self._column + ones)
-
-    def _input_gradient(self) -> int:
-        if self._is_point:
-            return self._columns() if self._is_volume and not self._transposed else 0
-        return self._columns() if self._transposed or self._is_volume or not self._is_dense else 0
-
-    def _weight_gradient(self, bias_bytes: int) -> int:
-        if self._is_point:
-            return 0
-        return self._columns() + (0 if self._transposed or self._is_dense else bias_bytes)
-
-    def _columns(self) -> int:
-        return self._column * (self._x.shape[0] if self._is_dense and not self._transposed else 1)
-
-    def _taken_out(self, *operands: Tensor) -> int:
-        """A group's part of operands of several sequences."""
-        return sum(_bytes(t) // self._groups for t in operands) if self._x.shape[0] > 1 else 0
+def _each(step: Any, dims: int) -> Any:
+    """A step of every dimension, where one number stands for all."""
+    if not isinstance(step, list | tuple):
+        return step
+    return tuple(step) * dims if len(step) == 1 else tuple(step)
 
 
 def _is_unknown(x: Tensor, weight: Tensor) -> bool:
     """Another type, or a size that is a symbol (such a run leaves bytes out), or no numbers at all."""
     some = all(isinstance(n, int) and n > 0 for n in (*x.shape, *weight.shape))
     return not some or x.dtype not in (torch.float32, torch.float64)
-
-
-def _each(steps: list[Any], dims: int) -> list[Any]:
-    """Stride, padding, dilation and more of every dimension, where one number stands for all."""
-    return [step * dims if isinstance(step, list | tuple) and len(step) == 1 else step for step in steps]
-
-
-def _is_onednn(x: Tensor, weight: Tensor, stride: Any, dilation: Any, output_padding: Any, groups: int) -> bool:
-    if x.dtype != torch.float32 or any(more >= step for more, step in zip(output_padding, stride, strict=True)):
-        return False
-    height, width = (1, *weight.shape[2:])[-2:]
-    busy = any(n != 1 for n in (*stride, *dilation)) or x.shape[0] >= _FEW_ROWS or (height, width) != (1, 1)
-    plane = x.shape if x.dim() > 3 else (*x.shape[:2], 1, x.shape[2])
-    large = groups > 1 or (height > 3 and width > 3) or x.shape[0] > 1 or prod(plane[:4]) > _FEW_NUMBERS
-    return bool((busy or torch.get_num_threads() > 1) and large)
-
-
-def _bytes(tensor: Tensor) -> Any:
-    return tensor.numel() * tensor.element_size()
-
-
-def _copied(tensor: Tensor) -> Any:
-    return 0 if tensor.is_contiguous() else _bytes(tensor)

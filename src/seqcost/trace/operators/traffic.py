@@ -30,8 +30,14 @@ UNINITIALISED = frozenset(
 )
 # Operators that take rows of their first operand: they read as much of it as they write.
 _LOOKED_UP = frozenset(
+    f"aten::{name}" for name in ("embedding", "index", "index_select", "gather", "take", "_unsafe_index")
+)
+# Operators that take one element of each row of their first operand, which the second names.
+_PICKED = frozenset({"aten::nll_loss_forward", "aten::nll_loss2d_forward"})
+# Operators that ask their first operand for its shape only.
+_SHAPED = frozenset(
     f"aten::{name}"
-    for name in ("embedding", "index", "index_select", "gather", "take", "nll_loss_forward", "_unsafe_index")
+    for name in ("zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "new_zeros", "new_ones", "new_full")
 )
 # Operators that touch rows of their first operand in place: as many as they are given.
 _SCATTERED = frozenset(
@@ -80,7 +86,11 @@ def moved_bytes(
     for position, tensor in enumerate(operands):
         if any(tensor is t for t in overwritten) or any(_same(tensor, t) for t in operands[:position]):
             continue
-        if position == 0 and name in _LOOKED_UP:
+        if position == 0 and name in _SHAPED:
+            continue
+        if position == 0 and name in _PICKED:
+            read += operands[1].numel() * tensor.element_size()
+        elif position == 0 and name in _LOOKED_UP:
             read += sum(tensor_bytes(t) for t in results[:1])
         else:
             read += tensor_bytes(tensor)

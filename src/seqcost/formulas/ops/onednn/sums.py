@@ -10,7 +10,7 @@ jit_uni_dw_conv_kernel_utils.cpp; cpu_reducer.cpp with `init_balancers` of jit_a
 from collections.abc import Callable
 from math import prod
 
-from seqcost.trace.operators.convolution_sizes import FLOAT, Convolution, booked, up_to
+from seqcost.formulas.ops.onednn.sizes import FLOAT, Convolution, booked, up_to
 
 _LANES, _HALF = 16, 8
 _PAGE = 4096

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from math import ceil, prod
 
-from seqcost.trace.operators.convolution_sizes import FLOAT, Convolution, up_to
-from seqcost.trace.operators.onednn_estimate import Blocks, Estimate, cache_bytes, deep, is_one_product
+from seqcost.formulas.ops.onednn.estimate import Blocks, Estimate, cache_bytes, deep, is_one_product
+from seqcost.formulas.ops.onednn.sizes import FLOAT, Convolution, up_to
 
 _LEAST = 0.00001  # estimate from which blocks are taken
 

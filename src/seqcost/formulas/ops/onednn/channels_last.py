@@ -8,18 +8,12 @@ least (the addresses of products) and channels are filled up to 32: of 1,480 cal
 backward, 97 differ from the profiler. Transposed convolutions are not covered.
 
 Sources (PyTorch 2.13): aten/src/ATen/native/mkldnn/Conv.cpp `mkldnn_conv_use_channels_last`; oneDNN v3.12
-src/cpu/x64/jit_brgemm_conv_utils.cpp and jit_brgemm_conv_bwd.cpp; else as `onednn_primitives`.
+src/cpu/x64/jit_brgemm_conv_utils.cpp and jit_brgemm_conv_bwd.cpp; else as `primitives`.
 """
 
 from math import prod
-from typing import Any
 
-import torch
-from torch import Tensor
-from torch._prims_common import suggest_memory_format
-
-from seqcost.trace.operators.convolution_sizes import FLOAT, Convolution, booked, up_to
-from seqcost.trace.operators.onednn_primitives import (
+from seqcost.formulas.ops.onednn.primitives import (
     by_channel,
     is_product,
     makes_weights_by_channel,
@@ -27,29 +21,28 @@ from seqcost.trace.operators.onednn_primitives import (
     undone,
     weight_column_threads,
 )
-from seqcost.trace.operators.onednn_strided import scratchpad_bytes
-from seqcost.trace.operators.onednn_sums import blocks_summed, depthwise_summed, points_summed
+from seqcost.formulas.ops.onednn.sizes import FLOAT, Convolution, Operand, booked, up_to
+from seqcost.formulas.ops.onednn.strided import scratchpad_bytes
+from seqcost.formulas.ops.onednn.sums import blocks_summed, depthwise_summed, points_summed
 
 _LANES, _FILLED = 16, 32
 _ADDRESSES = 4120  # bytes of the addresses of products, for each thread
 _PAGE = 4096
 
 
-def has_channels_last(x: Tensor, weight: Tensor) -> bool:
+def has_channels_last(x: Operand, weight: Operand) -> bool:
     """Whether PyTorch has oneDNN work with channels last."""
-    if x.dim() < 4 or x.dtype != torch.float32:
-        return False
-    return any(suggest_memory_format(t) == _format(t) for t in (x, weight))
+    return x.itemsize == FLOAT and (x.looks_channels_last or weight.looks_channels_last)
 
 
-def columns_copied(operands: tuple[Tensor, ...], weight: Tensor) -> int:
+def columns_copied(operands: tuple[Operand, ...], weight: Operand) -> int:
     """Bytes of copies where oneDNN is not asked: a volume's operands become contiguous, an image's weights do not."""
-    if weight.dim() == 4:
+    if weight.dims == 4:
         return sum(_to_last(operand) for operand in (*operands, weight))
-    return sum(t.numel() * FLOAT for t in (*operands, weight) if not t.is_contiguous())
+    return sum(t.num_bytes for t in (*operands, weight) if not t.is_contiguous)
 
 
-def forward_last(c: Convolution, x: Tensor, weight: Tensor) -> int:
+def forward_last(c: Convolution, x: Operand, weight: Operand) -> int:
     """Most bytes beside operands and result."""
     held = _to_last(x) + _to_last(weight)
     if c.groups > 1 and (c.is_depthwise or c.group_inputs <= _LANES):
@@ -58,10 +51,10 @@ def forward_last(c: Convolution, x: Tensor, weight: Tensor) -> int:
     return held + filled * c.group_inputs * prod(c.kernel) * FLOAT + _scratchpad(c)
 
 
-def backward_last(c: Convolution, operands: tuple[Tensor, Tensor, Tensor], out: Any) -> int:
-    """Most bytes beside operands and results."""
+def backward_last(c: Convolution, operands: tuple[Operand, ...], made: tuple[int, int, int]) -> int:
+    """Most bytes beside operands and results, which are `made` bytes of the gradients of input, weights and bias."""
     held = sum(_to_last(operand) for operand in operands)
-    dx_bytes, dw_bytes, db_bytes = (0 if result is None else result.numel() * FLOAT for result in out)
+    dx_bytes, dw_bytes, db_bytes = made
     moments = [0]
     if dx_bytes:
         moments.append(_input_gradient(c) - dw_bytes - db_bytes)
@@ -131,10 +124,6 @@ def _scratchpad(c: Convolution) -> int:
     return c.threads * _ADDRESSES + _PAGE
 
 
-def _to_last(tensor: Tensor) -> int:
+def _to_last(operand: Operand) -> int:
     """A copy with channels last, where they are not."""
-    return 0 if tensor.is_contiguous(memory_format=_format(tensor)) else tensor.numel() * FLOAT
-
-
-def _format(tensor: Tensor) -> torch.memory_format:
-    return torch.channels_last if tensor.dim() == 4 else torch.channels_last_3d
+    return 0 if operand.has_channels_last else operand.num_bytes

@@ -8,9 +8,9 @@ Source (oneDNN v3.12): src/cpu/x64/jit_brgemm_conv_bwd_utils.cpp `init_conf`, `i
 
 from math import prod
 
-from seqcost.trace.operators.convolution_sizes import FLOAT, Convolution, up_to
-from seqcost.trace.operators.onednn_blocks import beyond
-from seqcost.trace.operators.onednn_estimate import Blocks
+from seqcost.formulas.ops.onednn.blocks import beyond
+from seqcost.formulas.ops.onednn.estimate import Blocks
+from seqcost.formulas.ops.onednn.sizes import FLOAT, Convolution, up_to
 
 _PAGE = 4096  # every array is whole pages, aligned to one
 _ADDRESSES = 40  # bytes of a brgemm_batch_element_t

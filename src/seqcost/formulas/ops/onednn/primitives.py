@@ -16,11 +16,11 @@ common/memory_tracking.hpp.
 from dataclasses import dataclass
 from math import prod
 
-from seqcost.trace.operators.convolution_sizes import FLOAT, Convolution, booked, up_to
-from seqcost.trace.operators.onednn_blocks import best_blocks
-from seqcost.trace.operators.onednn_estimate import Blocks
-from seqcost.trace.operators.onednn_strided import scratchpad_bytes
-from seqcost.trace.operators.onednn_sums import blocks_summed, depthwise_summed, narrow_blocks_summed, points_summed
+from seqcost.formulas.ops.onednn.blocks import best_blocks
+from seqcost.formulas.ops.onednn.estimate import Blocks
+from seqcost.formulas.ops.onednn.sizes import FLOAT, Convolution, booked, up_to
+from seqcost.formulas.ops.onednn.strided import scratchpad_bytes
+from seqcost.formulas.ops.onednn.sums import blocks_summed, depthwise_summed, narrow_blocks_summed, points_summed
 
 _LANES = 16  # float32 numbers of a vector; a first layer has fewer channels and is read as it is
 _HALF = 8

@@ -4,17 +4,65 @@ A transposed convolution is the gradient of a plain one with respect to its inpu
 and what it reads that one's result. A sequence is an image one point high, as it is to PyTorch (`view1d_as_2d`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import torch
-from torch import Tensor
-
 FLOAT = 4
 _ALIGNMENT = 128  # of every array in a scratchpad of oneDNN
 Sizes = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor of a convolution: its shape, where its numbers lie, and how many bytes each has."""
+
+    shape: Sizes
+    strides: Sizes
+    itemsize: int
+
+    @property
+    def dims(self) -> int:
+        """How many axes there are."""
+        return len(self.shape)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all its numbers."""
+        return prod(self.shape) * self.itemsize
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether they lie in one piece, the last axis innermost."""
+        return self._lies(range(self.dims))
+
+    @property
+    def has_channels_last(self) -> bool:
+        """Whether they lie in one piece, the channels innermost."""
+        return self._lies((0, *range(2, self.dims), 1))
+
+    def _lies(self, order: Iterable[int]) -> bool:
+        step = 1
+        for axis in reversed(tuple(order)):
+            if self.shape[axis] != 1:
+                if self.strides[axis] != step:
+                    return False
+                step *= self.shape[axis]
+        return True
+
+    @property
+    def looks_channels_last(self) -> bool:
+        """What PyTorch takes for channels last, gaps or not: `is_channels_last_strides_2d_s4` of MemoryFormat.h."""
+        if self.dims not in (4, 5) or self.strides[1] == 0:
+            return False
+        least = 0
+        for axis in (1, *reversed(range(2, self.dims)), 0):
+            size, stride = self.shape[axis], self.strides[axis]
+            if size == 0 or stride < least or (axis == 0 and least == self.strides[1]):
+                return False
+            least = stride * size if stride > 1 else stride
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +83,15 @@ class Convolution:
 
     @classmethod
     def of(
-        cls, x: Tensor, weight: Tensor, y: Tensor, steps: tuple[Any, Any, Any], *, transposed: bool, groups: int
+        cls,
+        x: Operand,
+        weight: Operand,
+        y: Operand,
+        steps: tuple[Any, Any, Any],
+        *,
+        transposed: bool,
+        groups: int,
+        threads: int,
     ) -> "Convolution":
         """Of `aten::convolution` with (stride, padding, dilation); y is its result or the gradient of it."""
         stride, padding, dilation = steps
@@ -51,7 +107,7 @@ class Convolution:
             stride=_plane(stride, 1),
             dilation=_plane(dilation, 1),
             padding=_plane(padding, 0),
-            threads=torch.get_num_threads(),
+            threads=threads,
         )
 
     @property

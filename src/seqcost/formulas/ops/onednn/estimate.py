@@ -14,7 +14,7 @@ from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
-from seqcost.trace.operators.convolution_sizes import FLOAT, Convolution, up_to
+from seqcost.formulas.ops.onednn.sizes import FLOAT, Convolution, up_to
 
 _NEAR, _FAR, _FARTHEST = 1, 3, 15  # what a number costs from the first cache, the second, and beyond
 _GUESSED_BYTES = 32 * 1024, 512 * 1024  # of caches that the machine does not tell

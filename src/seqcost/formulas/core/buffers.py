@@ -1,0 +1,60 @@
+"""Memory that a kernel of PyTorch takes and gives back within one call, besides its operands and results, on a CPU.
+
+One table for formulas and trace: functions of sizes. Buffers that each thread takes for itself are counted for as many
+threads as there are.
+
+Sources (PyTorch 2.13, aten/src/ATen/native/): cpu/FlashAttentionKernel.cpp `cpu_flash_attention`(`_backward`);
+cpu/layer_norm_kernel.cpp.
+"""
+
+from seqcost.algebra import Size, minimum, where
+
+FLOAT = 4  # bytes of what kernels add up in, at least
+KEY_BLOCK = 512
+
+
+def attention_blocks(queries: Size, keys: Size) -> tuple[Size, Size]:
+    """Queries and keys of a tile of fused attention."""
+    longest = where(queries >= 768, 256, where(queries >= 192, 64, 32))
+    return minimum(longest, queries), minimum(KEY_BLOCK, keys)
+
+
+def attention_bytes(queries: Size, keys: Size, width: Size, itemsize: int, threads: int) -> Size:
+    """Fused attention forward: a tile of scores, two numbers a row, and the rows of the result under way."""
+    rows, columns = attention_blocks(queries, keys)
+    buffer = (rows * columns + 2 * rows + rows * width) * max(FLOAT, itemsize)
+    if itemsize < FLOAT:
+        buffer = buffer + rows * columns * itemsize
+    return buffer * threads
+
+
+def attention_backward_bytes(queries: Size, keys: Size, itemsize: int, threads: int) -> Size:
+    """Fused attention backward: two tiles, and the sums of a block of rows."""
+    rows, columns = attention_blocks(queries, keys)
+    accumulator = max(FLOAT, itemsize)
+    element = accumulator + (itemsize if itemsize < FLOAT else 0)
+    return 2 * rows * columns * element * threads + rows * accumulator
+
+
+def layer_norm_backward_bytes(width: Size, itemsize: int, threads: int) -> Size:
+    """The gradients of gain and shift that each thread adds up."""
+    return 2 * threads * width * max(FLOAT, itemsize)
+
+
+def number_bytes(itemsize: Size) -> Size:
+    """A plain number becomes a tensor of 8 bytes, cast to the type of the other operand (TensorIterator.cpp)."""
+    return 8 if isinstance(itemsize, int) and itemsize == 8 else 8 + itemsize
+
+
+TINY_PRODUCT = 400  # multiplications, below which no copy is made (LinearAlgebra.cpp)
+
+
+def blas_reads(rows: Size, columns: Size, by_row: Size, by_column: Size) -> bool:
+    """Whether a matrix with these strides is read as it lies, transposed or not; else it is copied first."""
+
+    def steps(outer: Size, inner: Size, width: Size) -> bool:
+        if not (isinstance(inner, int) and inner == 1):
+            return False
+        return outer >= max(1, width) if isinstance(outer, int) and isinstance(width, int) else True
+
+    return steps(by_row, by_column, columns) or steps(by_column, by_row, rows)

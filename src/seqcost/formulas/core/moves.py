@@ -1,0 +1,280 @@
+"""Views and copies on a tape: the same numbers in another shape or order, side by side, cut or filled up."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from seqcost.algebra import Size
+from seqcost.algebra.work import Kernel
+from seqcost.formulas.core.layout import dense, like, side_by_side, strides_of, tidied, viewed
+from seqcost.formulas.core.recorder import Recorder
+from seqcost.formulas.core.values import ONE, Value, product, same
+
+
+class Moves(Recorder):
+    """What an operator does to a tensor without computing: see `Tape`."""
+
+    def view(self, x: Value, *shape: Size, name: str = "reshape") -> Value:
+        """Another shape of the same memory, and of a copy where that is not possible; backward likewise."""
+        strides = None
+        if x.strides is not None:
+            strides = viewed(x.shape, x.strides, shape)
+            if strides is None:
+                return self.view(self.copy(name, x), *shape)
+            strides = tidied(shape, strides)
+        whole = x.shape
+        out = Value(tuple(shape), x.storage, x.elements, strides=strides, is_view=True)
+        self.follow(name, [x], [out], lambda t, g, kept, wanted: [t.view(g, *whole, name=f"{name}_back")])
+        return out
+
+    def transpose(self, x: Value, *order: int) -> Value:
+        """The axes in another order, of the same memory."""
+        strides = strides_of(x)
+        shape = tuple(x.shape[axis] for axis in order)
+        out = Value(
+            shape, x.storage, x.elements, strides=tidied(shape, [strides[axis] for axis in order]), is_view=True
+        )
+        back = [order.index(axis) for axis in range(len(order))]
+        self.follow("transpose", [x], [out], lambda t, g, kept, wanted: [t.transpose(g, *back)])
+        return out
+
+    def expand(self, name: str, x: Value, *shape: Size) -> Value:
+        """Axes of 1 shown larger, and new ones before them, without a copy; the gradient is summed over them."""
+        narrow, lacking = x.shape, len(shape) - len(x.shape)
+        strides = (0,) * lacking + tuple(
+            0 if a is ONE and b is not ONE else stride
+            for a, b, stride in zip(narrow, shape[lacking:], strides_of(x), strict=True)
+        )
+        out = Value(shape, x.storage, x.elements, strides=tidied(shape, strides), is_view=True)
+
+        def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return [g if same(narrow, shape) else t.reduced(f"{name}_sum", g, narrow)]
+
+        self.follow(name, [x], [out], backward)
+        return out
+
+    def part(self, x: Value, *shape: Size, name: str = "part") -> Value:
+        """A slice: a view of some of the elements; backward it is put into zeros, one kernel."""
+        whole, itemsize = x.shape, x.storage.itemsize
+        strides = strides_of(x)[len(x.shape) - len(shape) :] if len(shape) <= len(x.shape) else None
+        out = Value(
+            shape, x.storage, product(shape), strides=None if strides is None else tidied(shape, strides), is_view=True
+        )
+
+        def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return [t.kernel(f"{name}_backward", Kernel.COPY, [g], whole, itemsize=itemsize, note="into zeros")]
+
+        self.follow(name, [x], [out], backward)
+        return out
+
+    def parts(self, x: Value, *shapes: Sequence[Size], name: str = "parts") -> list[Value]:
+        """All pieces at once (split, chunk, unbind): their gradients return as one, put side by side."""
+        whole, itemsize = x.shape, x.storage.itemsize
+        outs = [
+            Value(tuple(shape), x.storage, product(shape), strides=_of_part(x, shape), is_view=True) for shape in shapes
+        ]
+
+        def backward(t: Any, gs: Sequence[Any], kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return [t.gathered(f"{name}_backward", gs, [tuple(s) for s in shapes], whole, itemsize)]
+
+        self.follow(name, [x], outs, backward, single=False)
+        return outs
+
+    def gathered(
+        self, name: str, pieces: Sequence[Value | None], shapes: Sequence[Any], whole: Sequence[Size], itemsize: Any
+    ) -> Value:
+        """Pieces copied side by side; zeros where there is none."""
+        full = [
+            self.kernel(name, Kernel.FILL, [], s, itemsize=itemsize) if p is None else p
+            for p, s in zip(pieces, shapes, strict=True)
+        ]
+        return self.kernel(name, Kernel.COPY, full, whole, itemsize=itemsize, strides=side_by_side(whole, full))
+
+    def select(self, x: Value, axis: int, *, name: str = "select") -> Value:
+        """One index of an axis, which is gone then: a view; backward it is put into zeros, one kernel."""
+        whole, itemsize = x.shape, x.storage.itemsize
+        out = _without(x, axis)
+
+        def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return [t.kernel(f"{name}_backward", Kernel.COPY, [g], whole, itemsize=itemsize, note="into zeros")]
+
+        self.follow(name, [x], [out], backward)
+        return out
+
+    def every(self, x: Value, axis: int, *, name: str = "every") -> list[Value]:
+        """X unbound along an axis of n: the pieces over which `loop(n)` turns, one for each turn that is passed.
+
+        Their gradients are stacked again; a 0 stands for one that does not come.
+        """
+        n, itemsize, whole = x.shape[axis], x.storage.itemsize, x.shape
+        weights = self.weights(n)
+
+        def backward(t: Any, gs: Sequence[Any], kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            pieces = [
+                t.kernel(f"{name}_backward", Kernel.FILL, [], (), itemsize=itemsize, happens=weight) if g is None else g
+                for g, weight in zip(gs, weights, strict=True)
+            ]
+            return [t._stacked(f"{name}_backward", pieces, whole, weights, itemsize)]
+
+        outs = [_without(x, axis) for _ in weights]
+        self.follow(name, [x], outs, backward, single=False)
+        return outs
+
+    def stack(self, name: str, pieces: Sequence[Value], n: Size, *, axis: int = 1, note: str = "") -> Value:
+        """The results of all n turns of a loop copied into one tensor; `pieces` are those of the turns passed."""
+        one = pieces[0].shape
+        weights = self.weights(n)
+        axis %= len(one) + 1
+
+        def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return [_without(g, axis) if w else None for w in wanted]
+
+        out = self._stacked(name, pieces, (*one[:axis], n, *one[axis:]), weights, pieces[0].storage.itemsize, note)
+        self.follow(name, pieces, [out], backward)
+        return out
+
+    def _stacked(
+        self,
+        name: str,
+        pieces: Sequence[Value],
+        shape: Sequence[Size],
+        weights: Sequence[Size],
+        itemsize: Size | None,
+        note: str = "",
+    ) -> Value:
+        reads = [weight * piece.elements for piece, weight in zip(pieces, weights, strict=True)]
+        return self.kernel(
+            name, Kernel.COPY, pieces, shape, reads=reads, itemsize=itemsize, note=note or "stacked"
+        )  # fmt: skip
+
+    def pad(self, name: str, x: Value, *shape: Size, note: str = "") -> Value:
+        """Copied into a larger shape, filled up with a number: F.pad; backward what filled up is cut off by a copy."""
+        whole, itemsize = x.shape, x.storage.itemsize
+
+        def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return [
+                t.kernel(
+                    f"{name}_back", Kernel.COPY, [g], whole, itemsize=itemsize, strides=dense(whole, strides_of(g))
+                )
+            ]
+
+        return self.kernel(
+            name, Kernel.COPY, [x], shape, itemsize=itemsize, strides=side_by_side(shape, [x]),
+            note=note or "filled up", backward=backward,
+        )  # fmt: skip
+
+    def triangle(self, name: str, x: Value, note: str = "") -> Value:
+        """The last two axes on one side of a diagonal, 0 on the other: tril, triu."""
+
+        def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return [t.kernel(f"{name}_backward", Kernel.COPY, [g], g.shape, itemsize=g.storage.itemsize)]
+
+        return self.kernel(
+            name, Kernel.COPY, [x], x.shape, itemsize=x.storage.itemsize, note=note or "0 beyond a diagonal",
+            backward=backward,
+        )  # fmt: skip
+
+    def fill_where(self, name: str, x: Value, mask: Value, note: str = "") -> Value:
+        """A number where a mask says so: masked_fill; backward 0 there. Autograd keeps the mask."""
+
+        def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return [t.kernel(f"{name}_backward", Kernel.COPY, [g, *kept], g.shape, itemsize=g.storage.itemsize), None]
+
+        return self.kernel(
+            name, Kernel.COPY, [x, mask], x.shape, itemsize=x.storage.itemsize, note=note or "masked",
+            backward=backward, keeps=[(mask, None)],
+        )  # fmt: skip
+
+    def flip(self, name: str, x: Value, note: str = "") -> Value:
+        """From the other end of an axis: a copy, backward too."""
+
+        def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return [t.flip(f"{name}_backward", t.detach(g))]
+
+        return self.kernel(
+            name, Kernel.COPY, [x], x.shape, itemsize=x.storage.itemsize, strides=like(x.shape, [x]),
+            note=note or "from the other end", backward=backward,
+        )  # fmt: skip
+
+    def cat(self, name: str, pieces: Sequence[Value], *shape: Size, note: str = "") -> Value:
+        """Pieces copied side by side; backward each is given its part of the gradient, in place."""
+        shapes = [piece.shape for piece in pieces]
+
+        def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            steps = strides_of(g)
+            return [Value(s, g.storage, product(s), strides=tidied(s, steps), is_view=True) if w else None
+                    for s, w in zip(shapes, wanted, strict=True)]  # fmt: skip
+
+        return self.kernel(
+            name, Kernel.COPY, pieces, shape, itemsize=pieces[0].storage.itemsize, strides=side_by_side(shape, pieces),
+            note=note, backward=backward,
+        )  # fmt: skip
+
+    def stacked(self, name: str, x: Value, note: str = "") -> Value:
+        """X alone along a new first axis, copied."""
+        shape = x.shape
+        return self.kernel(
+            name, Kernel.COPY, [x], (ONE, *shape), itemsize=x.storage.itemsize, note=note,
+            backward=lambda t, g, kept, wanted: [t.view(g, *shape)],
+        )  # fmt: skip
+
+    def detach(self, x: Value) -> Value:
+        """The same memory, without a gradient."""
+        return Value(x.shape, x.storage, x.elements, strides=x.strides)
+
+    def copy(self, name: str, x: Value, *, note: str = "") -> Value:
+        """In one piece: clone, contiguous; the gradient goes on as it is."""
+        return self.kernel(
+            name, Kernel.COPY, [x], x.shape, itemsize=x.storage.itemsize, note=note,
+            backward=lambda t, g, kept, wanted: [g],
+        )  # fmt: skip
+
+    def float32(self, name: str, x: Value) -> Value:
+        """In float32 where the working dtype is narrower; else x itself."""
+        if not self.narrow or x.storage.itemsize is not None:
+            return x
+        return self.cast(name, x, 4, "to float32")
+
+    def working(self, name: str, x: Value) -> Value:
+        """Back in the working dtype after `float32`."""
+        if not self.narrow or x.storage.itemsize is None:
+            return x
+        return self.cast(name, x, None, "from float32")
+
+    def cast(self, name: str, x: Value, itemsize: Size | None, note: str = "") -> Value:
+        """In numbers of another width; x itself where it has that width."""
+        before = x.storage.itemsize
+        if self.bytes_of(before) == self.bytes_of(itemsize):
+            return x
+
+        def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return [
+                t.kernel(f"{name}_backward", Kernel.COPY, [g], g.shape, itemsize=before, strides=like(g.shape, [g]))
+            ]
+
+        return self.kernel(
+            name, Kernel.COPY, [x], x.shape, itemsize=itemsize, strides=like(x.shape, [x]), note=note,
+            backward=backward,
+        )  # fmt: skip
+
+    @property
+    def narrow(self) -> bool:
+        """Whether the working dtype has fewer bytes than float32."""
+        return isinstance(self.run.itemsize, int) and self.run.itemsize < 4
+
+    @property
+    def wide(self) -> int | None:
+        """Item size of what is computed in float32 at least: None where the working dtype is wide enough."""
+        return 4 if self.narrow else None
+
+
+def _without(x: Value, axis: int) -> Value:
+    """A view of one index of an axis."""
+    axis %= len(x.shape)
+    strides = strides_of(x)
+    shape, left = (*x.shape[:axis], *x.shape[axis + 1 :]), (*strides[:axis], *strides[axis + 1 :])
+    return Value(shape, x.storage, product(shape), strides=tidied(shape, left), is_view=True)
+
+
+def _of_part(x: Value, shape: Sequence[Size]) -> tuple[Size, ...] | None:
+    """Strides of a slice, or of one of the entries of the first axes."""
+    return tidied(shape, strides_of(x)[len(x.shape) - len(shape) :])
