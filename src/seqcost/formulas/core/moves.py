@@ -7,7 +7,7 @@ from seqcost.algebra import Size
 from seqcost.algebra.work import Kernel
 from seqcost.formulas.core.layout import dense, like, side_by_side, strides_of, tidied, viewed
 from seqcost.formulas.core.recorder import Recorder
-from seqcost.formulas.core.values import ONE, Value, product, same
+from seqcost.formulas.core.values import ONE, Value, product, same, stretches
 
 
 class Moves(Recorder):
@@ -47,7 +47,9 @@ class Moves(Recorder):
         out = Value(shape, x.storage, x.elements, strides=tidied(shape, strides), is_view=True)
 
         def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
-            return [g if same(narrow, shape) else t.reduced(f"{name}_sum", g, narrow)]
+            if same(narrow, shape):
+                return [g]
+            return [t.reduced(f"{name}_sum", g, narrow, happens=stretches(narrow, shape))]
 
         self.follow(name, [x], [out], backward)
         return out
@@ -184,7 +186,7 @@ class Moves(Recorder):
             backward=backward, keeps=[(mask, None)],
         )  # fmt: skip
 
-    def flip(self, name: str, x: Value, note: str = "") -> Value:
+    def flip(self, name: str, x: Value, note: str = "", *, happens: Size = 1) -> Value:
         """From the other end of an axis: a copy, backward too."""
 
         def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
@@ -192,7 +194,7 @@ class Moves(Recorder):
 
         return self.kernel(
             name, Kernel.COPY, [x], x.shape, itemsize=x.storage.itemsize, strides=like(x.shape, [x]),
-            note=note or "from the other end", backward=backward,
+            note=note or "from the other end", backward=backward, happens=happens,
         )  # fmt: skip
 
     def cat(self, name: str, pieces: Sequence[Value], *shape: Size, note: str = "") -> Value:

@@ -105,7 +105,10 @@ def _played(component: Playable, run: Workload, ending: Ending, remembering: boo
         if turn.loop.place is not None and len(turn.loop.turns) > LAYERS
     }
     few = {(place, k): again({place: k}) for place in sorted(loops) for k in FEW}
-    steps = steps_by_key(t.last) if not t.counts else chain_drawn_out(t.counts, chain) if chained else {}
+    if loops:
+        steps = chain_drawn_out({place: t.counts[place] for place in sorted(loops)}, chain) if chained else {}
+    else:
+        steps = steps_by_key(t.last)
     rows = _rows(t, {at: other for at, (other, _) in few.items()}, steps)
     return Reading(tuple(rows), _saved(kept, {at: other for at, (_, other) in few.items()}, t.counts), peak)
 

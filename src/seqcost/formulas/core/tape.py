@@ -26,7 +26,7 @@ from seqcost.formulas.core.buffers import TINY_PRODUCT, blas_reads, number_bytes
 from seqcost.formulas.core.functions import FUNCTIONS
 from seqcost.formulas.core.layout import like
 from seqcost.formulas.core.moves import Moves
-from seqcost.formulas.core.values import ONE, Backward, Value, broadcast, contiguous_strides, product, same
+from seqcost.formulas.core.values import ONE, Backward, Value, broadcast, contiguous_strides, product, same, stretches
 from seqcost.formulas.core.workload import Workload
 
 
@@ -64,6 +64,8 @@ class Tape(Moves):
     ) -> Value:
         """A tensor made on the way from nothing: zeros, a mask; written `fills` times (0: by no operator)."""
         out = self.new(name, shape, itemsize)
+        if not isinstance(happens, int):
+            out.storage.elements = out.storage.elements * happens  # what is not made is not kept
         for i in range(fills):
             before, after = ([out], []) if i else ([], [out])
             self.launch(name, Kernel.FILL, before, after, into=out if i else None, happens=happens, note=note)
@@ -399,7 +401,7 @@ class Tape(Moves):
                     assert one is not None
                     found[i] = t.reduced(
                         f"{name}_{mark}", one, shapes[i], "summed over the axes that were stretched",
-                        happens=_is_stretched(shapes[i], shape),
+                        happens=stretches(shapes[i], shape),
                     )  # fmt: skip
             return found
 
@@ -482,11 +484,13 @@ class Tape(Moves):
             if isinstance(length, int) and length == 1:
                 return [g]
             size = g.storage.itemsize
-            turned = t.flip(f"{name}_backward", t.detach(g))
+            happens = 1 if isinstance(length, int) else where(length > 1, 1, 0)  # a sum of one element is itself
+            turned = t.flip(f"{name}_backward", t.detach(g), happens=happens)
             summed = t.kernel(
-                f"{name}_backward", Kernel.SCAN, [turned], g.shape, sizes=sizes, pointwise=turned.numel, itemsize=size
-            )
-            return [t.flip(f"{name}_backward", summed, "and back")]  # the others are there until here
+                f"{name}_backward", Kernel.SCAN, [turned], g.shape, sizes=sizes, pointwise=turned.numel, itemsize=size,
+                happens=happens,
+            )  # fmt: skip
+            return [t.flip(f"{name}_backward", summed, "and back", happens=happens)]  # the others are there until here
 
         return self.kernel(
             name, Kernel.SCAN, [x], x.shape, sizes=sizes, pointwise=x.numel, itemsize=x.storage.itemsize,
@@ -510,14 +514,6 @@ class Tape(Moves):
             name, Kernel.SOFTMAX, [x], x.shape, sizes=sizes, pointwise=pointwise.SOFTMAX * x.numel, keeps_result=True,
             buffer=self.copy_bytes(x), itemsize=x.storage.itemsize, backward=backward, note=note or "softmax",
         )  # fmt: skip
-
-
-def _is_stretched(narrow: Sequence[Size], wide: Sequence[Size]) -> Size:
-    """1 where an axis is stretched to more than one element, which a formula may leave open; else 0."""
-    if len(narrow) < len(wide):
-        return 1
-    by = product(b for a, b in zip(narrow, wide, strict=True) if a is ONE and b is not ONE)
-    return 1 if isinstance(by, int) else where(by > 1, 1, 0)
 
 
 def _itemsize(values: Sequence[Value]) -> Size | None:

@@ -85,36 +85,38 @@ NEAR, FAR = 7, 31  # turns from which on, and between which, the chain grows by 
 Chain = Mapping[Key, Size]
 
 
-def chain_drawn_out(counts: Sequence[Size], forced: Callable[[dict[int, int]], Chain]) -> dict[Key, Size]:
+def chain_drawn_out(counts: Mapping[int, Size], forced: Callable[[dict[int, int]], Chain]) -> dict[Key, Size]:
     """The longest chain as a formula in how often loops turn, from chains of loops `forced` to turn so or so often.
 
-    It can run beside a loop while that turns a few times, and through it from then on: then it is as long as the longer
-    of two lines, that of a few turns and that of many, whose surplus is the row "loop".
+    `counts` has them by the loops' places. A chain can run beside a loop while that turns a few times, and through it
+    from then on: then it is as long as the longer of two lines, that of a few turns and that of many, whose surplus is
+    the row "loop".
     """
-    everywhere = dict.fromkeys(range(len(counts)), NEAR)
+    everywhere = dict.fromkeys(counts, NEAR)
     near = forced(everywhere)
     out: dict[Key, Size] = dict(near)
-    longer = [forced(everywhere | {place: NEAR + 1}) for place in range(len(counts))]
-    for n, more in zip(counts, longer, strict=True):
+    longer = {place: forced(everywhere | {place: NEAR + 1}) for place in counts}
+    for place, more in longer.items():
         for key in {**near, **more}:
             slope = expanded(more.get(key, 0) - near.get(key, 0))
             if not equal(slope, 0):
-                out[key] = out.get(key, 0) + (n - NEAR) * slope
-    for a, b in combinations(range(len(counts)), 2):  # a loop in the turns of another
+                out[key] = out.get(key, 0) + (counts[place] - NEAR) * slope
+    for a, b in combinations(counts, 2):  # a loop in the turns of another
         both = forced(everywhere | {a: NEAR + 1, b: NEAR + 1})
         for key in {**near, **both}:
             slope = expanded(both.get(key, 0) - longer[a].get(key, 0) - longer[b].get(key, 0) + near.get(key, 0))
             if not equal(slope, 0):
                 out[key] = out.get(key, 0) + (counts[a] - NEAR) * (counts[b] - NEAR) * slope
     if len(counts) == 1:
-        surplus = _surplus(counts[0], _total(out), lambda k: _total(forced({0: k})))
+        ((place, n),) = counts.items()
+        surplus = _surplus(n, lambda k: _total(forced({place: k})))
         if not equal(expanded(surplus), 0):
             out[LOOP] = surplus
     return out
 
 
-def _surplus(n: Size, line: Size, depth: Callable[[int], Size]) -> Size:
-    """What the chain is longer than a line: beyond it for many turns, off it for few."""
+def _surplus(n: Size, depth: Callable[[int], Size]) -> Size:
+    """What the chain is longer than the line through `NEAR` turns: beyond it for many turns, off it for few."""
     slope = expanded(depth(NEAR + 1) - depth(NEAR))
     far = expanded(depth(FAR) - depth(FAR - 1))
     out: Size = 0

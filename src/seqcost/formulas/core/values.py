@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from seqcost.algebra import Size
+from seqcost.algebra import Size, where
 from seqcost.algebra.expr import is_array, is_symbolic
 from seqcost.formulas.core.chain import Step
 from seqcost.formulas.core.loops import Turn
@@ -150,6 +150,14 @@ def _same_size(a: Size, b: Size) -> bool:
     if (a is ONE) != (b is ONE):
         return isinstance(a, int) and isinstance(b, int) and a == b
     return a is b or (isinstance(a, int) and isinstance(b, int) and a == b) or equal(expanded(a), expanded(b))
+
+
+def stretches(narrow: Sequence[Size], wide: Sequence[Size]) -> Size:
+    """1 where an axis is stretched to more than one element, which a formula may leave open; else 0."""
+    if len(narrow) < len(wide):
+        return 1
+    by = product(b for a, b in zip(narrow, wide, strict=True) if a is ONE and b is not ONE)
+    return 1 if isinstance(by, int) else where(by > 1, 1, 0)
 
 
 def broadcast(a: Sequence[Size], b: Sequence[Size]) -> tuple[Size, ...]:

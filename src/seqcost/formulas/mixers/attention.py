@@ -167,37 +167,37 @@ class Attention(Component):
             note="past and new ones joined",
         )  # fmt: skip
 
-    def _mask(self, t: Tape, *, alone: bool) -> Value | None:
-        """−∞ above the diagonal, [T,P+T]; none for a single query, nor where the kernel masks by itself (`alone`)."""
+    def _mask(self, t: Tape, *, alone: bool) -> tuple[Value | None, Size]:
+        """−∞ above the diagonal, [T,P+T], and 0 where the sizes leave it out.
+
+        None for a single query, nor where the kernel masks by itself (`alone`), which it does without a past.
+        """
         T, P = t.run.T, t.run.P
-        if self.cross or not self.causal or (isinstance(T, int) and T == 1):
-            return None
-        if alone and isinstance(P, int) and P == 0:
-            return None
         happens = where(T > 1, 1, 0) * (where(P > 0, 1, 0) if alone else 1)
-        return t.constant("mask", T, P + T, fills=2, happens=happens, note="−∞ above the diagonal")
+        if self.cross or not self.causal or (isinstance(happens, int) and not happens):
+            return None, 0
+        return t.constant("mask", T, P + T, fills=2, happens=happens, note="−∞ above the diagonal"), happens
 
     def _fused(self, t: Tape, q: Value, k: Value, v: Value) -> Value:
-        run = t.run
         B, T = q.shape[:2]
+        mask, masks = self._mask(t, alone=True)
         y = fused_attention(
-            t, "attend", t.transpose(q, 0, 2, 1, 3), t.transpose(k, 0, 2, 1, 3), t.transpose(v, 0, 2, 1, 3),
-            self._mask(t, alone=True), pairs=B * self.H * self.pairs(run),
+            t, "attend", t.transpose(q, 0, 2, 1, 3), t.transpose(k, 0, 2, 1, 3), t.transpose(v, 0, 2, 1, 3), mask,
+            pairs=B * self.H * self.pairs(t.run), masks=masks,
         )  # fmt: skip
         return t.view(t.transpose(y, 0, 2, 1, 3), B, T, self.H * self.V)
 
     def _materialised(self, t: Tape, q: Value, k: Value, v: Value) -> Value:
         B, T, H, K = q.shape
         S, G, V = v.shape[1:]
-        mask = self._mask(t, alone=False)
+        mask, happens = self._mask(t, alone=False)
         rows = B * G, H // G * T if isinstance(H, int) and isinstance(G, int) else H * T / G
         q = t.view(self._heads_first(t, "query", t.unary("scale", q, "scale", "q/√K")), *rows, K)
         k, v = self._heads_first(t, "key", k), self._heads_first(t, "value", v)
         k, v = t.view(k, B * G, S, K), t.view(v, B * G, S, V)
         scores = t.matmul("scores", q, t.transpose(k, 0, 2, 1), "q [B,H,T,K] @ kᵀ [B,H,K,S]")
         if mask is not None:
-            groups, happens = exact_div(H, G, "query heads over key/value heads"), where(T > 1, 1, 0)
-            each = mask
+            groups, each = exact_div(H, G, "query heads over key/value heads"), mask
             if not equal(expanded(groups), 1):
                 each = t.kernel("mask", Kernel.COPY, [mask], (rows[1], S), happens=happens, note="for each of a group")
             scores = t.add_into("add_mask", scores, each, happens, "scores + mask [T,S]")

@@ -13,20 +13,30 @@ from seqcost.formulas.core.values import Value, contiguous_strides
 
 
 def fused_attention(
-    t: Tape, name: str, q: Value, k: Value, v: Value, mask: Value | None = None, note: str = "", pairs: Size = None
+    t: Tape,
+    name: str,
+    q: Value,
+    k: Value,
+    v: Value,
+    mask: Value | None = None,
+    note: str = "",
+    pairs: Size = None,
+    masks: Size = 1,
 ) -> Value:
     """softmax(q kᵀ/√K + mask) v of q [Z,H,Q,K], k and v [Z,G,S,K]: two products forward, five backward.
 
     Autograd keeps q, k, v, the mask, the result, and the logarithm of each row's sum, in float32 at least. The mask
-    takes no gradient and may be broadcast; it adds one operation a score. `pairs` of queries and keys are counted, all
+    takes no gradient and may be broadcast; it adds one operation per score (`masks` is 0 where the sizes leave it out,
+    a formula that says so). `pairs` of queries and keys are counted, all
     of them where not given. Results and gradients lie in memory token by token, [Z,Q,H,K].
     """
     Z, H, Q, K = q.shape
     G, S, V = v.shape[1:]
     if pairs is None:
         pairs = Z * H * Q * S
-    masked = int(mask is not None)
+    masked = 0 if mask is None else masks
     sizes = (Z, H, Q, S, K, V)
+    mask_shape = None if mask is None else mask.shape
     itemsize, threads = t.run.itemsize, t.run.threads
 
     def by_token(t: Tape, of: str, heads: Size, tokens: Size, width: Size) -> Value:
@@ -44,12 +54,13 @@ def fused_attention(
             buffer=attention_backward_bytes(Q, S, itemsize, threads) + t.copy_bytes(t.transpose(g, 0, 2, 1, 3)),
             note="q kᵀ recomputed; g vᵀ, aᵀ g, through the softmax, g k, gᵀ q",
         )  # fmt: skip
-        return [*grads, *([None] if masked else [])]
+        return [*grads, *([] if mask_shape is None else [None])]
 
     inputs = [q, k, v] if mask is None else [q, k, v, mask]
+    reads = [value.elements for value in (q, k, v)] + ([] if mask is None else [mask.elements * masks])
     y, lse = by_token(t, name, H, Q, V), t.new("logsumexp", (Z, H, Q), t.run.state_itemsize)
     t.launch(
-        name, Kernel.ATTENTION, inputs, [y, lse], sizes=sizes, contraction=2 * pairs * (K + V),
+        name, Kernel.ATTENTION, inputs, [y, lse], sizes=sizes, reads=reads, contraction=2 * pairs * (K + V),
         pointwise=(pointwise.ATTENTION + masked) * pairs, buffer=attention_bytes(Q, S, K, itemsize, threads),
         note=note or "q kᵀ, softmax and its product with v, tile by tile",
     )  # fmt: skip
