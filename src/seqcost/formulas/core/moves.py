@@ -6,11 +6,11 @@ from typing import Any
 from seqcost.algebra import Size
 from seqcost.algebra.work import Kernel
 from seqcost.formulas.core.layout import dense, like, side_by_side, strides_of, tidied, viewed
-from seqcost.formulas.core.recorder import Recorder
+from seqcost.formulas.core.leaves import Leaves
 from seqcost.formulas.core.values import ONE, Value, product, same, stretches
 
 
-class Moves(Recorder):
+class Moves(Leaves):
     """What an operator does to a tensor without computing: see `Tape`."""
 
     def view(self, x: Value, *shape: Size, name: str = "reshape") -> Value:

@@ -1,0 +1,214 @@
+"""Operators element by element on a tape: functions of one tensor, and between several, broadcast or in place."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from seqcost.algebra import Size
+from seqcost.algebra.work import Kernel
+from seqcost.formulas.core.buffers import number_bytes
+from seqcost.formulas.core.functions import FUNCTIONS
+from seqcost.formulas.core.layout import like
+from seqcost.formulas.core.rows import Rows
+from seqcost.formulas.core.values import Backward, Value, broadcast, product, same, stretches
+
+
+class Elementwise(Rows):
+    """What an operator does to each element by itself: see `Tape`."""
+
+    def pointwise(
+        self,
+        name: str,
+        inputs: Sequence[Value],
+        operations: int,
+        note: str = "",
+        *,
+        number: bool = False,
+        buffer: Size = 0,
+    ) -> Value:
+        """An element-wise kernel between tensors (or with a plain number), broadcast; without a way back."""
+        shape = inputs[0].shape
+        for value in inputs[1:]:
+            shape = broadcast(shape, value.shape)
+        return self.kernel(
+            name, Kernel.ELEMENTWISE, inputs, shape, pointwise=operations * product(shape),
+            buffer=self._number_bytes(inputs) if number else buffer, itemsize=_itemsize(inputs),
+            strides=like(shape, inputs), note=note,
+        )  # fmt: skip
+
+    def unary(self, name: str, x: Value, function: str, note: str = "") -> Value:
+        """One of FUNCTIONS on every element."""
+        kind = FUNCTIONS[function]
+        keeps_something = kind.keeps != "nothing"
+
+        def backward(t: Elementwise, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return [kind.derivative(t, f"{name}_backward", g, kept[0] if keeps_something else None)]
+
+        return self.kernel(
+            name, Kernel.ELEMENTWISE, [x], x.shape, pointwise=kind.forward * x.numel, backward=backward,
+            buffer=self._number_bytes([x]) if kind.number else 0,
+            keeps=[(x, None)] if kind.keeps == "input" else [], keeps_result=kind.keeps == "result",
+            itemsize=x.storage.itemsize, strides=like(x.shape, [x]), note=note or function,
+        )  # fmt: skip
+
+    def add(self, name: str, a: Value, b: Value, note: str = "") -> Value:
+        """A + b, broadcast."""
+        return self._between(name, [a, b], lambda t, g, kept, wanted: [g, g], (), note or "a + b")
+
+    def in_place(
+        self,
+        name: str,
+        a: Value,
+        others: Sequence[Value],
+        operations: int,
+        *,
+        backward: Backward,
+        keeps: Sequence[tuple[Value, int | None]] = (),
+        keeps_result: bool = False,
+        note: str = "",
+    ) -> Value:
+        """An element-wise kernel written over its first operand."""
+        out = Value(a.shape, a.storage, a.elements, strides=a.strides, is_view=a.is_view)
+        self.launch(name, Kernel.ELEMENTWISE, [a, *others], [], into=a, pointwise=operations * a.numel, note=note)
+        self.follow(name, [a, *others], [out], backward, [*keeps, *([(out, None)] if keeps_result else [])])
+        return out
+
+    def plus_into(self, name: str, a: Value, b: Value, note: str = "") -> Value:
+        """A + b of equal shapes, written over a."""
+        return self.in_place(name, a, [b], 1, backward=lambda t, g, kept, wanted: [g, g], note=note or "a + b")
+
+    def into(self, name: str, x: Value, function: str, note: str = "") -> Value:
+        """One of FUNCTIONS whose derivative reads its result, written over x."""
+        kind = FUNCTIONS[function]
+        assert kind.keeps == "result", f"{function} needs its input for the way back"
+
+        def backward(t: Elementwise, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return [kind.derivative(t, f"{name}_backward", g, kept[0])]
+
+        return self.in_place(name, x, [], kind.forward, backward=backward, keeps_result=True, note=note or function)
+
+    def add_into(self, name: str, a: Value, b: Value, happens: Size = 1, note: str = "") -> Value:
+        """A + b, written over a; b wants no gradient."""
+        out = Value(a.shape, a.storage, a.elements, strides=a.strides)
+        self.launch(
+            name, Kernel.ELEMENTWISE, [a, b], [], into=a, pointwise=a.numel, happens=happens, note=note or "a + b"
+        )
+        self.follow(name, [a], [out], lambda t, g, kept, wanted: [g])
+        return out
+
+    def shift_into(self, name: str, x: Value, note: str = "") -> Value:
+        """X plus a number, written over x."""
+        out = Value(x.shape, x.storage, x.elements, strides=x.strides)
+        self.launch(
+            name, Kernel.ELEMENTWISE, [x], [], into=x, pointwise=x.numel, buffer=self._number_bytes([x]), note=note
+        )
+        self.follow(name, [x], [out], lambda t, g, kept, wanted: [g])
+        return out
+
+    def subtract(self, name: str, a: Value, b: Value, note: str = "") -> Value:
+        """A − b, broadcast."""
+
+        def derivatives(t: Elementwise, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return [g, t.pointwise(f"{name}_db", [g], 1, "−g") if wanted[1] else None]
+
+        return self._between(name, [a, b], derivatives, (), note or "a − b")
+
+    def multiply(self, name: str, a: Value, b: Value, note: str = "") -> Value:
+        """A ⊙ b, broadcast."""
+
+        def derivatives(t: Elementwise, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            db = t.pointwise(f"{name}_db", [g, kept[0]], 1, "g ⊙ a") if wanted[1] else None
+            return [t.pointwise(f"{name}_da", [g, kept[1]], 1, "g ⊙ b") if wanted[0] else None, db]
+
+        return self._between(name, [a, b], derivatives, ((a, 1), (b, 0)), note or "a ⊙ b")
+
+    def divide(self, name: str, a: Value, b: Value, note: str = "") -> Value:
+        """A / b, broadcast."""
+
+        def derivatives(t: Elementwise, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            db = None
+            if wanted[1]:  # first, and from the right to the left, as C++ does it
+                once = t.pointwise(f"{name}_db", list(kept), 1, "a / b")
+                twice = t.pointwise(f"{name}_db", [once, kept[1]], 1, "(a/b)/b")
+                db = t.pointwise(f"{name}_db", [t.pointwise(f"{name}_db", [g], 1, "−g"), twice], 1)
+                del once, twice
+            da = t.pointwise(f"{name}_da", [g, kept[1]], 1, "g / b") if wanted[0] else None
+            return [da, db]
+
+        return self._between(name, [a, b], derivatives, ((a, 1), (b, None)), note or "a / b")
+
+    def add_product(self, name: str, a: Value, b: Value, c: Value, note: str = "") -> Value:
+        """A + b ⊙ c in one kernel, broadcast: torch.addcmul."""
+
+        def derivatives(t: Elementwise, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            found: list[Value | None] = [g, None, None]
+            for i, mark in ((1, "db"), (2, "dc")):
+                if wanted[i]:
+                    by = f"{name}_{mark}"
+                    found[i] = t.pointwise(by, [g, t.pointwise(by, [kept[i - 1]], 1, "× 1", number=True)], 1)
+            return found
+
+        return self._between(name, [a, b, c], derivatives, ((c, 1), (b, 2)), note or "a + b ⊙ c", operations=2)
+
+    def _between(
+        self,
+        name: str,
+        operands: Sequence[Value],
+        derivatives: Backward,
+        keeps: Sequence[tuple[Value, int | None]],
+        note: str,
+        operations: int = 1,
+    ) -> Value:
+        """An element-wise kernel, broadcast; the gradients are summed over the axes that were stretched."""
+        shape: tuple[Size, ...] = operands[0].shape
+        for value in operands[1:]:
+            shape = broadcast(shape, value.shape)
+        shapes = [value.shape for value in operands]
+
+        def backward(t: Elementwise, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            found = list(derivatives(t, g, kept, wanted))
+            for i, mark in zip(range(len(shapes)), ("da", "db", "dc"), strict=False):
+                if not wanted[i]:
+                    found[i] = None
+                elif not same(shapes[i], shape):
+                    one, found[i] = found[i], None
+                    assert one is not None
+                    found[i] = t.reduced(
+                        f"{name}_{mark}", one, shapes[i], "summed over the axes that were stretched",
+                        happens=stretches(shapes[i], shape),
+                    )  # fmt: skip
+            return found
+
+        return self.kernel(
+            name, Kernel.ELEMENTWISE, operands, shape, pointwise=operations * product(shape), backward=backward,
+            keeps=keeps, itemsize=_itemsize(operands), strides=like(shape, operands), note=note,
+        )  # fmt: skip
+
+    def compare(self, name: str, x: Value, note: str = "") -> Value:
+        """X beside a number: a byte that says yes or no for each element."""
+        return self.kernel(
+            name, Kernel.ELEMENTWISE, [x], x.shape, pointwise=x.numel, buffer=self._number_bytes([x]), itemsize=1,
+            note=note,
+        )  # fmt: skip
+
+    def choose(self, name: str, which: Value, a: Value, b: Value, note: str = "") -> Value:
+        """A where `which` says so, else b, of equal shapes: torch.where. Autograd keeps `which`."""
+
+        def backward(t: Elementwise, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
+            return [None, *(t._chosen(f"{name}_backward", kept[0], g) if wants else None for wants in wanted[1:])]
+
+        return self.kernel(
+            name, Kernel.ELEMENTWISE, [which, a, b], a.shape, itemsize=a.storage.itemsize, backward=backward,
+            keeps=[(which, None)], note=note,
+        )  # fmt: skip
+
+    def _chosen(self, name: str, which: Value, g: Value) -> Value:
+        nothing = self.kernel(name, Kernel.FILL, [], (), itemsize=g.storage.itemsize, note="0")
+        return self.kernel(name, Kernel.ELEMENTWISE, [which, g, nothing], g.shape, itemsize=g.storage.itemsize)
+
+    def _number_bytes(self, inputs: Sequence[Value]) -> Size:
+        return number_bytes(self.bytes_of(inputs[0].storage.itemsize))
+
+
+def _itemsize(values: Sequence[Value]) -> Size | None:
+    """Of a result: that of the first operand whose numbers are not of the working dtype."""
+    return next((v.storage.itemsize for v in values if v.storage.itemsize is not None), None)
