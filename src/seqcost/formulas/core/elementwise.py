@@ -67,7 +67,7 @@ class Elementwise(Rows):
         note: str = "",
     ) -> Value:
         """An element-wise kernel written over its first operand."""
-        out = Value(a.shape, a.storage, a.elements, strides=a.strides, is_view=a.is_view)
+        out = Value(a.shape, a.storage, strides=a.strides, is_view=a.is_view)
         self.launch(name, Kernel.ELEMENTWISE, [a, *others], [], into=a, pointwise=operations * a.numel, note=note)
         self.follow(name, [a, *others], [out], backward, [*keeps, *([(out, None)] if keeps_result else [])])
         return out
@@ -88,7 +88,7 @@ class Elementwise(Rows):
 
     def add_into(self, name: str, a: Value, b: Value, happens: Size = 1, note: str = "") -> Value:
         """A + b, written over a; b wants no gradient."""
-        out = Value(a.shape, a.storage, a.elements, strides=a.strides)
+        out = Value(a.shape, a.storage, strides=a.strides)
         self.launch(
             name, Kernel.ELEMENTWISE, [a, b], [], into=a, pointwise=a.numel, happens=happens, note=note or "a + b"
         )
@@ -97,7 +97,7 @@ class Elementwise(Rows):
 
     def shift_into(self, name: str, x: Value, note: str = "") -> Value:
         """X plus a number, written over x."""
-        out = Value(x.shape, x.storage, x.elements, strides=x.strides)
+        out = Value(x.shape, x.storage, strides=x.strides)
         self.launch(
             name, Kernel.ELEMENTWISE, [x], [], into=x, pointwise=x.numel, buffer=self._number_bytes([x]), note=note
         )

@@ -22,7 +22,6 @@ class Passage:
     """What came and went while a turn was passed, forward or backward."""
 
     turn: Turn
-    at_start: Size
     made: list[tuple["weakref.ref[Storage]", Mark]] = field(default_factory=list)
     written: dict[Mark, Step | None] = field(default_factory=dict)  # changed in place, and their steps before
     ended: list[Step | None] = field(default_factory=list)  # the steps of what was made, when the turn was over
@@ -68,7 +67,7 @@ class Memory:
 
     def enter(self, turn: Turn) -> None:
         """A turn begins."""
-        self.passages.append(Passage(turn, self.live, peak=self.live))
+        self.passages.append(Passage(turn, peak=self.live))
 
     def leave(self) -> None:
         """The turn under way ends, and with it all that it stands for."""

@@ -7,7 +7,7 @@ from seqcost.algebra import Size
 from seqcost.algebra.work import Kernel
 from seqcost.formulas.core.layout import dense, like, side_by_side, strides_of, tidied, viewed
 from seqcost.formulas.core.leaves import Leaves
-from seqcost.formulas.core.values import ONE, Value, product, same, stretches
+from seqcost.formulas.core.values import ONE, Value, same, stretches
 
 
 class Moves(Leaves):
@@ -22,7 +22,7 @@ class Moves(Leaves):
                 return self.view(self.copy(name, x), *shape)
             strides = tidied(shape, strides)
         whole = x.shape
-        out = Value(tuple(shape), x.storage, x.elements, strides=strides, is_view=True)
+        out = Value(tuple(shape), x.storage, strides=strides, is_view=True)
         self.follow(name, [x], [out], lambda t, g, kept, wanted: [t.view(g, *whole, name=f"{name}_back")])
         return out
 
@@ -30,9 +30,7 @@ class Moves(Leaves):
         """The axes in another order, of the same memory."""
         strides = strides_of(x)
         shape = tuple(x.shape[axis] for axis in order)
-        out = Value(
-            shape, x.storage, x.elements, strides=tidied(shape, [strides[axis] for axis in order]), is_view=True
-        )
+        out = Value(shape, x.storage, strides=tidied(shape, [strides[axis] for axis in order]), is_view=True)
         back = [order.index(axis) for axis in range(len(order))]
         self.follow("transpose", [x], [out], lambda t, g, kept, wanted: [t.transpose(g, *back)])
         return out
@@ -44,7 +42,7 @@ class Moves(Leaves):
             0 if a is ONE and b is not ONE else stride
             for a, b, stride in zip(narrow, shape[lacking:], strides_of(x), strict=True)
         )
-        out = Value(shape, x.storage, x.elements, strides=tidied(shape, strides), is_view=True)
+        out = Value(shape, x.storage, strides=tidied(shape, strides), is_view=True)
 
         def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
             if same(narrow, shape):
@@ -58,9 +56,7 @@ class Moves(Leaves):
         """A slice: a view of some of the elements; backward it is put into zeros, one kernel."""
         whole, itemsize = x.shape, x.storage.itemsize
         strides = strides_of(x)[len(x.shape) - len(shape) :] if len(shape) <= len(x.shape) else None
-        out = Value(
-            shape, x.storage, product(shape), strides=None if strides is None else tidied(shape, strides), is_view=True
-        )
+        out = Value(shape, x.storage, strides=None if strides is None else tidied(shape, strides), is_view=True)
 
         def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
             return [t.kernel(f"{name}_backward", Kernel.COPY, [g], whole, itemsize=itemsize, note="into zeros")]
@@ -71,9 +67,7 @@ class Moves(Leaves):
     def parts(self, x: Value, *shapes: Sequence[Size], name: str = "parts") -> list[Value]:
         """All pieces at once (split, chunk, unbind): their gradients return as one, put side by side."""
         whole, itemsize = x.shape, x.storage.itemsize
-        outs = [
-            Value(tuple(shape), x.storage, product(shape), strides=_of_part(x, shape), is_view=True) for shape in shapes
-        ]
+        outs = [Value(tuple(shape), x.storage, strides=_of_part(x, shape), is_view=True) for shape in shapes]
 
         def backward(t: Any, gs: Sequence[Any], kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
             return [t.gathered(f"{name}_backward", gs, [tuple(s) for s in shapes], whole, itemsize)]
@@ -203,7 +197,7 @@ class Moves(Leaves):
 
         def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
             steps = strides_of(g)
-            return [Value(s, g.storage, product(s), strides=tidied(s, steps), is_view=True) if w else None
+            return [Value(s, g.storage, strides=tidied(s, steps), is_view=True) if w else None
                     for s, w in zip(shapes, wanted, strict=True)]  # fmt: skip
 
         return self.kernel(
@@ -221,7 +215,7 @@ class Moves(Leaves):
 
     def detach(self, x: Value) -> Value:
         """The same memory, without a gradient."""
-        return Value(x.shape, x.storage, x.elements, strides=x.strides)
+        return Value(x.shape, x.storage, strides=x.strides)
 
     def copy(self, name: str, x: Value, *, note: str = "") -> Value:
         """In one piece: clone, contiguous; the gradient goes on as it is."""
@@ -274,7 +268,7 @@ def _without(x: Value, axis: int) -> Value:
     axis %= len(x.shape)
     strides = strides_of(x)
     shape, left = (*x.shape[:axis], *x.shape[axis + 1 :]), (*strides[:axis], *strides[axis + 1 :])
-    return Value(shape, x.storage, product(shape), strides=tidied(shape, left), is_view=True)
+    return Value(shape, x.storage, strides=tidied(shape, left), is_view=True)
 
 
 def _of_part(x: Value, shape: Sequence[Size]) -> tuple[Size, ...] | None:

@@ -28,7 +28,6 @@ class Recorder:
         self.rows: list[tuple[Row, tuple[Turn, ...]]] = []
         self.memory, self.remembering = Memory(), remembering
         self.last: Step | None = None  # of the longest chain
-        self.unfollowed: set[str] = set()  # operators whose backward pass is known as a list only
         self.resident_bytes: Size = 0  # of what is there before and after the run
         self.counts: list[Size] = []  # of turns, that are no numbers
         self.forced: dict[int, int] = {}  # how often such a loop turns this time, by its place among those
@@ -131,7 +130,7 @@ class Recorder:
         for turn in self._turns:  # the weights of each of the equal layers
             num_bytes = num_bytes * turn.weight
         self.resident_bytes = self.resident_bytes + num_bytes
-        value = Value(tuple(shape), storage, storage.elements, self.leaf(name) if flows else None)
+        value = Value(tuple(shape), storage, self.leaf(name) if flows else None)
         if belongs == "weight" and self._noted is not None:
             self._noted.append(value)
         return value
@@ -167,7 +166,7 @@ class Recorder:
             turns=self._turns,
         )  # fmt: skip
         self.memory.come(storage)
-        return Value(tuple(shape), storage, elements)
+        return Value(tuple(shape), storage)
 
     def bytes_of(self, itemsize: Size | None) -> Size:
         """Of an element: the working dtype's where nothing else is said."""
@@ -336,7 +335,7 @@ class Recorder:
 
 def _held(value: Value) -> Value:
     """The same tensor for autograd to keep: without the node, which would hold itself."""
-    return Value(value.shape, value.storage, value.elements, strides=value.strides)
+    return Value(value.shape, value.storage, strides=value.strides)
 
 
 def reached(results: Sequence[Value]) -> list[Node]:

@@ -38,7 +38,7 @@ class Rows(Moves):
         def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
             strides = contiguous_strides(stretched)
             wide = tuple(0 if i in over else stride for i, stride in enumerate(strides))
-            shown = Value(whole, g.storage, g.elements, strides=wide, is_view=True)
+            shown = Value(whole, g.storage, strides=wide, is_view=True)
             return [t.pointwise(f"{name}_backward", [shown], 1, "g / n", number=True) if mean else shown]
 
         out = self.new(name, shape, x.storage.itemsize)

@@ -77,7 +77,6 @@ class Value:
 
     shape: tuple[Size, ...]
     storage: Storage
-    _unused: Size = None
     node: "Node | None" = None  # None: no gradient flows back into it
     output: int = 0  # which of the node's results
     strides: tuple[Size, ...] | None = None

@@ -20,8 +20,7 @@ class Workload:
     implementation executes and most published numbers use; "half", the pairs that are not masked,
     T(T+1)/2 + T·P. `started` says that a state is handed in, so none is made; `encoded` that it holds the source's keys
     and values, so the source is not read again; `stepping` that the one token goes through `step`, which may be another
-    form than that of a whole sequence; `later` that the tokens come out of other operators, so that the longest chain
-    is one from them and not one from the state. `threads` are those that kernels run on: some take a buffer for each.
+    form than that of a whole sequence. `threads` are those that kernels run on: some take a buffer for each.
 
     >>> from seqcost import configure
     >>> configure("gru-layer", D=8).state_bytes(Workload(B=2, T=10)).total()
@@ -37,7 +36,6 @@ class Workload:
     started: bool = False
     encoded: bool = False
     stepping: bool = False
-    later: bool = False
     threads: int = 1
 
     def __post_init__(self) -> None:

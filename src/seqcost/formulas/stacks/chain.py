@@ -93,10 +93,10 @@ class Chain(Component):
         return T
 
     def _asked(self, run: Workload) -> Iterator[tuple[str, Component, Size, Workload]]:
-        """Each part with its own run: some make the sequence longer, and all but the first see what others made."""
+        """Each part with its own run: some make the sequence longer."""
         for name, part, times in self.parts:
             yield name, part, times, run
-            run = replace(run, T=part.tokens_out(run.T), later=True)
+            run = replace(run, T=part.tokens_out(run.T))
 
     def _sum(self, question: Callable[[Component, Workload], Bill], run: Workload) -> Bill:
         asked = self._asked(run)

@@ -41,11 +41,6 @@ class Carried:
     given: Callable[[], dict[str, Any]]
 
 
-def cache_bytes(cache: Any) -> int:
-    """Bytes that a cache of the transformers package holds, in all layers and sequences."""
-    return sum(tensor.numel() * tensor.element_size() for tensor in cache_tensors(cache))
-
-
 def cache_tensors(cache: Any) -> Iterator[Tensor]:
     """The tensors of a cache, each once, counters left out."""
     return (tensor for tensor in _all_tensors(cache) if tensor.dim())
