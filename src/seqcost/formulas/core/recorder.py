@@ -81,8 +81,10 @@ class Recorder:
             return n
         place = self._place(n)
         for other, turns in self.forced.items():
+            if other == place:
+                return turns
             apart = expanded(n - self.counts[other])  # C − 1 turns beside C of them
-            if other == place or is_whole(apart):
+            if is_whole(apart):
                 return max(0, turns + int(apart))
         return n
 
