@@ -15,7 +15,7 @@ from seqcost.formulas.core.workload import Workload
 from seqcost.layers import build
 from seqcost.programs import Target
 from seqcost.questions.answers.formula import Reading
-from seqcost.questions.answers.phases import by_formula
+from seqcost.questions.answers.phases import by_formula, peak_by_formula
 from seqcost.questions.asked.request import Request
 from seqcost.trace import trace
 
@@ -28,10 +28,14 @@ def both(config, phase, B, T, S):
     run = Workload(B=B, T=T, S=S if config.takes_source else 0, threads=torch.get_num_threads())
     target = Target("layer", lambda: build(config), own_mode=True, source=S if config.takes_source else None)
     written = by_formula(config, run, phase, remembering=True)
+    composition = peak_by_formula(config, run, phase)
+    assert composition.peak_bytes == written.peak_bytes
     traced = trace(target, phase=phase, B=B, T=T, lengths=())
     assert not traced.uncounted
     assert {row.name for row in traced.rows if row.kernel is Kernel.OTHER} == set()
     assert depth_of(traced.rows).total() == traced.depth
+    assert traced.memory.categories == composition.categories
+    assert traced.memory.phase == composition.phase
     return written, traced
 
 

@@ -7,13 +7,13 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from seqcost.algebra import Kind
+from seqcost.algebra.peak import CATEGORIES
 from seqcost.errors import BadSize, BadTarget, SeqcostError, UnknownName
 from seqcost.programs import Target, load
 from seqcost.programs.inputs import example_inputs
 from seqcost.programs.program import prepare
 from seqcost.programs.training import OPTIMIZERS
 from seqcost.trace import trace
-from seqcost.trace.book.history import CATEGORIES
 
 D, U = 32, 61
 

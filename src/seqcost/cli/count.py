@@ -34,9 +34,7 @@ def count_command(
     layers: options.Layers = None,
     heads: options.Heads = None,
     vocab: options.Vocab = None,
-    trace: Annotated[
-        bool, typer.Option("--trace", help="trace the working layer: peak memory, depth of training")
-    ] = False,
+    trace: Annotated[bool, typer.Option("--trace", help="trace the working layer instead of its formula")] = False,
     optimizer: Annotated[
         str | None,
         typer.Option(
@@ -47,7 +45,7 @@ def count_command(
         ),
     ] = None,
     accumulate: Annotated[str, typer.Option("--accumulate", metavar="K", help="passes before the step")] = "1",
-    memory: Annotated[bool, typer.Option("--memory", help="what the peak consists of; traces")] = False,
+    memory: Annotated[bool, typer.Option("--memory", help="what the peak consists of")] = False,
     timeline: Annotated[
         Path | None,
         typer.Option("--timeline", metavar="FILE.png", help="plot the live bytes over the operators; traces"),
@@ -99,7 +97,7 @@ def count_command(
         "phase": phase,
         "dtype": dtype,
         "sizes": options.sizes_from(assignments, width, layers, heads, vocab),
-        "trace": trace or memory or timeline is not None,
+        "trace": trace or timeline is not None,
     }
     found = count(
         target,

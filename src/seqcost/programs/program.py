@@ -122,7 +122,7 @@ class Program:
         return [tensor for tensors in self.resident_by_category().values() for tensor in tensors]
 
     def resident_by_category(self) -> dict[str, list[Tensor]]:
-        """The same, by what it is: see `history.CATEGORIES`."""
+        """The same, by what it is: see `peak.CATEGORIES`."""
         inputs = list(tensors_in((self.args, self.kwargs)))
         return {
             "parameters": list(self.module.parameters()),

@@ -1,4 +1,4 @@
-"""What the peak of a traced count consists of, as tables: by category, and saved activations by module."""
+"""What the peak of a count consists of, as tables: by category, and saved activations by module."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,9 @@ def memory_tables(count: Mapping[str, Any], *, most: int = 16) -> list[Table]:
     rows = [(LABELS[name], *_cells(size, peak)) for name, size in memory["categories"].items() if size]
     rows.append(("all", *_cells(peak, peak)))
     where = f" of {at['path']}" if at["path"] else ""
-    note = f"{at['phase']}, during {at['operator'].split('::')[-1]}{where}, operator {at['index']:,} of the step"
+    note = f"{at['phase']}, during {at['operator'].split('::')[-1]}{where}"
+    if at["index"] is not None:
+        note += f", operator {at['index']:,} of the step"
     headings = ("<", "bytes", "", "share")
     title = f"memory at the peak, T = {count['sizes']['T']:,}"
     tables = [Table.of(title, headings, rows, note)]

@@ -7,6 +7,7 @@ gradients that were added to others. So order, launches and memory of a backward
 
 import sys
 
+from seqcost.algebra.peak import GRADIENTS
 from seqcost.algebra.work import Kernel
 from seqcost.formulas.core.layout import dense, like
 from seqcost.formulas.core.recorder import Recorder, reached
@@ -33,6 +34,8 @@ class Engine:
                     self._waiting[id(edge[0])] += 1
         self._collect(nodes[-1], y.output, [gradient], 0)
         del y, gradient
+        if self._settles:
+            self._t.memory.settle()
         with self._t.backwards():
             while nodes:
                 node = nodes.pop()
@@ -106,6 +109,7 @@ class Engine:
                 )
                 self._t.launch("gradient", Kernel.COPY, [found], [copied], note="the gradient as its leaf lies")
             found = copied
+        found.storage.mark.turns_out(GRADIENTS)
         gradients[0] = found
 
 

@@ -9,11 +9,14 @@ the pieces that are stacked later); one whose counterpart is gone is carried fro
 """
 
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from seqcost.algebra import Size
+from seqcost.algebra.peak import SAVED, TEMPORARY
 from seqcost.formulas.core.chain import Step, is_longer, jump
 from seqcost.formulas.core.loops import Turn
+from seqcost.formulas.core.portions import Moment, Portions
 from seqcost.formulas.core.values import Mark, Storage
 
 
@@ -30,15 +33,26 @@ class Passage:
 
 
 class Memory:
-    """Bytes alive, the most of them, and the passages through turns under way."""
+    """Bytes alive, the most of them, and the passages through turns under way.
 
-    def __init__(self) -> None:
+    Where it is told the `purposes` of all storages, in the order in which they come, its bytes are `Portions`.
+    """
+
+    def __init__(self, purposes: Sequence[str] | None = None) -> None:
         self.live: Size = 0
         self.peak: Size = 0
         self.passages: list[Passage] = []
+        self.marks: list[Mark] = []  # of all storages, in the order in which they came
+        self._purposes = purposes
+        if purposes is not None:
+            self.live = self.peak = Portions({})
 
     def come(self, storage: Storage) -> None:
         """A storage is there."""
+        if self._purposes is not None:
+            part = self._purposes[len(self.marks)], storage.name.rpartition(".")[0]
+            storage.num_bytes = Portions({part: storage.num_bytes})
+        self.marks.append(storage.mark)
         self.live = self.live + storage.num_bytes
         if self.passages:
             self.passages[-1].made.append((weakref.ref(storage), storage.mark))
@@ -57,9 +71,18 @@ class Memory:
         for passage in inside:
             passage.lost = passage.lost + amount
 
-    def look(self, kernel_bytes: Size = 0) -> None:
+    def settle(self, since: int = 0) -> None:
+        """What is there of the storages that came since then is kept for the backward pass that begins now."""
+        for mark in self.marks[since:]:
+            if not mark.gone:
+                mark.turns_out(SAVED)
+
+    def look(self, kernel_bytes: Size, moment: Moment) -> None:
         """A kernel runs, and holds so much besides its tensors."""
-        now = self.live + kernel_bytes
+        if isinstance(self.live, Portions):
+            now: Size = self.live.of((TEMPORARY, ""), kernel_bytes).during(moment)
+        else:
+            now = self.live + kernel_bytes
         if self.passages:
             self.passages[-1].peak = larger(self.passages[-1].peak, now)
         else:
@@ -97,12 +120,15 @@ def larger(a: Size, b: Size) -> Size:
     """The larger of two sizes."""
     if isinstance(a, int) and isinstance(b, int):
         return max(b, a)
+    if isinstance(a, Portions):
+        return a if a.total >= b.total else b
     return a if is_longer(a, b) else b
 
 
 def _multiplied(passage: Passage) -> Size:
     """Give what a turn made the number of turns that it stands for; the bytes that one turn leaves to be held."""
-    turn, growth = passage.turn, 0
+    turn = passage.turn
+    growth: Size = 0
     before = turn.loop.last
     assert before is not None, "a turn that stands for others came first"
     assert len(before.made) == len(passage.made), "the turns of a loop are not alike"

@@ -11,6 +11,7 @@ from seqcost.algebra.expr import is_array
 from seqcost.algebra.work import Direction, Kernel, Row
 from seqcost.formulas.core.chain import LOOP, Key, steps_by_key
 from seqcost.formulas.core.engine import Engine
+from seqcost.formulas.core.portions import Portions
 from seqcost.formulas.core.recorder import ENDS
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.turns import FEW, Entry, chain_drawn_out, with_few
@@ -55,11 +56,15 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True)
 class Reading:
-    """The rows of a pass, what autograd kept at its end, and its most memory, where that was followed."""
+    """The rows of a pass, what autograd kept at its end, and its most memory, where that was followed.
+
+    `purposes` says what each storage turned out to be for, in the order in which they came.
+    """
 
     rows: tuple[Row, ...]
     kept: Bill
     peak_bytes: Size = None
+    purposes: tuple[str, ...] = ()
 
     def of(self, *directions: Direction) -> tuple[Row, ...]:
         """The rows of these directions."""
@@ -88,7 +93,8 @@ def _remembered(component: Playable, run: Workload, ending: Ending, remembering:
 def _played(component: Playable, run: Workload, ending: Ending, remembering: bool, chained: bool) -> Reading:
     t = Tape(run, recording=ending != Ending.NOTHING, remembering=remembering)
     kept = _pass(t, component, ending)
-    peak = t.resident_bytes + t.memory.peak if remembering else None
+    peak = sum((size for _, size in t.residents), start=t.memory.peak) if remembering else None
+    purposes = tuple(mark.purpose for mark in t.memory.marks)
 
     def again(turns: dict[int, int]) -> tuple[Tape, _Entries]:
         other = Tape(run, recording=t.recording)
@@ -110,7 +116,16 @@ def _played(component: Playable, run: Workload, ending: Ending, remembering: boo
     else:
         steps = steps_by_key(t.last)
     rows = _rows(t, {at: other for at, (other, _) in few.items()}, steps)
-    return Reading(tuple(rows), _saved(kept, {at: other for at, (_, other) in few.items()}, t.counts), peak)
+    saved = _saved(kept, {at: other for at, (_, other) in few.items()}, t.counts)
+    return Reading(tuple(rows), saved, peak, purposes)
+
+
+def peak_of(component: Playable, run: Workload, ending: Ending) -> tuple[Portions, list[tuple[str, int]]]:
+    """What memory consists of at the peak of a pass whose sizes are numbers; and what is there all the time."""
+    purposes = played(component, run, ending, remembering=True).purposes
+    t = Tape(run, recording=ending != Ending.NOTHING, remembering=True, purposes=purposes)
+    _pass(t, component, ending)
+    return t.memory.peak, t.residents
 
 
 def _pass(t: Tape, component: Playable, ending: Ending) -> "_Entries":

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from seqcost.algebra import Size
+from seqcost.algebra.peak import SAVED
 from seqcost.algebra.work import Direction, Kernel, Row, joined
 from seqcost.formulas.core.chain import Step, after, latest
 from seqcost.formulas.core.loops import Loop, Turn
@@ -16,19 +17,27 @@ from seqcost.formulas.core.workload import Workload
 # state, or needs no gradient of it; the last one's state may be read by nobody. Backward, the gradient of a weight is
 # there after the last turn, added into new memory in the one before, and in place from then on.
 ENDS = {"loop": (2, 3), "layers": (1, 1)}
+RESIDENT = {"weight": "parameters", "state": "state"}  # what a tensor belongs to → its category; else "inputs"
 
 
 class Recorder:
     """Rows, memory and graph of one run of a program."""
 
-    def __init__(self, run: Workload, *, recording: bool = True, remembering: bool = False) -> None:
+    def __init__(
+        self,
+        run: Workload,
+        *,
+        recording: bool = True,
+        remembering: bool = False,
+        purposes: Sequence[str] | None = None,
+    ) -> None:
         self.run = run
         self.recording = recording  # whether operators are followed, so that gradients can be asked for
         self.training = recording  # whether gradients of weights will be asked for
         self.rows: list[tuple[Row, tuple[Turn, ...]]] = []
-        self.memory, self.remembering = Memory(), remembering
+        self.memory, self.remembering = Memory(purposes), remembering
         self.last: Step | None = None  # of the longest chain
-        self.resident_bytes: Size = 0  # of what is there before and after the run
+        self.residents: list[tuple[str, Size]] = []  # what is there before and after the run: its category, its bytes
         self.counts: list[Size] = []  # of turns, that are no numbers
         self.forced: dict[int, int] = {}  # how often such a loop turns this time, by its place among those
         self._path, self._direction = "", Direction.FORWARD
@@ -131,7 +140,8 @@ class Recorder:
         num_bytes = storage.elements * self.bytes_of(itemsize)
         for turn in self._turns:  # the weights of each of the equal layers
             num_bytes = num_bytes * turn.weight
-        self.resident_bytes = self.resident_bytes + num_bytes
+        category = "buffers" if belongs == "weight" and not flows else RESIDENT.get(belongs, "inputs")
+        self.residents.append((category, num_bytes))
         value = Value(tuple(shape), storage, self.leaf(name) if flows else None)
         if belongs == "weight" and self._noted is not None:
             self._noted.append(value)
@@ -154,10 +164,12 @@ class Recorder:
     def once_more(self, weights: Sequence[Value]) -> Iterator[None]:
         """Inside a program runs again, over the same weights, in the order in which it read them, and is followed."""
         outer, self.recording, self._reused = self.recording, True, iter(weights)
+        since = len(self.memory.marks)
         try:
             yield
         finally:
             self.recording, self._reused = outer, None
+            self.memory.settle(since)
 
     def new(self, name: str, shape: Sequence[Size], itemsize: Size | None = None) -> Value:
         """Memory for a result."""
@@ -224,7 +236,7 @@ class Recorder:
         )  # fmt: skip
         self.rows.append((row, self._turns))
         if self.remembering:
-            self.memory.look(buffer)
+            self.memory.look(buffer, (self._direction, self._path, name))
         before = latest(v.storage.mark.step for v in inputs)
         if before is None:
             return
@@ -293,6 +305,9 @@ class Recorder:
         node.kept = tuple(
             _held(value) if reason is None or inputs[reason].needs_gradient else None for value, reason in keeps
         )
+        for kept in node.kept:
+            if kept is not None:
+                kept.storage.mark.turns_out(SAVED)
         for i, value in enumerate(results):
             value.node, value.output = node, i
 

@@ -31,8 +31,8 @@ class Tape(Products):
     `recorder` turns into rows of work, memory and the graph of gradients.
     """
 
-    def __init__(self, run: Workload, *, recording: bool = True, remembering: bool = False) -> None:
-        super().__init__(run, recording=recording, remembering=remembering)
+    def __init__(self, run: Workload, **how: Any) -> None:
+        super().__init__(run, **how)
         self._handed_on: list[Value] = []
         self.begun: list[Value] = []  # what a state begins with, made of a source, in the order in which it is read
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from seqcost.algebra import Size, where
 from seqcost.algebra.expr import is_array, is_symbolic
+from seqcost.algebra.peak import TEMPORARY
 from seqcost.formulas.core.chain import Step
 from seqcost.formulas.core.loops import Turn
 
@@ -25,12 +26,22 @@ class Holder(Protocol):
 
 
 class Mark:
-    """What is known of a storage also when it is gone: its place on the chain of dependent operators."""
+    """What is known of a storage also when it is gone: its place on the chain of dependent operators.
 
-    __slots__ = ("step",)
+    `purpose` is what it turned out to be for: one of `peak.CATEGORIES`.
+    """
+
+    __slots__ = ("gone", "purpose", "step")
 
     def __init__(self, step: Step | None = None) -> None:
         self.step = step
+        self.purpose = TEMPORARY
+        self.gone = False
+
+    def turns_out(self, purpose: str) -> None:
+        """It is for this; what is known to be for something stays so."""
+        if self.purpose == TEMPORARY:
+            self.purpose = purpose
 
 
 class Storage:
@@ -64,6 +75,7 @@ class Storage:
         self._memory = memory
 
     def __del__(self) -> None:
+        self.mark.gone = True
         if self._memory is not None:
             self._memory.go(self)
 

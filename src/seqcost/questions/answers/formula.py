@@ -10,7 +10,7 @@ from seqcost.errors import BadSize
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.rounding import block_sizes
 from seqcost.questions.answers.count import Count, conventions
-from seqcost.questions.answers.phases import Phase, by_formula
+from seqcost.questions.answers.phases import Phase, by_formula, peak_by_formula
 from seqcost.questions.answers.written import Written
 from seqcost.questions.asked.request import Request
 
@@ -56,8 +56,6 @@ class Reading:
         config, request = self._config, self._request
         run, answer = request.workload(config, T), self.phase(T)
         bills = answer.bills
-        reason = "formulas tell the peak and not what it consists of; ask the trace (trace=True, --trace)"
-        missing = (*answer.uncounted, {"quantity": "memory", "reason": reason})
         declared = conventions()
         if run.causal == "half":
             whole_bills = by_formula(config, replace(run, causal="full"), request.phase).bills
@@ -84,9 +82,10 @@ class Reading:
                 "trainable_params": int(bills.params.total()),  # nothing in our layers is frozen
                 "peak_bytes": answer.peak_bytes,
             },
-            uncounted=missing,
+            uncounted=answer.uncounted,
             polynomials=self.curves,
             conventions=declared,
+            memory=peak_by_formula(config, run, request.phase).to_dict(),
             origin=Written(config, run, request.phase, bills),
         )
 

@@ -4,11 +4,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from seqcost.algebra import Bill, Size
+from seqcost.algebra.peak import PeakMemory
 from seqcost.algebra.quantity import Quantity
 from seqcost.algebra.work import Direction, Row, depth_of, flops_of, traffic_of
 from seqcost.errors import BadSize
 from seqcost.formulas.core.component import Component
-from seqcost.formulas.core.reading import LOSS, Ending
+from seqcost.formulas.core.portions import composed
+from seqcost.formulas.core.reading import LOSS, Ending, peak_of
 from seqcost.formulas.core.workload import Workload
 from seqcost.questions.answers.count import Bills, Missing
 
@@ -41,13 +43,12 @@ def by_formula(
             "ask for 'forward' or 'train', or set causal=true."
         )
     how: dict[str, Any] = {"remembering": remembering, "chained": chained}
+    at, ending = _played(run, phase)
+    played = config.reading(at, ending, **how)
     if phase == "train":
-        played = config.reading(run, Ending.LOSS, **how)
         named, saved = _of_training, played.kept
     else:
-        at = {"forward": run, "prefill": replace(run, started=True), "decode": run.step()}[phase]
-        played, named = config.reading(at, **how), _line
-        saved = config.saved_bytes(run) if phase == "forward" else Bill()
+        named, saved = _line, config.saved_bytes(run) if phase == "forward" else Bill()
     bills = Bills(
         flops=flops_of(played.rows, named),
         params=config.params(),
@@ -59,6 +60,22 @@ def by_formula(
     reason = "the model sees the future (causal=False): nothing is carried"
     uncounted = () if state is not None else ({"quantity": "state_bytes", "reason": reason},)
     return Phase(bills, played.rows, played.peak_bytes, uncounted)
+
+
+def peak_by_formula(config: Component, run: Workload, phase: str) -> PeakMemory:
+    """What the peak of a phase consists of, at sizes that are numbers."""
+    at, ending = _played(run, phase)
+    peak, resident = peak_of(config, at, ending)
+    return composed(peak, resident, phase)
+
+
+def _played(run: Workload, phase: str) -> tuple[Workload, Ending]:
+    """How the program is played in a phase."""
+    if phase == "prefill":
+        return replace(run, started=True), Ending.NOTHING
+    if phase == "decode":
+        return run.step(), Ending.NOTHING
+    return run, Ending.LOSS if phase == "train" else Ending.NOTHING
 
 
 def _line(row: Row) -> str:

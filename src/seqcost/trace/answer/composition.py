@@ -4,36 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seqcost.trace.book.history import CATEGORIES, TEMPORARY, History
-
-
-@dataclass(frozen=True, kw_only=True)
-class PeakMemory:
-    """Bytes alive at the worst moment of a step.
-
-    `categories` has parameters, buffers, inputs, state (carried while decoding), optimizer_state, gradients,
-    saved_activations and temporaries (everything else, what the kernel of the moment holds included); they add up to
-    `peak_bytes`. `saved_by_module` divides the saved activations by the path of the module that made them. `operator`,
-    `path`, `phase` and `index` (into the timeline) say when.
-    """
-
-    peak_bytes: int
-    categories: Mapping[str, int]
-    saved_by_module: Mapping[str, int]
-    operator: str
-    path: str
-    phase: str
-    index: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        at = {"operator": self.operator, "path": self.path, "phase": self.phase, "index": self.index}
-        return {
-            "peak_bytes": self.peak_bytes,
-            "categories": dict(self.categories),
-            "saved_by_module": dict(self.saved_by_module),
-            "at": at,
-        }
+from seqcost.algebra.peak import CATEGORIES, TEMPORARY, PeakMemory
+from seqcost.trace.book.history import History
 
 
 @dataclass(frozen=True, kw_only=True)

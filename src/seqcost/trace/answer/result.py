@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from seqcost.algebra import Bill
 from seqcost.algebra.curve import Curve
+from seqcost.algebra.peak import PeakMemory
 from seqcost.algebra.work import Row
-from seqcost.trace.answer.composition import PeakMemory
 
 Rung = Literal["fake tensors", "real tensors"]
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
+from seqcost.algebra.peak import GRADIENTS, SAVED, TEMPORARY
 from seqcost.algebra.work import Kernel
-from seqcost.trace.book.history import GRADIENTS, SAVED, TEMPORARY, History, Moment, Repeat, Storage
+from seqcost.trace.book.history import History, Moment, Repeat, Storage
 
 Key = tuple[str, str, str]  # forward, backward or optimizer; module path; operator
 Shown = tuple[tuple[torch.Size, torch.dtype], ...]

@@ -11,12 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from seqcost.algebra.peak import CATEGORIES, SAVED, TEMPORARY, largest_first
 from seqcost.trace.book.paths import BACKWARD, FORWARD
-
-CATEGORIES = (
-    "parameters", "buffers", "inputs", "state", "optimizer_state", "gradients", "saved_activations", "temporaries",
-)  # fmt: skip
-SAVED, TEMPORARY, GRADIENTS = "saved_activations", "temporaries", "gradients"
 
 
 @dataclass(slots=True, eq=False)
@@ -103,7 +99,7 @@ class History:
         for block, sign in self.events[: moment.num_events]:
             if block.category == SAVED:
                 found[block.path] = found.get(block.path, 0) + sign * block.num_bytes
-        return dict(sorted(((path, size) for path, size in found.items() if size), key=lambda item: -item[1]))
+        return largest_first(found)
 
     def order(self) -> Iterator[int]:
         """Indices of the moments in the order of the whole run, repeated parts as often as they run."""

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
+from seqcost.algebra.peak import SAVED, TEMPORARY
 from seqcost.trace.book.book import Book
-from seqcost.trace.book.history import SAVED, TEMPORARY, Storage
+from seqcost.trace.book.history import Storage
 
 
 class Memory:
