@@ -1,6 +1,7 @@
 """What a program begins with: what is handed in, weights, buffers, constants, the carried state."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from seqcost.algebra import Size
 from seqcost.algebra.work import Kernel
@@ -12,8 +13,8 @@ from seqcost.formulas.core.workload import Workload
 class Leaves(Recorder):
     """Tensors that no operator on others has made: see `Tape`."""
 
-    def __init__(self, run: Workload, *, recording: bool = True, remembering: bool = False) -> None:
-        super().__init__(run, recording=recording, remembering=remembering)
+    def __init__(self, run: Workload, **how: Any) -> None:
+        super().__init__(run, **how)
         self._shared: dict[str, Value] = {}
 
     def given(self, shape: Sequence[Size], *, belongs: str = "input", gradient: bool = True) -> Value:
