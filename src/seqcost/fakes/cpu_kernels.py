@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from seqcost.fakes.fourier import transform
 from seqcost.fakes.higher_order import follow, is_higher_order
 from seqcost.fakes.trees import tensors_in
-from seqcost.formulas.parts.onednn import lstm_workspace_bytes
+from seqcost.formulas.ops.onednn.lstm import lstm_workspace_bytes
 
 _ATEN = torch.ops.aten
 

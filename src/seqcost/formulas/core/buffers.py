@@ -1,15 +1,16 @@
 """Memory that a kernel of PyTorch takes and gives back within one call, besides its operands and results, on a CPU.
 
 One table for formulas and trace: functions of sizes. Buffers that each thread takes for itself are counted for as many
-threads as there are.
+threads as there are. What oneDNN takes stands in `formulas.ops.onednn`.
 
 Sources (PyTorch 2.13, aten/src/ATen/native/): cpu/FlashAttentionKernel.cpp `cpu_flash_attention`(`_backward`);
-cpu/layer_norm_kernel.cpp.
+cpu/layer_norm_kernel.cpp; LinearAlgebra.cpp `addmm_impl_cpu_`, `bmm_out_or_baddbmm_`; cpu/SortingKernel.cpp.
 """
 
 from seqcost.algebra import Size, minimum, where
 
 FLOAT = 4  # bytes of what kernels add up in, at least
+INDEX = 8  # bytes of a place
 KEY_BLOCK = 512
 
 
@@ -46,7 +47,18 @@ def number_bytes(itemsize: Size) -> Size:
     return 8 if isinstance(itemsize, int) and itemsize == 8 else 8 + itemsize
 
 
-TINY_PRODUCT = 400  # multiplications, below which no copy is made (LinearAlgebra.cpp)
+def sort_bytes(length: Size) -> Size:
+    """The places of one row, in the order under way."""
+    return INDEX * length
+
+
+TINY_PRODUCT = 400  # multiplications of one matrix by another of a batch, below which no copy is made
+
+
+def is_tiny(m: Size, k: Size, n: Size) -> bool:
+    """Whether products of a batch are so small that BLAS is not asked."""
+    amount = m * k * n
+    return isinstance(amount, int) and amount < TINY_PRODUCT
 
 
 def blas_reads(rows: Size, columns: Size, by_row: Size, by_column: Size) -> bool:
@@ -55,6 +67,8 @@ def blas_reads(rows: Size, columns: Size, by_row: Size, by_column: Size) -> bool
     def steps(outer: Size, inner: Size, width: Size) -> bool:
         if not (isinstance(inner, int) and inner == 1):
             return False
-        return outer >= max(1, width) if isinstance(outer, int) and isinstance(width, int) else True
+        if isinstance(outer, int) and isinstance(width, int):
+            return outer >= max(1, width)
+        return not (isinstance(outer, int) and outer == 0)  # a row that stands for all of them
 
     return steps(by_row, by_column, columns) or steps(by_column, by_row, rows)

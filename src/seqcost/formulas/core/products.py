@@ -5,7 +5,7 @@ from typing import Any
 
 from seqcost.algebra import Size
 from seqcost.algebra.work import Kernel
-from seqcost.formulas.core.buffers import TINY_PRODUCT, blas_reads
+from seqcost.formulas.core.buffers import blas_reads, is_tiny
 from seqcost.formulas.core.elementwise import Elementwise
 from seqcost.formulas.core.values import Value, product, same
 
@@ -125,9 +125,7 @@ class Products(Elementwise):
 
     def _batched_bytes(self, a: Value, b: Value) -> Size:
         """One matrix at a time is copied where it cannot be read as it lies."""
-        *_, m, k = a.shape
-        tiny = m * k * b.shape[-1]
-        if isinstance(tiny, int) and tiny < TINY_PRODUCT:
+        if is_tiny(a.shape[-2], a.shape[-1], b.shape[-1]):
             return 0
         return sum((self._matrix_bytes(x) for x in (a, b)), start=0)
 

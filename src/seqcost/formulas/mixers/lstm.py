@@ -1,7 +1,7 @@
 """Long short-term memory: eight matrix-vector products a token, four of the input and four of the state.
 
 On a CPU in float32 or bfloat16 `torch.nn.LSTM` is one oneDNN kernel over the whole sequence. Its FLOPs are the
-textbook's; what it keeps for backward is an opaque workspace, whose size is oneDNN's (see parts/onednn). In float64
+textbook's; what it keeps for backward is an opaque workspace, whose size is oneDNN's (see ops/onednn). In float64
 PyTorch runs a loop of small operators instead, which is not covered: the products are the same, the memory is not.
 """
 
@@ -16,7 +16,7 @@ from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import Value
 from seqcost.formulas.core.workload import Workload
-from seqcost.formulas.parts.onednn import (
+from seqcost.formulas.ops.onednn.lstm import (
     lstm_backward_bytes,
     lstm_forward_bytes,
     lstm_inference_bytes,
@@ -97,8 +97,10 @@ class Lstm(Component):
             ]
             made += [t.new("dhidden", (B, N)), t.new("dcell", (B, N))]
             given = [g for g in gs if g is not None]
-            absent = (len(gs) - len(given)) * B * N * itemsize
-            copied = sum((g.numel * itemsize for g in given if g.strides is not None), start=absent)
+            copied: Size = 0
+            for g, zeros in zip(gs, (T * B * N, B * N, B * N), strict=True):
+                if g is None or g.strides is not None:
+                    copied = copied + zeros * itemsize
             t.launch(
                 "hidden_backward", Kernel.RECURRENCE, [*kept, *given], made, sizes=shape, steps=T,
                 contraction=2 * products[N], buffer=lstm_backward_bytes(**sizes, copied=copied), note="g Uᵀ, hᵀ g",

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from seqcost.algebra import Size, ceil_div, minimum
 from seqcost.algebra.expr import ceil_log2
 from seqcost.algebra.work import Kernel
+from seqcost.formulas.core.buffers import number_bytes, sort_bytes
 from seqcost.formulas.core.component import exact_div
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import ONE, Value, product
 from seqcost.formulas.ops.pieces import gathered, looked_up, overlapping
 
 BOOL, SHORT, LONG = 1, 4, 8  # bytes of a truth value, a code and an index
-NUMBER = 8  # bytes of a plain whole number beside numbers of that width; beside narrower ones it is cast
+NUMBER = number_bytes(LONG)  # a plain whole number beside those
 
 
 def whole(
@@ -105,7 +106,7 @@ def _sorted(t: Tape, buckets: Value) -> tuple[Value, Value]:
     both = t.new("sort", buckets.shape, LONG), t.new("sort", buckets.shape, LONG)
     t.launch(
         "sort", Kernel.SORT, [buckets], both, sizes=(product(buckets.shape[:-1]), T),
-        pointwise=buckets.numel * ceil_log2(T), buffer=LONG * T, note="by (bucket, position)",
+        pointwise=buckets.numel * ceil_log2(T), buffer=sort_bytes(T), note="by (bucket, position)",
     )  # fmt: skip
     return both
 
@@ -133,7 +134,7 @@ def _lowered(t: Tape, code: Value, order: Value, C: Size, n: Size, *, causal: bo
         query = t.view(t.part(turned, *rounds, M), *rounds, n, C, ONE)
         key = t.view(overlapping(t, "code_windows", turned, 3, n, 2 * C, C), *rounds, n, ONE, 2 * C)
         not_above = whole(t, "not_above", [key, query], *scores, itemsize=BOOL)
-        least = whole(t, "least_code", [query], *rounds, n, C, ONE, itemsize=SHORT, buffer=NUMBER + SHORT)
+        least = whole(t, "least_code", [query], *rounds, n, C, ONE, itemsize=SHORT, buffer=number_bytes(SHORT))
         not_below = whole(t, "not_below", [key, least], *scores, itemsize=BOOL)
         del least
         near = whole(t, "in_reach", [not_above, not_below], *scores, itemsize=BOOL)

@@ -7,7 +7,6 @@ fused kernel for either there. The third is one kernel, which keeps its input an
 from collections.abc import Sequence
 from typing import Any
 
-from seqcost.algebra import Size
 from seqcost.algebra.work import Kernel
 from seqcost.formulas.core import pointwise
 from seqcost.formulas.core.buffers import layer_norm_backward_bytes
@@ -47,20 +46,21 @@ def group_norm(t: Tape, name: str, x: Value) -> Value:
     return layer_norm(t, name, x, note="(x − μ)/σ of each row")
 
 
-def layer_norm(t: Tape, name: str, x: Value, *weights: Value, note: str = "") -> Value:
+def layer_norm(t: Tape, name: str, x: Value, *weights: Value, result: str = "", note: str = "") -> Value:
     """(x − μ)/σ of each row in one kernel, with a gain and a shift, or a gain, or neither.
 
     The mean and 1/σ of each row come out besides, for the way back. What does not lie in one piece is copied.
+    `result` names the memory of what comes out, where it is not that of the kernel.
     """
     *front, D = shape = x.shape
     rows, n, size = product(front), x.numel, x.storage.itemsize
-    y = t.new(name, shape, size)
+    y = t.new(result or name, shape, size)
     mean, deviation = t.new("statistics", (rows,), size), t.new("statistics", (rows,), size)
     forward = (0, pointwise.SCALE, pointwise.SCALE + pointwise.SHIFT)[len(weights)]
     back = (0, pointwise.SCALE_BACKWARD, pointwise.SCALE_BACKWARD + pointwise.SHIFT_BACKWARD)[len(weights)]
     t.launch(
         name, Kernel.NORM, [x, *weights], [y, mean, deviation], sizes=(rows, D),
-        pointwise=(pointwise.NORM + forward) * n, buffer=_copied(t, x), note=note or "γ (x − μ)/σ + β",
+        pointwise=(pointwise.NORM + forward) * n, buffer=t.copy_bytes(x), note=note or "γ (x − μ)/σ + β",
     )  # fmt: skip
 
     def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
@@ -70,14 +70,9 @@ def layer_norm(t: Tape, name: str, x: Value, *weights: Value, note: str = "") ->
         t.launch(
             f"{name}_backward", Kernel.NORM, [g, *kept], [v for v in (dx, *dweights) if v is not None], sizes=(rows, D),
             pointwise=((pointwise.NORM_BACKWARD if wanted[0] else 0) + back) * n,
-            buffer=_copied(t, g) + _copied(t, kept[0]) + adds_up, note="dx, dγ, dβ",
+            buffer=t.copy_bytes(g, kept[0]) + adds_up, note="dx, dγ, dβ",
         )  # fmt: skip
         return [dx, *dweights]
 
     t.follow(name, [x, *weights], [y], backward, [(value, None) for value in (x, mean, deviation, *weights)])
     return y
-
-
-def _copied(t: Tape, x: Value) -> Size:
-    """Bytes of a copy in one piece, where a tensor is not."""
-    return 0 if x.strides is None else x.numel * t.bytes_of(x.storage.itemsize)

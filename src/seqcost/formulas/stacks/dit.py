@@ -9,18 +9,16 @@ The positions are fixed sines and cosines; they are no parameters. Costs are of 
 doubles the batch. Not counted: putting the result's patches back into an image, which only moves them.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from seqcost.algebra import Bill, Kind, Size
-from seqcost.algebra.work import Kernel
-from seqcost.formulas.core import pointwise
 from seqcost.formulas.core.component import Component, check_sizes
 from seqcost.formulas.core.tape import Tape
-from seqcost.formulas.core.values import ONE, Value, product
+from seqcost.formulas.core.values import ONE, Value
 from seqcost.formulas.core.workload import ID_BYTES, Workload
 from seqcost.formulas.mixers.attention import Attention
+from seqcost.formulas.ops.row_norms import layer_norm
 from seqcost.formulas.parts.embedding import look_up
 from seqcost.formulas.parts.feed_forward import FeedForward
 from seqcost.formulas.parts.patches import PatchEmbedding
@@ -185,29 +183,10 @@ class DiTFinal(Component):
 
 def _modulated(t: Tape, x: Value, shift: Value, scale: Value) -> Value:
     """(1 + scale) ⊙ LN(x) + shift; the norm has no weights of its own."""
-    scaled = t.multiply("scale", _normalised(t, x), t.unary("scale_by", scale, "shift"))
+    normalised = layer_norm(t, "normalise", x, result="normalised", note="(x − μ)/σ")
+    scaled = t.multiply("scale", normalised, t.unary("scale_by", scale, "shift"))
+    del normalised
     return t.add("shift", scaled, shift)
-
-
-def _normalised(t: Tape, x: Value) -> Value:
-    (*front, D), n, shape = x.shape, x.numel, x.shape
-    rows = product(front)
-    y, mean, deviation = t.new("normalised", shape), t.new("statistics", (rows,)), t.new("statistics", (rows,))
-    t.launch(
-        "normalise", Kernel.NORM, [x], [y, mean, deviation], sizes=(rows, D), pointwise=pointwise.NORM * n,
-        buffer=t.copy_bytes(x), note="(x − μ)/σ",
-    )  # fmt: skip
-
-    def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
-        return [
-            t.kernel(
-                "normalise_backward", Kernel.NORM, [g, *kept], shape, sizes=(rows, D),
-                pointwise=pointwise.NORM_BACKWARD * n, buffer=t.copy_bytes(g, kept[0]), note="dx",
-            )
-        ]  # fmt: skip
-
-    t.follow("normalise", [x], [y], backward, [(value, None) for value in (x, mean, deviation)])
-    return y
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,37 +1,35 @@
 """Memory that a kernel takes and gives back within one call, besides its operands and results.
 
-Exact for float32 and float64 on x86-64 with the kernels that the models of this program use; what is not listed takes
-nothing or too little to matter. Buffers that each thread takes for itself are counted for the calling one, as
-PyTorch's profiler does.
+The tables are those of the formulas, `formulas.core.buffers` and `formulas.ops.onednn`; here they are asked for the
+operands of a call, and joined by what only a trace meets. Exact for float32 and float64 on x86-64 with the kernels that
+the models of this program use; what is not listed takes nothing or too little to matter.
 
-Sources (PyTorch 2.13, aten/src/ATen/native/): cpu/FlashAttentionKernel.cpp `cpu_flash_attention`(`_backward`);
-layer_norm.cpp and cpu/layer_norm_kernel.cpp; LinearAlgebra.cpp `addmm_impl_cpu_`; SoftMax.cpp; mkldnn/RNN.cpp
-with oneDNN v3.12 src/cpu/rnn/rnn_utils.cpp and src/cpu/x64/rnn/rnn_brgemm_utils.cpp.
+Sources (PyTorch 2.13, aten/src/ATen/native/), besides those of the tables: layer_norm.cpp, SoftMax.cpp, mkldnn/RNN.cpp,
+transformers/attention.cpp, EmbeddingBag.cpp, Sorting.cpp.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._prims_common import is_non_overlapping_and_dense_or_false
 
-from seqcost.algebra import ceil_div, where
 from seqcost.fakes.fourier import to_real_bytes, transform_bytes
 from seqcost.fakes.schemas import base_name
-from seqcost.formulas.parts.onednn import PAGE, leading_dimension
+from seqcost.formulas.core.buffers import (
+    INDEX,
+    attention_backward_bytes,
+    attention_bytes,
+    blas_reads,
+    is_tiny,
+    layer_norm_backward_bytes,
+    sort_bytes,
+)
+from seqcost.formulas.ops.onednn.lstm import lstm_backward_bytes, lstm_forward_bytes, lstm_inference_bytes
 from seqcost.trace.operators.casts import cast_bytes
 from seqcost.trace.operators.convolutions import backward_bytes, forward_bytes
-
-_FLOAT = 4
-_KEY_BLOCK = 512
-_BOOK_KEEPING = 4664  # oneDNN's alignment of the whole scratchpad and the arrays of pointers in it
-_BATCH_ELEMENT = 40  # bytes of a brgemm_batch_element_t
-_FIXED_BATCH = 128
-_INDEX = 8  # bytes
-_TINY_PRODUCT = 400  # multiplications
-_LANES = 16  # float32 numbers of a vector
-_MERGED_GEMM_BELOW = 128  # rows from which oneDNN multiplies the inputs of one step at a time
 
 
 def temporary_bytes(operator: Any, args: Any, kwargs: Any, out: Any) -> Any:
@@ -51,31 +49,16 @@ def _copied(tensor: Any) -> Any:
     return 0 if tensor is None or tensor.is_contiguous() else _bytes(tensor)
 
 
-def _query_block(queries: Any, keys: Any) -> tuple[Any, Any]:
-    longest = 256 if queries >= 768 else 64 if queries >= 192 else 32
-    return min(longest, queries), min(_KEY_BLOCK, keys)
-
-
-def _reduced(tensor: Tensor) -> bool:
-    return tensor.element_size() < _FLOAT
-
-
 def _attention(args: Any, kwargs: Any, out: Any) -> Any:
     query, key = args[0], args[1]
-    rows, columns = _query_block(query.shape[2], key.shape[2])
-    accumulator = max(_FLOAT, query.element_size())
-    buffer = (rows * columns + 2 * rows + rows * query.shape[3]) * accumulator
-    if _reduced(query):
-        buffer += rows * columns * query.element_size()
-    return buffer * torch.get_num_threads()
+    _, _, queries, width = query.shape
+    return attention_bytes(queries, key.shape[2], width, query.element_size(), torch.get_num_threads())
 
 
 def _attention_backward(args: Any, kwargs: Any, out: Any) -> Any:
     gradient, query, key = args[0], args[1], args[2]
-    rows, columns = _query_block(query.shape[2], key.shape[2])
-    accumulator = max(_FLOAT, query.element_size())
-    element = accumulator + (query.element_size() if _reduced(query) else 0)
-    buffers = 2 * rows * columns * element * torch.get_num_threads() + rows * accumulator
+    threads = torch.get_num_threads()
+    buffers = attention_backward_bytes(query.shape[2], key.shape[2], query.element_size(), threads)
     return buffers + _copied(gradient.transpose(1, 2))
 
 
@@ -87,10 +70,7 @@ def _layer_norm_backward(args: Any, kwargs: Any, out: Any) -> Any:
     gradient, x, width = args[0], args[1], args[2]
     buffer = 0
     if out[1] is not None or out[2] is not None:
-        normalised = 1
-        for size in width:
-            normalised = normalised * size
-        buffer = 2 * torch.get_num_threads() * normalised * max(_FLOAT, x.element_size())
+        buffer = layer_norm_backward_bytes(prod(width), x.element_size(), torch.get_num_threads())
     return _copied(gradient) + _copied(x) + buffer
 
 
@@ -108,28 +88,28 @@ def _softmax_backward(args: Any, kwargs: Any, out: Any) -> Any:
     return _copied(args[0]) + _copied(args[1])
 
 
-def _product(matrices: Iterator[Tensor]) -> Any:
-    return sum(_bytes(m) for m in matrices if not _blas_can_read(m))
+def _is_read(matrix: Tensor) -> bool:
+    return blas_reads(*matrix.shape[-2:], *matrix.stride()[-2:])
 
 
-def _blas_can_read(matrix: Tensor) -> bool:
-    (rows, columns), (by_row, by_column) = matrix.shape[-2:], matrix.stride()[-2:]
-    return bool((by_column == 1 and by_row >= max(1, columns)) or (by_row == 1 and by_column >= max(1, rows)))
+def _product(*matrices: Tensor) -> Any:
+    return sum(_bytes(m) for m in matrices if not _is_read(m))
 
 
 def _mm(args: Any, kwargs: Any, out: Any) -> Any:
-    return _product(iter(args[:2]))
+    return _product(*args[:2])
 
 
 def _addmm(args: Any, kwargs: Any, out: Any) -> Any:
-    return _product(iter(args[1:3]))
+    return _product(*args[1:3])
 
 
 def _bmm(args: Any, kwargs: Any, out: Any) -> Any:
-    """One product after the other: a copy of one matrix at a time, unless they are tiny (LinearAlgebra.cpp)."""
-    if args[0].shape[1] * args[0].shape[2] * args[1].shape[2] < _TINY_PRODUCT:
+    """One product after the other: a copy of one matrix at a time, unless they are tiny."""
+    a, b = args[:2]
+    if is_tiny(a.shape[1], a.shape[2], b.shape[2]):
         return 0
-    return sum(_bytes(batch) // batch.shape[0] for batch in args[:2] if batch.shape[0] and not _blas_can_read(batch))
+    return sum(_bytes(batch) // batch.shape[0] for batch in (a, b) if batch.shape[0] and not _is_read(batch))
 
 
 def _gelu_backward(args: Any, kwargs: Any, out: Any) -> Any:
@@ -144,11 +124,11 @@ def _gelu_backward(args: Any, kwargs: Any, out: Any) -> Any:
 
 def _sort(args: Any, kwargs: Any, out: Any) -> Any:
     x, dim = args[0], kwargs.get("dim", args[1] if len(args) > 1 else -1)
-    return _INDEX * (x.shape[dim] if x.dim() else 1)
+    return sort_bytes(x.shape[dim] if x.dim() else 1)
 
 
 def _kthvalue(args: Any, kwargs: Any, out: Any) -> Any:
-    return _bytes(args[0]) + _INDEX * args[0].numel()
+    return _bytes(args[0]) + INDEX * args[0].numel()
 
 
 def _median(args: Any, kwargs: Any, out: Any) -> Any:
@@ -159,54 +139,31 @@ def _embedding_bag_backward(args: Any, kwargs: Any, out: Any) -> Any:
     """Words in order, their places and bags; where the largest is taken, the rows and columns of what was largest."""
     gradient, indices, mode = args[0], args[1], args[8]
     if mode == 2:
-        return _copied(gradient) + _bytes(gradient) + _INDEX * (gradient.numel() + gradient.shape[0])
+        return _copied(gradient) + _bytes(gradient) + INDEX * (gradient.numel() + gradient.shape[0])
     bags = indices.numel() + 1 if mode == 0 else 0
-    return _copied(gradient) + (3 * indices.numel() + bags) * _INDEX
-
-
-def _pages(size: Any) -> Any:
-    return ceil_div(size, PAGE) * PAGE
+    return _copied(gradient) + (3 * indices.numel() + bags) * INDEX
 
 
 def _lstm(args: Any, kwargs: Any, out: Any) -> Any:
-    x, w_state = args[0], args[2]
-    (T, B, D), N, itemsize = x.shape, w_state.shape[-1], x.element_size()
-    bias = 4 * N * itemsize
-    gate_row, state_row = leading_dimension(4 * N, itemsize), leading_dimension(N, itemsize)
+    sizes = _lstm_sizes(args)
     if torch.is_grad_enabled():
-        merged = T if B < _MERGED_GEMM_BELOW else 1
-        return bias + _lstm_training(B, D, N, merged, itemsize)
-    # Inference packs the weights in blocks of 32 gates and keeps all states in the scratchpad.
-    weights = (D + N) * 4 * ceil_div(N, 32) * 32 * itemsize
-    states = _pages(2 * (T + 1) * B * leading_dimension(max(D, N), itemsize) * itemsize)
-    cells = _pages(2 * (T + 1) * B * N * itemsize)
-    steps = _pages(B * gate_row * _FLOAT) + _pages(B * state_row * itemsize)
-    batches = torch.get_num_threads() * _BATCH_ELEMENT * (4 if D == N else 2)
-    return bias + weights + states + cells + steps + _BOOK_KEEPING + _FIXED_BATCH + batches
-
-
-def _lstm_training(B: Any, D: Any, N: Any, steps: Any, itemsize: int) -> Any:
-    gate_row, state_row = leading_dimension(4 * N, itemsize), leading_dimension(N, itemsize)
-    weights = (D + N) * gate_row * itemsize
-    gates = _pages(steps * B * leading_dimension(4 * N, _FLOAT) * _FLOAT)
-    return weights + gates + _pages(B * state_row * itemsize) + _pages(B * state_row * _FLOAT) + _BOOK_KEEPING
+        return lstm_forward_bytes(**sizes)
+    return lstm_inference_bytes(**sizes, threads=torch.get_num_threads())
 
 
 def _lstm_backward(args: Any, kwargs: Any, out: Any) -> Any:
-    x, w_state, gradient, dh, dc = args[0], args[2], args[10], args[11], args[12]
-    (T, B, D), N, itemsize = x.shape, w_state.shape[-1], x.element_size()
-    bias = 4 * N * itemsize
-    # Gradients that are absent become zeros. The copy of the bias gradient, made after the kernel has given its memory
-    # back, stands for a reorder of it inside the kernel.
-    gradients = _copied(gradient) if gradient is not None else T * B * N * itemsize
-    gradients += sum(_copied(given) if given is not None else B * N * itemsize for given in (dh, dc))
-    # Gradients of weights whose rows are no whole vectors are summed in blocks of rows, and copied out of them.
-    blocks = sum(where(_in_vectors(width) > width, _in_vectors(width), 0) for width in (D, N))
-    return bias + gradients + blocks * 4 * N * itemsize + _lstm_training(B, D, N, T, itemsize)
+    sizes = _lstm_sizes(args)
+    state = sizes["B"] * sizes["N"] * sizes["itemsize"]
+    copied = 0
+    for gradient, zeros in zip(args[10:13], (sizes["T"] * state, state, state), strict=True):
+        copied = copied + (zeros if gradient is None else _copied(gradient))
+    return lstm_backward_bytes(**sizes, copied=copied)
 
 
-def _in_vectors(width: Any) -> Any:
-    return ceil_div(width, _LANES) * _LANES
+def _lstm_sizes(args: Any) -> dict[str, Any]:
+    x, w_state = args[0], args[2]
+    T, B, D = x.shape
+    return {"B": B, "T": T, "D": D, "N": w_state.shape[-1], "itemsize": x.element_size()}
 
 
 _FORMULAS: dict[str, Callable[[Any, Any, Any], Any]] = {

@@ -1,1 +1,1 @@
-"""Which of oneDNN's convolutions runs on a CPU, and the memory that it takes: functions of sizes, for both wings."""
+"""oneDNN on a CPU: which convolution runs, what it takes, and its fused LSTM. Functions of sizes, for both wings."""

@@ -21,13 +21,12 @@ from seqcost.formulas.ops.onednn.primitives import (
     undone,
     weight_column_threads,
 )
-from seqcost.formulas.ops.onednn.sizes import FLOAT, Convolution, Operand, booked, up_to
+from seqcost.formulas.ops.onednn.sizes import FLOAT, LANES, PAGE, Convolution, Operand, booked, up_to
 from seqcost.formulas.ops.onednn.strided import scratchpad_bytes
 from seqcost.formulas.ops.onednn.sums import blocks_summed, depthwise_summed, points_summed
 
-_LANES, _FILLED = 16, 32
+_FILLED = 32
 _ADDRESSES = 4120  # bytes of the addresses of products, for each thread
-_PAGE = 4096
 
 
 def has_channels_last(x: Operand, weight: Operand) -> bool:
@@ -45,7 +44,7 @@ def columns_copied(operands: tuple[Operand, ...], weight: Operand) -> int:
 def forward_last(c: Convolution, x: Operand, weight: Operand) -> int:
     """Most bytes beside operands and result."""
     held = _to_last(x) + _to_last(weight)
-    if c.groups > 1 and (c.is_depthwise or c.group_inputs <= _LANES):
+    if c.groups > 1 and (c.is_depthwise or c.group_inputs <= LANES):
         return held + _grouped(c)
     filled = up_to(c.group_outputs, _block(c.group_outputs)) * c.groups
     return held + filled * c.group_inputs * prod(c.kernel) * FLOAT + _scratchpad(c)
@@ -66,7 +65,7 @@ def backward_last(c: Convolution, operands: tuple[Operand, ...], made: tuple[int
 
 
 def _input_gradient(c: Convolution) -> int:
-    if not c.is_depthwise and (blocks := undone(c, _LANES)):
+    if not c.is_depthwise and (blocks := undone(c, LANES)):
         filled = up_to(c.group_inputs, blocks.channels) * c.groups
         return filled * c.group_outputs * prod(c.kernel) * FLOAT + scratchpad_bytes(c, blocks)
     if any(d > 1 and step > 1 for d, step in zip(c.dilation, c.stride, strict=True)):
@@ -75,7 +74,7 @@ def _input_gradient(c: Convolution) -> int:
         return c.weight_bytes + columns + summed
     if c.is_depthwise and c.is_dense and len(c.kernel) == 2:
         return by_channel(c).weight
-    if c.groups > 1 and (c.group_outputs <= _LANES or not c.steps_by_one):
+    if c.groups > 1 and (c.group_outputs <= LANES or not c.steps_by_one):
         return _blocks_of_groups(c, narrow=True)
     filled = up_to(c.group_inputs, _block(c.group_inputs)) * c.groups
     return filled * c.group_outputs * prod(c.kernel) * FLOAT + booked(_scratchpad(c))
@@ -85,16 +84,16 @@ def _weight_gradient(c: Convolution, *, bias: bool) -> tuple[int, int]:
     """Bytes of the gradient in blocks, and of the scratchpad."""
     if c.is_depthwise and makes_weights_by_channel(c):
         return by_channel(c).weight, depthwise_summed(c, bias=bias)
-    odd = bias and c.group_outputs % _LANES
-    shift = booked(c.groups * up_to(c.group_outputs, _LANES) * FLOAT) if odd else 0
+    odd = bias and c.group_outputs % LANES
+    shift = booked(c.groups * up_to(c.group_outputs, LANES) * FLOAT) if odd else 0
     if is_product(c):
         summed, threads = points_summed(c, bias=bias)
         gathered = 0 if c.steps_by_one else booked(threads * prod(c.points_out) * c.inputs * FLOAT)
         return _blocks_of_groups(c), shift + summed + gathered
     if makes_weights_in_blocks(c):
         scratchpad = shift + blocks_summed(c, bias=bias, last=True)
-        if c.groups == 1 and c.inputs < _LANES:
-            return c.inputs * up_to(c.outputs, _LANES) * prod(c.kernel) * FLOAT, scratchpad
+        if c.groups == 1 and c.inputs < LANES:
+            return c.inputs * up_to(c.outputs, LANES) * prod(c.kernel) * FLOAT, scratchpad
         return _blocks_of_groups(c), scratchpad
     columns = c.group_inputs * prod(c.kernel) * prod(c.points_out) * FLOAT
     gathered = c.group_inputs * prod(c.points_in) * FLOAT
@@ -109,19 +108,19 @@ def _grouped(c: Convolution) -> int:
 
 
 def _blocks_of_groups(c: Convolution, *, narrow: bool = False) -> int:
-    lanes = _LANES
-    if narrow and c.groups > 1 and c.group_inputs < _LANES and c.group_outputs < _LANES:
+    lanes = LANES
+    if narrow and c.groups > 1 and c.group_inputs < LANES and c.group_outputs < LANES:
         fitting = (n for n in (8, 4) if c.group_inputs % n == 0 == c.group_outputs % n)
-        lanes = next(fitting, _LANES)
+        lanes = next(fitting, LANES)
     return c.groups * up_to(c.group_inputs, lanes) * up_to(c.group_outputs, lanes) * prod(c.kernel) * FLOAT
 
 
 def _block(channels: int) -> int:
-    return _LANES if channels <= _LANES else _FILLED
+    return LANES if channels <= LANES else _FILLED
 
 
 def _scratchpad(c: Convolution) -> int:
-    return c.threads * _ADDRESSES + _PAGE
+    return c.threads * _ADDRESSES + PAGE
 
 
 def _to_last(operand: Operand) -> int:

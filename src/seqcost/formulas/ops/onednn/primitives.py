@@ -18,11 +18,10 @@ from math import prod
 
 from seqcost.formulas.ops.onednn.blocks import best_blocks
 from seqcost.formulas.ops.onednn.estimate import Blocks
-from seqcost.formulas.ops.onednn.sizes import FLOAT, Convolution, booked, up_to
+from seqcost.formulas.ops.onednn.sizes import FLOAT, LANES, Convolution, booked, up_to
 from seqcost.formulas.ops.onednn.strided import scratchpad_bytes
 from seqcost.formulas.ops.onednn.sums import blocks_summed, depthwise_summed, narrow_blocks_summed, points_summed
 
-_LANES = 16  # float32 numbers of a vector; a first layer has fewer channels and is read as it is
 _HALF = 8
 _MOST_UNROLLED = 28  # points along a line that are held in registers
 _WIDEST = 14  # kernel of which the gradient of weights is unrolled
@@ -47,29 +46,30 @@ def forward(c: Convolution, *, bias: bool) -> Primitive:
     """What makes y of x."""
     if c.is_depthwise:
         if len(c.points_in) == 2:
-            return by_channel(c, _padded_bias(c, _LANES) if bias else 0)
+            return by_channel(c, _padded_bias(c, LANES) if bias else 0)
         if c.is_dense:
-            weight = up_to(c.outputs, _LANES) * prod(c.kernel) * FLOAT
+            weight = up_to(c.outputs, LANES) * prod(c.kernel) * FLOAT
             return Primitive(x=c.input_bytes, weight=weight, y=c.output_bytes, copies=2)
-    shift = _padded_bias(c, _LANES) if bias and c.groups == 1 else 0
+    shift = _padded_bias(c, LANES) if bias and c.groups == 1 else 0
     if is_product(c):
-        return _in_blocks(c, _LANES, shift + _gathered(c, c.threads))
+        return _in_blocks(c, LANES, shift + _gathered(c, c.threads))
     lanes = _lanes(c)
     if lanes and _overlaps(c) and _padding_fits(c):
-        return _in_blocks(c, lanes, shift, first=c.groups == 1 and c.inputs < _LANES)
+        # A first layer has fewer channels than a vector has numbers, and is read as it is.
+        return _in_blocks(c, lanes, shift, first=c.groups == 1 and c.inputs < LANES)
     return Primitive(scratchpad=booked(_column_threads(c) * _columns(c)))
 
 
 def input_gradient(c: Convolution, *, transposed: bool = False) -> Primitive:
     """What makes the gradient of x of that of y, or as a transposed convolution x of y."""
-    if blocks := undone(c, _LANES):
+    if blocks := undone(c, LANES):
         return _channels_last(c, blocks)
     if transposed and makes_whole_steps(c) and (blocks := undone(c, _HALF)):
         return _channels_last(c, blocks)
     if c.is_depthwise and len(c.points_in) == 2 and c.is_dense:
         return by_channel(c, 0)
     if is_product(c):
-        return _in_blocks(c, _LANES, _gathered(c, c.threads))
+        return _in_blocks(c, LANES, _gathered(c, c.threads))
     lanes = _lanes(c)
     gaps = any(d > 1 and step > 1 for d, step in zip(c.dilation, c.stride, strict=True))
     if lanes and not gaps and _overlaps(c) and _steps_fit(c):
@@ -83,15 +83,15 @@ def weight_gradient(c: Convolution, *, bias: bool) -> Primitive:
     """What makes the gradient of the weights of x and the gradient of y."""
     if c.is_depthwise and makes_weights_by_channel(c):
         return by_channel(c, depthwise_summed(c, bias=bias))
-    shift = _padded_bias(c, _LANES) if bias and c.groups == 1 else 0
+    shift = _padded_bias(c, LANES) if bias and c.groups == 1 else 0
     if is_product(c):
         summed, threads = points_summed(c, bias=bias)
-        return _in_blocks(c, _LANES, shift + summed + _gathered(c, threads))
-    few = c.groups == 1 and _NARROW < c.inputs < _LANES
-    whole = c.groups == 1 or (c.group_inputs % _LANES == 0 and c.group_outputs % _LANES == 0)
+        return _in_blocks(c, LANES, shift + summed + _gathered(c, threads))
+    few = c.groups == 1 and _NARROW < c.inputs < LANES
+    whole = c.groups == 1 or (c.group_inputs % LANES == 0 and c.group_outputs % LANES == 0)
     if whole and not few and makes_weights_in_blocks(c):
         first = c.groups == 1 and c.inputs <= _NARROW
-        return _in_blocks(c, _LANES, shift + blocks_summed(c, bias=bias), first=first)
+        return _in_blocks(c, LANES, shift + blocks_summed(c, bias=bias), first=first)
     whole = c.groups == 1 or (c.group_inputs % _HALF == 0 and c.group_outputs % _HALF == 0)
     if whole and c.group_inputs != _NARROW and _half_accepts(c):
         shift = _padded_bias(c, _HALF) if bias and c.groups == 1 else 0
@@ -114,7 +114,7 @@ def _in_blocks(c: Convolution, lanes: int, scratchpad: int, *, first: bool = Fal
 
 def by_channel(c: Convolution, scratchpad: int = 0) -> Primitive:
     """Kernels a channel, in blocks of channels."""
-    channels = up_to(c.inputs, _LANES) * FLOAT
+    channels = up_to(c.inputs, LANES) * FLOAT
     return Primitive(
         x=c.batch * channels * prod(c.points_in),
         weight=channels * prod(c.kernel),
@@ -143,7 +143,7 @@ def _padded_bias(c: Convolution, lanes: int) -> int:
 def _lanes(c: Convolution) -> int:
     """Channels of a block; 0 where groups leave none."""
     if c.groups == 1:
-        return _LANES
+        return LANES
     fitting = (lanes for lanes in (16, 8, 4) if c.group_inputs % lanes == 0 == c.group_outputs % lanes)
     return next(fitting, 0)
 
@@ -160,7 +160,7 @@ def _gathered(c: Convolution, threads: int) -> int:
     """The points that steps meet, for each thread."""
     if c.steps_by_one:
         return 0
-    return booked(threads * prod(c.points_out) * up_to(c.inputs, _LANES) * FLOAT)
+    return booked(threads * prod(c.points_out) * up_to(c.inputs, LANES) * FLOAT)
 
 
 def _overlaps(c: Convolution) -> bool:
@@ -251,7 +251,7 @@ def _column_threads(c: Convolution) -> int:
     depth = c.points_out[0] if len(c.points_out) == 3 else 1
     images = c.batch * c.groups * depth
     row = c.group_inputs * prod(c.kernel)
-    in_blocks = images * plane >= n * _LANES or plane < images or (c.stride[-1] == 1 and 20 * row <= c.group_outputs)
+    in_blocks = images * plane >= n * LANES or plane < images or (c.stride[-1] == 1 and 20 * row <= c.group_outputs)
     if len(c.points_out) == 2 and in_blocks:
         return n
     if plane // n >= 512 or (depth == 1 and c.batch == 1 and c.groups <= 2):
@@ -262,7 +262,7 @@ def _column_threads(c: Convolution) -> int:
 def _is_even(c: Convolution, outer: int, plane: int, channels: int) -> bool:
     """Whether threads share images more evenly than the numbers of one product, or that is small."""
     n = c.threads
-    inner = -(-plane // _LANES) * -(-channels // _LANES)
+    inner = -(-plane // LANES) * -(-channels // LANES)
     even = outer / up_to(outer, n) >= inner / up_to(inner, n)
     return even or plane * c.group_inputs * c.group_outputs // n < _SMALL_PRODUCT
 
@@ -278,7 +278,7 @@ def _column_threads_back(c: Convolution) -> int:
 def weight_column_threads(c: Convolution) -> int:
     """Threads that multiply columns on their own, where a gradient of weights is made."""
     n = c.threads
-    needed = n * FLOAT * (c.weight_bytes + c.group_inputs * prod(c.kernel) * _LANES)
+    needed = n * FLOAT * (c.weight_bytes + c.group_inputs * prod(c.kernel) * LANES)
     allowed = min(_MOST_COLUMNS_BYTES, 15 * n * (c.input_bytes + c.weight_bytes + c.output_bytes))
     apart = needed < allowed and prod(c.points_out[-2:]) // n < 256 and (c.batch > 1 or c.groups > 2)
     return n if apart else 1

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-FLOAT = 4
+FLOAT = 4  # bytes of a float32
+LANES = 16  # of them in a vector
+PAGE = 4096  # bytes; what threads share is whole pages, aligned to one
 _ALIGNMENT = 128  # of every array in a scratchpad of oneDNN
 Sizes = tuple[int, ...]
 

@@ -10,11 +10,10 @@ jit_uni_dw_conv_kernel_utils.cpp; cpu_reducer.cpp with `init_balancers` of jit_a
 from collections.abc import Callable
 from math import prod
 
-from seqcost.formulas.ops.onednn.sizes import FLOAT, Convolution, booked, up_to
+from seqcost.formulas.ops.onednn.sizes import FLOAT, LANES, PAGE, Convolution, booked, up_to
 
-_LANES, _HALF = 16, 8
-_PAGE = 4096
-_BARRIER = 2 * _PAGE  # one page, aligned to one
+_HALF = 8
+_BARRIER = 2 * PAGE  # one page, aligned to one
 _NARROW = 3  # channels of a first layer
 _MANY_LINES = 9  # of a plane, from which its lines are split as well
 _LARGEST_BUFFER = 1 << 21
@@ -25,19 +24,19 @@ Split = tuple[int, int, int]  # threads over the batch, over channels made, over
 
 def blocks_summed(c: Convolution, *, bias: bool, last: bool = False) -> int:
     """Bytes of gradients beside the result's, in blocks of 16 channels, with their barriers; `last`: channels are."""
-    made = -(-c.group_outputs // _LANES)
+    made = -(-c.group_outputs // LANES)
     batch, threads = _split(c, last=last) if c.threads >= c.groups else (1, c.threads)
     total = _bias_summed(c, threads) if bias else 0
     if batch == 1:
         return total
-    inputs = c.inputs if _is_first(c) else up_to(c.group_inputs, _LANES)
-    numbers = c.groups * made * _LANES * (inputs * prod(c.kernel) + 1)
+    inputs = c.inputs if _is_first(c) else up_to(c.group_inputs, LANES)
+    numbers = c.groups * made * LANES * (inputs * prod(c.kernel) + 1)
     return total + booked(numbers * (batch - 1) * FLOAT) + _BARRIER
 
 
 def _bias_summed(c: Convolution, threads: int) -> int:
-    jobs = c.groups * -(-c.group_outputs // _LANES)
-    return _reduced(threads, _LANES, jobs, c.batch, threads * _LARGEST_BUFFER_A_THREAD)
+    jobs = c.groups * -(-c.group_outputs // LANES)
+    return _reduced(threads, LANES, jobs, c.batch, threads * _LARGEST_BUFFER_A_THREAD)
 
 
 def _is_first(c: Convolution) -> bool:
@@ -46,8 +45,8 @@ def _is_first(c: Convolution) -> bool:
 
 def _split(c: Convolution, *, last: bool) -> tuple[int, int]:
     """Threads over the batch, and in all."""
-    block = c.inputs if _is_first(c) else _LANES
-    read, made = -(-c.group_inputs // block), -(-c.group_outputs // _LANES)
+    block = c.inputs if _is_first(c) else LANES
+    read, made = -(-c.group_inputs // block), -(-c.group_outputs // LANES)
     planes = not last and len(c.points_in) == 2 and c.dilation[0] == 1 and c.points_out[0] > _MANY_LINES
     lines_in, lines_out = (c.points_in[-2], c.points_out[-2]) if planes else (1, 1)
     depth_in, depth_out, depth_step = (
@@ -60,8 +59,8 @@ def _split(c: Convolution, *, last: bool) -> tuple[int, int]:
         batch, over_made, over_read = split
         x = _share(c.batch * lines_in, batch) * _share(read, over_read) * block * rows_in * depth_in
         x = x // depth_step // c.stride[-2] // c.stride[-1]
-        y = _share(c.batch * lines_out, batch) * _share(made, over_made) * _LANES * rows_out * depth_out
-        weight = _share(made, over_made) * _share(read, over_read) * prod(c.kernel) * block * _LANES
+        y = _share(c.batch * lines_out, batch) * _share(made, over_made) * LANES * rows_out * depth_out
+        weight = _share(made, over_made) * _share(read, over_read) * prod(c.kernel) * block * LANES
         return x + y + 8 * weight
 
     def work(split: Split) -> int:
@@ -86,27 +85,27 @@ def points_summed(c: Convolution, *, bias: bool) -> tuple[int, int]:
         at_once = _divisor(c.points_out[-1], 4, c.points_out[-1], largest=False)
     at_once = 1 if at_once > 256 else at_once
     steps = -(-points // at_once)
-    read, made = -(-c.inputs // _LANES), -(-c.outputs // _LANES)
+    read, made = -(-c.inputs // LANES), -(-c.outputs // LANES)
 
     def traffic(split: Split) -> int:
         batch, over_made, over_read = split
-        parts = _share(c.batch * steps, batch) * _LANES * at_once
+        parts = _share(c.batch * steps, batch) * LANES * at_once
         shares = _share(made, over_made), _share(read, over_read)
-        return parts * sum(shares) + 12 * prod(shares) * _LANES**2
+        return parts * sum(shares) + 12 * prod(shares) * LANES**2
 
     best, _ = _least(_splits(c.threads, c.batch * steps, made, read), traffic)
     batch = _evened(best[0], c.threads, c.batch)
     threads = batch * best[1] * best[2]
     total = _bias_summed(c, threads) if bias else 0
     if batch > 1:
-        total += booked(read * made * _LANES**2 * (batch - 1) * FLOAT) + _BARRIER
+        total += booked(read * made * LANES**2 * (batch - 1) * FLOAT) + _BARRIER
     return total, threads
 
 
 def depthwise_summed(c: Convolution, *, bias: bool) -> int:
     """Bytes of gradients beside the result's for kernels a channel."""
-    channels = up_to(c.groups, _LANES)
-    over_channels = min(channels // _LANES, c.threads)
+    channels = up_to(c.groups, LANES)
+    over_channels = min(channels // LANES, c.threads)
     summing = min(max(1, c.threads // over_channels), c.batch)
     extra = channels * (summing - 1) * FLOAT
     return booked(extra * prod(c.kernel)) + (booked(extra) if bias else 0)
@@ -139,7 +138,7 @@ def _reduced(threads: int, size: int, jobs: int, parts: int, largest: int) -> in
     groups, together, share = best
     if together == 1:
         return 0
-    return groups * (together - 1) * share * size * FLOAT + _PAGE + (groups + 1) * _PAGE
+    return groups * (together - 1) * share * size * FLOAT + PAGE + (groups + 1) * PAGE
 
 
 def _splits(threads: int, parts: int, made: int, read: int) -> list[Split]:

@@ -12,15 +12,13 @@ src/cpu/rnn/rnn_utils.cpp `get_good_ld` and `set_offsets`, src/cpu/x64/rnn/rnn_b
 from typing import Any
 
 from seqcost.algebra import Size, ceil_div, maximum, where
+from seqcost.formulas.ops.onednn.sizes import FLOAT, LANES, PAGE
 
 CACHE_LINE = 64  # bytes; rows of a matrix start on one
 ALIASING_ELEMENTS = 256  # a row of a multiple of this many elements is lengthened by a cache line
-PAGE = 4096  # bytes; every array of the workspace starts on one
-ACCUMULATOR = 4  # bytes of an element of a gradient: float32 whatever the data type
 BOOK_KEEPING = 4664  # alignment of the whole scratchpad and the arrays of pointers in it
 BATCH_ELEMENT = 40  # bytes of a brgemm_batch_element_t
 FIXED_BATCH = 128
-LANES = 16  # float32 numbers of a vector
 MERGED_GEMM_BELOW = 128  # rows from which the inputs of one step are multiplied at a time
 
 
@@ -38,7 +36,7 @@ def lstm_workspace_bytes(*, B: Size, T: Size, D: Size, N: Size, itemsize: int = 
     cells = 2 * B * (T + 1)  # (layers + 1) × (steps + 1): an initial state in either direction
     widest = maximum(D, N)
     h = cells * leading_dimension(widest, itemsize) * itemsize
-    diff_h = cells * leading_dimension(widest, ACCUMULATOR) * ACCUMULATOR
+    diff_h = cells * leading_dimension(widest, FLOAT) * FLOAT
     arrays = (
         rows * leading_dimension(4 * N, itemsize) * itemsize,  # gates
         rows * leading_dimension(N, itemsize) * itemsize,  # h before a projection
@@ -46,7 +44,7 @@ def lstm_workspace_bytes(*, B: Size, T: Size, D: Size, N: Size, itemsize: int = 
         cells * N * itemsize,  # c
         diff_h,  # by way of the layer above
         diff_h,  # by way of the next step
-        cells * N * ACCUMULATOR,  # gradient of c
+        cells * N * FLOAT,  # gradient of c
     )
     return sum((_pages(array) for array in arrays), start=0)
 
@@ -61,7 +59,7 @@ def lstm_inference_bytes(*, B: Size, T: Size, D: Size, N: Size, itemsize: int, t
     weights = (D + N) * 4 * ceil_div(N, 32) * 32 * itemsize
     states = _pages(2 * (T + 1) * B * leading_dimension(maximum(D, N), itemsize) * itemsize)
     cells = _pages(2 * (T + 1) * B * N * itemsize)
-    steps = _pages(B * gate_row * ACCUMULATOR) + _pages(B * state_row * itemsize)
+    steps = _pages(B * gate_row * FLOAT) + _pages(B * state_row * itemsize)
     batches = threads * BATCH_ELEMENT * where(_equal(D, N), 4, 2)
     return _bias(N, itemsize) + weights + states + cells + steps + BOOK_KEEPING + FIXED_BATCH + batches
 
@@ -81,8 +79,8 @@ def lstm_backward_bytes(*, B: Size, T: Size, D: Size, N: Size, itemsize: int, co
 
 def _training(B: Size, D: Size, N: Size, steps: Size, itemsize: int) -> Size:
     gate_row, state_row = leading_dimension(4 * N, itemsize), leading_dimension(N, itemsize)
-    gates = _pages(steps * B * leading_dimension(4 * N, ACCUMULATOR) * ACCUMULATOR)
-    states = _pages(B * state_row * itemsize) + _pages(B * state_row * ACCUMULATOR)
+    gates = _pages(steps * B * leading_dimension(4 * N, FLOAT) * FLOAT)
+    states = _pages(B * state_row * itemsize) + _pages(B * state_row * FLOAT)
     return (D + N) * gate_row * itemsize + gates + states + BOOK_KEEPING
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from seqcost.algebra import symbols
-from seqcost.formulas.parts.onednn import leading_dimension, lstm_workspace_bytes
+from seqcost.formulas.ops.onednn.lstm import leading_dimension, lstm_workspace_bytes
 
 
 @pytest.mark.parametrize(
