@@ -50,12 +50,12 @@ def over(rows: list[Row], keep: Callable[[Row], bool], value: Callable[[Row], fl
 
 
 def tflops(row: Row) -> float:
-    """10¹² FLOPs a second."""
+    """10¹² FLOPs per second."""
     return float(row["flops"] / row["device_s"] / 1e12)
 
 
 def gigabytes(row: Row) -> float:
-    """10⁹ bytes a second."""
+    """10⁹ bytes per second."""
     return float(row["bytes"] / row["device_s"] / 1e9)
 
 

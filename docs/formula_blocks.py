@@ -121,7 +121,7 @@ def break_even(costly: str, cheap: str, farthest: str = "65536") -> str:
 def pointwise_weights() -> str:
     """The table that formulas and trace share."""
     rows = [(name.lower().replace("_", " "), str(value)) for name, value in vars(pointwise).items() if name.isupper()]
-    return Table.of("", ("<operator", "operations an element"), rows).to_markdown()
+    return Table.of("", ("<operator", "operations per element"), rows).to_markdown()
 
 
 def catalogue(group: str = "") -> str:
@@ -153,7 +153,7 @@ def presets() -> str:
                 _cache_a_token(count),
             )
         )
-    headings = ("<preset", "parameters", "published", "difference", "forward FLOPs, T tokens", "cache, bytes a token")
+    headings = ("<preset", "parameters", "published", "difference", "forward FLOPs, T tokens", "cache, bytes per token")
     return Table.of("", headings, rows).to_markdown()
 
 

@@ -36,5 +36,5 @@ def flops() -> str:
         ratio = Fraction(exact, T * layer.E * layer.N)
         token = size_to_text((leading_term(general, "T") / (B * t)).expand())
         rows.append((f"executed here, {form}", token, f"{exact:,}", f"{float(ratio):.2f}", what))
-    headings = ("<count", "FLOPs a token", f"one layer of mamba-130m, T = {T:,}", "over B·T·E·N", "<what is in it")
+    headings = ("<count", "FLOPs per token", f"one layer of mamba-130m, T = {T:,}", "over B·T·E·N", "<what is in it")
     return Table.of("", headings, rows).to_markdown()

@@ -1,4 +1,4 @@
-"""What the tests of RNN, LSTM and GRU share: products a token, the papers' table, PyTorch's own with equal weights."""
+"""What the tests of RNN, LSTM and GRU share: products per token, the papers' table, PyTorch's own of equal weights."""
 
 from dataclasses import dataclass
 from typing import Any

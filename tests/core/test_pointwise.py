@@ -1,4 +1,4 @@
-"""The table of operations an element: each a whole number, and in proportion."""
+"""The table of operations per element: each a whole number, and in proportion."""
 
 from seqcost.formulas.core import pointwise
 

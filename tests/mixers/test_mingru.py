@@ -64,7 +64,7 @@ def test_a_token_is_two_products_and_the_leading_term_is_4_t_d_n():
 
 
 def test_the_scan_is_shorter_than_the_text():
-    # Two passes of C operators and ⌈T/C⌉ turns, where a GRU has eleven operators a token.
+    # Two passes of C operators and ⌈T/C⌉ turns, where a GRU has eleven operators per token.
     assert Formula(D=D, C=32).depth(Workload(T=T)).leading("T") == T / 32
     assert Formula(D=8, C=32).depth(Workload(T=1024)).total() < 3 * 32 + 1024 // 32
 

@@ -86,5 +86,5 @@ def test_a_broken_carry_would_be_seen():
 
 @pytest.mark.parametrize("C", [0, 1, 2.5, "many", True])
 def test_a_chunk_of_no_size_is_refused(C):
-    with pytest.raises(BadSize, match="takes a whole number of tokens a chunk, at least 2"):
+    with pytest.raises(BadSize, match="takes a whole number of tokens per chunk, at least 2"):
         MinGru(D=4, C=C)

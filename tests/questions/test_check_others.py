@@ -147,7 +147,7 @@ def test_a_state_that_is_dropped_shows_with_larger_weights():
 
 def test_the_size_of_a_cache_is_what_it_holds():
     _, rows = rows_of(lambda: hugging_face("Llama", "ForCausalLM", num_key_value_heads=2))
-    L, B, T, H, K = 2, 3, 48, 2, 8  # keys and values of 4 bytes a number
+    L, B, T, H, K = 2, 3, 48, 2, 8  # keys and values of 4 bytes per number
     assert rows["size of what is carried"].remark == f"{2 * L * B * T * H * K * 4:,} bytes after 48 tokens, 256 a token"
 
 

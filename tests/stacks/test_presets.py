@@ -95,7 +95,7 @@ def test_fused_attention_computes_its_scores_once_more_backward(nanogpt):
     assert again - nanogpt.backward_flops(run).total(Kind.CONTRACTION) == 12 * 1_610_612_736
 
 
-# Kaplan et al. 2020, arXiv 2001.08361, table 1: forward FLOPs a token, d_attn = H·K, n_ctx = T.
+# Kaplan et al. 2020, arXiv 2001.08361, table 1: forward FLOPs per token, d_attn = H·K, n_ctx = T.
 D, F, L, H, K, U = (symbol(letter) for letter in "DFLHKU")
 KAPLAN = {
     "attention: QKV": ("project_query project_key project_value", 2 * L * D * 3 * H * K),

@@ -174,7 +174,7 @@ QUANTITIES = Quantities(
         Quantity(
             name="depth", unit="step", kinds=(Kind.DEPTH,), bill="depth", listed=False,
             label="depth (operators)", heading="depth", title="depth: dependent operators",
-            convention="longest chain of dependent operators; a fused recurrent kernel is one a token",
+            convention="longest chain of dependent operators; a fused recurrent kernel is one per token",
             told=(*_GROWS, Told.COMPARED, Told.PAGE),
         ),
         Quantity(

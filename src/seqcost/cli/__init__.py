@@ -1,1 +1,1 @@
-"""The commands, one a file: each parses, asks one question and has report/ dress the answer."""
+"""The commands, one per file: each parses, asks one question and has report/ dress the answer."""

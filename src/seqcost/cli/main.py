@@ -1,4 +1,4 @@
-"""The `seqcost` command: verbs, one a file. A user's mistake is one sentence on stderr and exit code 2."""
+"""The `seqcost` command: verbs, one per file. A user's mistake is one sentence on stderr and exit code 2."""
 
 import sys
 import warnings

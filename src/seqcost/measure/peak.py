@@ -6,8 +6,8 @@ goes that was there before the run, if an earlier recording has seen its address
 ProfiledCPUMemoryReporter). Bytes are those asked for, without the rounding of malloc. On CUDA the allocator counts its
 own peak, rounded to its blocks of 512 bytes.
 
-No operator is recorded, only allocations: 32 bytes an event during the run and about 1.5 kB while it is read afterwards
-(311 320 events of a GRU over 8192 steps, forward and backward: 0.5 GB, 3 s).
+No operator is recorded, only allocations: 32 bytes per event during the run and about 1.5 kB while it is read
+afterwards (311 320 events of a GRU over 8192 steps, forward and backward: 0.5 GB, 3 s).
 
 Not covered: memory that kernels take from elsewhere than PyTorch's allocator (scratchpads of oneDNN and MKL), or on
 threads other than the caller's; a resident tensor that the run itself releases, which still counts.

@@ -1,4 +1,4 @@
-"""The questions that a user asks, one a file; each returns a frozen answer made of Bills, records and rows.
+"""The questions that a user asks, one per file; each returns a frozen answer made of Bills, records and rows.
 
 count      what does it cost?                    explain   how is that number made?
 compare    which is cheaper, and from which length on?

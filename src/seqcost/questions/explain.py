@@ -33,7 +33,7 @@ class Section:
 
     @property
     def steps(self) -> tuple[tuple[str, str, Size, Size], ...]:
-        """Contractions as a textbook counts them: (line, in words, FLOPs a token, FLOPs of all tokens)."""
+        """Contractions as a textbook counts them: (line, in words, FLOPs per token, FLOPs of all tokens)."""
         tokens = self.run.B * self.run.T
         return tuple(
             (line.name, line.note, line.amount / tokens, line.amount)

@@ -32,7 +32,7 @@ def steps_table(section: Any) -> Table:
     rows = [
         (line, note, size_to_text(per_token), size_to_text(total)) for line, note, per_token, total in section.steps
     ]
-    return Table.of("contractions", ("<line", "<what it is", "FLOPs a token", "FLOPs of B·T tokens"), rows)
+    return Table.of("contractions", ("<line", "<what it is", "FLOPs per token", "FLOPs of B·T tokens"), rows)
 
 
 def totals_table(section: Any) -> Table:

@@ -1,4 +1,4 @@
-"""Measured runs as tables, one a machine and version: they are never mixed."""
+"""Measured runs as tables, one per machine and version: they are never mixed."""
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction

@@ -21,7 +21,7 @@ def attention_blocks(queries: Size, keys: Size) -> tuple[Size, Size]:
 
 
 def attention_bytes(queries: Size, keys: Size, width: Size, itemsize: int, threads: int) -> Size:
-    """Fused attention forward: a tile of scores, two numbers a row, and the rows of the result under way."""
+    """Fused attention forward: a tile of scores, two numbers per row, and the rows of the result under way."""
     rows, columns = attention_blocks(queries, keys)
     buffer = (rows * columns + 2 * rows + rows * width) * max(FLOAT, itemsize)
     if itemsize < FLOAT:

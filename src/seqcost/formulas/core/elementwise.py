@@ -51,7 +51,7 @@ class Elementwise(Rows):
         )  # fmt: skip
 
     def add(self, name: str, a: Value, b: Value, note: str = "") -> Value:
-        """A + b, broadcast."""
+        """a + b, broadcast."""
         return self._between(name, [a, b], lambda t, g, kept, wanted: [g, g], (), note or "a + b")
 
     def in_place(
@@ -73,7 +73,7 @@ class Elementwise(Rows):
         return out
 
     def plus_into(self, name: str, a: Value, b: Value, note: str = "") -> Value:
-        """A + b of equal shapes, written over a."""
+        """a + b of equal shapes, written over a."""
         return self.in_place(name, a, [b], 1, backward=lambda t, g, kept, wanted: [g, g], note=note or "a + b")
 
     def into(self, name: str, x: Value, function: str, note: str = "") -> Value:
@@ -87,7 +87,7 @@ class Elementwise(Rows):
         return self.in_place(name, x, [], kind.forward, backward=backward, keeps_result=True, note=note or function)
 
     def add_into(self, name: str, a: Value, b: Value, happens: Size = 1, note: str = "") -> Value:
-        """A + b, written over a; b wants no gradient."""
+        """a + b, written over a; b wants no gradient."""
         out = Value(a.shape, a.storage, strides=a.strides)
         self.launch(
             name, Kernel.ELEMENTWISE, [a, b], [], into=a, pointwise=a.numel, happens=happens, note=note or "a + b"
@@ -96,7 +96,7 @@ class Elementwise(Rows):
         return out
 
     def shift_into(self, name: str, x: Value, note: str = "") -> Value:
-        """X plus a number, written over x."""
+        """x plus a number, written over x."""
         out = Value(x.shape, x.storage, strides=x.strides)
         self.launch(
             name, Kernel.ELEMENTWISE, [x], [], into=x, pointwise=x.numel, buffer=self._number_bytes([x]), note=note
@@ -105,7 +105,7 @@ class Elementwise(Rows):
         return out
 
     def subtract(self, name: str, a: Value, b: Value, note: str = "") -> Value:
-        """A − b, broadcast."""
+        """a − b, broadcast."""
 
         def derivatives(t: Elementwise, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
             return [g, t.pointwise(f"{name}_db", [g], 1, "−g") if wanted[1] else None]
@@ -113,7 +113,7 @@ class Elementwise(Rows):
         return self._between(name, [a, b], derivatives, (), note or "a − b")
 
     def multiply(self, name: str, a: Value, b: Value, note: str = "") -> Value:
-        """A ⊙ b, broadcast."""
+        """a ⊙ b, broadcast."""
 
         def derivatives(t: Elementwise, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
             db = t.pointwise(f"{name}_db", [g, kept[0]], 1, "g ⊙ a") if wanted[1] else None
@@ -122,7 +122,7 @@ class Elementwise(Rows):
         return self._between(name, [a, b], derivatives, ((a, 1), (b, 0)), note or "a ⊙ b")
 
     def divide(self, name: str, a: Value, b: Value, note: str = "") -> Value:
-        """A / b, broadcast."""
+        """a / b, broadcast."""
 
         def derivatives(t: Elementwise, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
             db = None
@@ -137,7 +137,7 @@ class Elementwise(Rows):
         return self._between(name, [a, b], derivatives, ((a, 1), (b, None)), note or "a / b")
 
     def add_product(self, name: str, a: Value, b: Value, c: Value, note: str = "") -> Value:
-        """A + b ⊙ c in one kernel, broadcast: torch.addcmul."""
+        """a + b ⊙ c in one kernel, broadcast: torch.addcmul."""
 
         def derivatives(t: Elementwise, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
             found: list[Value | None] = [g, None, None]
@@ -184,14 +184,14 @@ class Elementwise(Rows):
         )  # fmt: skip
 
     def compare(self, name: str, x: Value, note: str = "") -> Value:
-        """X beside a number: a byte that says yes or no for each element."""
+        """x beside a number: a byte that says yes or no for each element."""
         return self.kernel(
             name, Kernel.ELEMENTWISE, [x], x.shape, pointwise=x.numel, buffer=self._number_bytes([x]), itemsize=1,
             note=note,
         )  # fmt: skip
 
     def choose(self, name: str, which: Value, a: Value, b: Value, note: str = "") -> Value:
-        """A where `which` says so, else b, of equal shapes: torch.where. Autograd keeps `which`."""
+        """a where `which` says so, else b, of equal shapes: torch.where. Autograd keeps `which`."""
 
         def backward(t: Elementwise, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
             return [None, *(t._chosen(f"{name}_backward", kept[0], g) if wants else None for wants in wanted[1:])]

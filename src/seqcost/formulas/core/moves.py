@@ -97,7 +97,7 @@ class Moves(Leaves):
         return out
 
     def every(self, x: Value, axis: int, *, name: str = "every") -> list[Value]:
-        """X unbound along an axis of n: the pieces over which `loop(n)` turns, one for each turn that is passed.
+        """x unbound along an axis of n: the pieces over which `loop(n)` turns, one for each turn that is passed.
 
         Their gradients are stacked again; a 0 stands for one that does not come.
         """
@@ -206,7 +206,7 @@ class Moves(Leaves):
         )  # fmt: skip
 
     def stacked(self, name: str, x: Value, note: str = "") -> Value:
-        """X alone along a new first axis, copied."""
+        """x alone along a new first axis, copied."""
         shape = x.shape
         return self.kernel(
             name, Kernel.COPY, [x], (ONE, *shape), itemsize=x.storage.itemsize, note=note,

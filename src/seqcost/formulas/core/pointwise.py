@@ -1,4 +1,4 @@
-"""How many operations a pointwise operator counts, an element: one table for the formulas and for the trace.
+"""How many operations a pointwise operator counts per element: one table for the formulas and for the trace.
 
 Convention: one operation for each add, multiply, divide, comparison, root or elementary function (exp, tanh, erf,
 sin) that the definition applies to an element; a sum or mean over n elements counts n. Operations that happen once
@@ -32,12 +32,12 @@ GELU_BACKWARD = 10  # the cumulative normal (4), the density (3), x·density, su
 GELU_TANH = 9  # ½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
 GELU_TANH_BACKWARD = 18
 
-# Of complex numbers, an element
+# Of complex numbers, per element
 COMPLEX_ADD = 2
 COMPLEX_SCALE = 2  # times a real number
 COMPLEX_PRODUCT = 6  # four products, two sums
 
-# A cell of the fused LSTM, an element of its state. The products add into the gates, so W x + U h costs nothing more.
+# A cell of the fused LSTM, per element of its state. The products add into the gates, so W x + U h costs nothing more.
 LSTM_CELL = 4 + 3 * SIGMOID + 2 * TANH + 4  # biases; σ, tanh; f ⊙ c + i ⊙ g and o ⊙ tanh(c)
 LSTM_CELL_BACKWARD = 4 + 3 * SIGMOID_BACKWARD + 2 * TANH_BACKWARD + TANH + 8  # bias sums; σ, tanh, tanh(c) again; ⊙, +
 

@@ -24,7 +24,7 @@ class Products(Elementwise):
         shift: Value | None = None,
         note: str = "",
     ) -> Value:
-        """X W + b over the last axis: nn.Linear; `weight` and `shift` where they are used more than once."""
+        """x W + b over the last axis: nn.Linear; `weight` and `shift` where they are used more than once."""
         *front, n_in = x.shape
         rows = product(front)
         flops = 2 * rows * n_in * n_out
@@ -67,11 +67,11 @@ class Products(Elementwise):
         return y if len(front) == 1 else self.view(y, *front, n_out)
 
     def matmul(self, name: str, a: Value, b: Value, note: str = "") -> Value:
-        """A [...,m,k] @ b [...,k,n] over equal batch axes, transposed views included: torch.bmm."""
+        """a [...,m,k] @ b [...,k,n] over equal batch axes, transposed views included: torch.bmm."""
         return self._product(name, None, a, b, note or "[m,k] @ [k,n]")
 
     def add_matmul(self, name: str, c: Value, a: Value, b: Value, note: str = "") -> Value:
-        """C + a @ b in one kernel, c broadcast: torch.baddbmm."""
+        """c + a @ b in one kernel, c broadcast: torch.baddbmm."""
         return self._product(name, c, a, b, note or "c + [m,k] @ [k,n]")
 
     def _product(self, name: str, c: Value | None, a: Value, b: Value, note: str) -> Value:
@@ -110,7 +110,7 @@ class Products(Elementwise):
         )  # fmt: skip
 
     def product(self, name: str, a: Value, b: Value, itemsize: Size | None, note: str) -> Value:
-        """A [...,m,k] @ b [...,k,n] without a way back."""
+        """a [...,m,k] @ b [...,k,n] without a way back."""
         *batch, m, k = a.shape
         sizes = (product(batch), m, k, b.shape[-1])
         return self.kernel(

@@ -14,7 +14,7 @@ class Rows(Moves):
     """What reads an axis as a whole: see `Tape`."""
 
     def reduced(self, name: str, x: Value, shape: Sequence[Size], note: str = "Σ", *, happens: Size = 1) -> Value:
-        """X summed down to a shape that it was broadcast from; without a way back."""
+        """x summed down to a shape that it was broadcast from; without a way back."""
         out = self.new(name, shape, x.storage.itemsize)
         sizes = (out.elements, _ratio(x.numel, out.elements))
         self.launch(name, Kernel.REDUCTION, [x], [out], sizes=sizes, pointwise=x.numel, happens=happens, note=note)

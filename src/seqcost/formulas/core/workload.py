@@ -14,7 +14,7 @@ class Workload:
     """The sizes of one call. All are sizes: ints, sweeps or symbols.
 
     B batch · T tokens of this call · P tokens already in the carried state · S tokens of the source (cross-attention)
-    · itemsize bytes an element (4 float32, 2 bfloat16, 8 float64).
+    · itemsize bytes per element (4 float32, 2 bfloat16, 8 float64).
 
     `causal` says how the pairs of causal attention are counted: "full", the T·S rectangle that a dense
     implementation executes and most published numbers use; "half", the pairs that are not masked,

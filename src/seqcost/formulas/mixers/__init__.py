@@ -1,1 +1,1 @@
-"""One file an architecture: what mixes positions."""
+"""One file per architecture: what mixes positions."""

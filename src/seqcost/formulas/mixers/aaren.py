@@ -70,7 +70,7 @@ class Aaren(Component):
         return t.view(t.linear("output", y, D, bias=self.bias, note="o W_o"), B, T, D)
 
     def _scores_values(self, t: Tape, x: Value) -> tuple[Value, Value]:
-        """One score a head and its value; the keys are folded into the query and never made."""
+        """One score per head and its value; the keys are folded into the query and never made."""
         *front, D = x.shape
         H, K = self.H, self.K
         query = t.linear("query", t.weight(1, D), H * K, bias=self.bias, note="q W_q, once")
@@ -79,7 +79,7 @@ class Aaren(Component):
         folded_HD = t.view(t.matmul("fold", q_H1K, t.weight(H, K, D), "W_kᵀ q of each head, once"), H, D)
         shift_H = t.view(t.matmul("fold_bias", q_H1K, t.weight(H, K, ONE), "q·b_k"), H) if self.bias else None
         projected = t.linear(
-            "scores", x, H, bias=self.bias, weight=folded_HD, shift=shift_H, note="x·(W_kᵀ q): one number a head"
+            "scores", x, H, bias=self.bias, weight=folded_HD, shift=shift_H, note="x·(W_kᵀ q): one number per head"
         )  # fmt: skip
         scores = t.float32("scores_float32", projected)
         v = t.float32("value_float32", t.linear("value", x, H * K, bias=self.bias, note="x W_v"))

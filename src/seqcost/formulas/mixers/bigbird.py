@@ -28,8 +28,8 @@ OWN_SLOTS = 5  # the two global blocks, and a window of three
 class BigBird(Component):
     """softmax(q kᵀ/√K) v over global, neighbouring and random blocks; sees both ways.
 
-    D width · H heads · K head width (default D/H) · C tokens a block · R random blocks that a block sees · seed of the
-    random blocks, which depend on it, on the head and on the number of blocks.
+    D width · H heads · K head width (default D/H) · C tokens per block · R random blocks that a block sees · seed of
+    the random blocks, which depend on it, on the head and on the number of blocks.
     """
 
     SOURCE: ClassVar[str] = (

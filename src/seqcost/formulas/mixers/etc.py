@@ -104,8 +104,8 @@ class Etc(Component):
             if self.bias:
                 weights[f"{name}_bias"] = (D if name.startswith("output") else inner, "")
         for side in ("long", "global"):
-            weights[f"labels_{side}"] = (self.labels * inner, f"a: a vector a label, for queries of {side} tokens")
-            weights[f"label_biases_{side}"] = (self.labels * self.H, "u: a number a label and head")
+            weights[f"labels_{side}"] = (self.labels * inner, f"a: one vector per label, for queries of {side} tokens")
+            weights[f"label_biases_{side}"] = (self.labels * self.H, "u: one number per label and head")
         return Bill.of(Kind.PARAMETERS, **weights)
 
     def pairs(self, T: Size) -> Size:

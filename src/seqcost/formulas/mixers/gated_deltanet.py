@@ -1,6 +1,6 @@
 """Gated DeltaNet: the delta rule on a state that also decays, its output behind a gate.
 
-The decay is Mamba-2's, one number a head and token: it empties the whole state at once, where the delta rule replaces
+The decay is Mamba-2's, one number per head and token: it empties the whole state at once, where the delta rule replaces
 what stands under one key.
 """
 

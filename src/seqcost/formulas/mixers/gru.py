@@ -52,13 +52,13 @@ class Gru(Component):
         )
 
     def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
-        return recurrent(t, x, self.N, GATES, _cell, "three matrix-vector products a token")
+        return recurrent(t, x, self.N, GATES, _cell, "three matrix-vector products per token")
 
     def state_bytes(self, run: Workload) -> Bill:
         return Bill.of(Kind.STATE, hidden=(run.B * self.N * run.itemsize, "h"))
 
     def path_length(self, run: Workload) -> Bill:
-        return Bill.of(Kind.PATH, recurrence=(run.T, "a cell a token between the first and the last"))
+        return Bill.of(Kind.PATH, recurrence=(run.T, "one cell per token between the first and the last"))
 
 
 def _cell(t: Tape, signal: Value, state: Value, hidden: Product) -> Value:

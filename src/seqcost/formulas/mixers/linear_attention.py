@@ -213,7 +213,7 @@ class LinearAttention(Component):
         return t.unary(f"{label}_ratio", t.unary(label, exponent, "exp"), "scale", "/ √R")
 
     def _over(self, t: Tape, y: Value, q: Value, z: Value) -> Value:
-        """Y over q·z + ε."""
+        """y over q·z + ε."""
         total = t.sum("normaliser", t.multiply("normaliser_product", q, z), -1, keep=True, note="q · z")
         total = t.unary("normaliser_epsilon", total, "shift", "+ ε")
         return t.divide("normalise", y, total, "y / (q · z + ε)")

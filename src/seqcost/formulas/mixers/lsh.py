@@ -32,7 +32,7 @@ class LshAttention(Component):
     """Attention among the tokens of a bucket, over R rounds of hashing into E buckets, in chunks of C tokens.
 
     D width · H heads · K width of a query head (default D/H) · V width of a value head (default K) · R hashing rounds ·
-    E buckets, an even number (the paper takes about 2·T/C) · C tokens a chunk. `reach` is "bucket" where causal, else
+    E buckets, an even number (the paper takes about 2·T/C) · C tokens per chunk. `reach` is "bucket" where causal, else
     "chunk", unless said otherwise. `seed` draws the rotations, which are not trained.
     """
 

@@ -1,4 +1,4 @@
-"""Long short-term memory: eight matrix-vector products a token, four of the input and four of the state.
+"""Long short-term memory: eight matrix-vector products per token, four of the input and four of the state.
 
 On a CPU in float32 or bfloat16 `torch.nn.LSTM` is one oneDNN kernel over the whole sequence. Its FLOPs are the
 textbook's; what it keeps for backward is an opaque workspace, whose size is oneDNN's (see ops/onednn). In float64
@@ -85,9 +85,12 @@ class Lstm(Component):
         shape = (T, B, D, N)
         t.launch(
             "hidden", Kernel.RECURRENCE, [x, *weights, h, c], [*results, workspace], sizes=shape, buffer=taken,
-            contraction=products[N], steps=T, note="U h_{t−1} + b': four matrix-vector products a token",
+            contraction=products[N], steps=T, note="U h_{t−1} + b': four matrix-vector products per token",
         )  # fmt: skip
-        t.line("input", Kernel.RECURRENCE, shape, contraction=products[D], note="W x_t + b: four such products a token")
+        t.line(
+            "input", Kernel.RECURRENCE, shape, contraction=products[D],
+            note="W x_t + b: four matrix-vector products per token",
+        )  # fmt: skip
         t.line("cell", Kernel.RECURRENCE, shape, pointwise=pointwise.LSTM_CELL * B * T * N, note="σ, tanh, c_t and h_t")
 
         def backward(t: Tape, gs: Sequence[Any], kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
@@ -121,4 +124,4 @@ class Lstm(Component):
         return Bill.of(Kind.STATE, hidden=(one, "h"), cell=(one, "c"))
 
     def path_length(self, run: Workload) -> Bill:
-        return Bill.of(Kind.PATH, recurrence=(run.T, "a cell a token between the first and the last"))
+        return Bill.of(Kind.PATH, recurrence=(run.T, "one cell per token between the first and the last"))

@@ -3,7 +3,7 @@
 Two forms of the same recurrence:
 
   chunked     segments of J chunks of C tokens; keeps the starts of the chunks and computes the rest anew in backward
-  sequential  a loop over the tokens; keeps two states a token
+  sequential  a loop over the tokens; keeps two states per token
 
 A decoding step is one turn of the loop. The recurrence itself, its gates and its state are in float32 at least.
 """
@@ -125,9 +125,9 @@ class Mamba(Component):
         return Bill.of(
             Kind.STATE,
             conv=(run.B * (self.k - 1) * self.E * run.itemsize, "the last k − 1 inputs of the convolution"),
-            scan=(run.B * self.N * self.E * run.state_itemsize, "h, N numbers a feature"),
+            scan=(run.B * self.N * self.E * run.state_itemsize, "h, N numbers per feature"),
         )
 
     def path_length(self, run: Workload) -> Bill:
         steps = run.T if self.form == "sequential" else minimum(run.T, 2 * self.C + ceil_div(run.T, self.C))
-        return Bill.of(Kind.PATH, recurrence=(steps, "a step a token, or a chunk, and two chunks of single steps"))
+        return Bill.of(Kind.PATH, recurrence=(steps, "a step per token, or per chunk, and two chunks of single steps"))

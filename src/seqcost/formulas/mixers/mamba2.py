@@ -1,9 +1,9 @@
-"""Mamba-2: Mamba with one decay a head, whose recurrence in chunks is matrix products (state-space duality).
+"""Mamba-2: Mamba with one decay per head, whose recurrence in chunks is matrix products (state-space duality).
 
 Two forms of the same recurrence:
 
   chunked     products within chunks of C tokens, a loop over the chunks
-  sequential  a loop over the tokens; keeps two states a token
+  sequential  a loop over the tokens; keeps two states per token
 
 A decoding step is one turn of the loop. The recurrence, its gates and its state are in float32 at least.
 """
@@ -151,10 +151,10 @@ class Mamba2(Component):
         return Bill.of(
             Kind.STATE,
             conv=(run.B * (self.k - 1) * self.channels * run.itemsize, "the last k − 1 inputs of the convolution"),
-            ssd=(run.B * self.E * self.N * run.state_itemsize, "S, V·N numbers a head"),
+            ssd=(run.B * self.E * self.N * run.state_itemsize, "S, V·N numbers per head"),
         )
 
     def path_length(self, run: Workload) -> Bill:
         if self.form == "sequential":
-            return Bill.of(Kind.PATH, recurrence=(run.T, "a step a token"))
-        return Bill.of(Kind.PATH, recurrence=(ceil_div(run.T, self.C), "a step a chunk, in which all tokens meet"))
+            return Bill.of(Kind.PATH, recurrence=(run.T, "one step per token"))
+        return Bill.of(Kind.PATH, recurrence=(ceil_div(run.T, self.C), "one step per chunk, in which all tokens meet"))

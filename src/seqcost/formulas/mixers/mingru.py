@@ -23,7 +23,7 @@ class MinGru(Minimal):
         r"g(x) = x + \tfrac12 \;\text{where}\; x \ge 0,\ \text{else}\ \sigma(x)",
     )
     PIECES: ClassVar[int] = 2
-    PIECES_NOTE: ClassVar[str] = "W_h x, W_z x: two matrix-vector products a token"
+    PIECES_NOTE: ClassVar[str] = "W_h x, W_z x: two matrix-vector products per token"
 
     def recurrence(self, t: Tape, pieces: list[Value]) -> tuple[Value, Value]:
         candidate, gate = pieces

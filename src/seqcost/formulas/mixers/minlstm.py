@@ -25,7 +25,7 @@ class MinLstm(Minimal):
         r"g(x) = x + \tfrac12 \;\text{where}\; x \ge 0,\ \text{else}\ \sigma(x)",
     )
     PIECES: ClassVar[int] = 3
-    PIECES_NOTE: ClassVar[str] = "W_h x, W_f x, W_i x: three matrix-vector products a token"
+    PIECES_NOTE: ClassVar[str] = "W_h x, W_f x, W_i x: three matrix-vector products per token"
 
     def recurrence(self, t: Tape, pieces: list[Value]) -> tuple[Value, Value]:
         candidate, forget, write = pieces

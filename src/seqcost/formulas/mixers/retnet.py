@@ -1,9 +1,9 @@
-"""Retention: linear attention whose memory fades at a fixed rate a head, with rotary positions and a gated output.
+"""Retention: linear attention whose memory fades at a fixed rate per head, with rotary positions and a gated output.
 
 Covered of the original: queries and keys turned by their positions (the phase of xPos; its decay is the gate γ), keys
-over √K, a rate γ a head, GroupNorm of each head without weights, the swish gate. Its further normalisations (rows of
-the decay matrix over their root sum, scores over max(|Σ|, 1)) scale a head's output by a positive number a token, which
-GroupNorm takes out again; they are not executed, and the results agree but for GroupNorm's ε.
+over √K, a rate γ per head, GroupNorm of each head without weights, the swish gate. Its further normalisations (rows of
+the decay matrix over their root sum, scores over max(|Σ|, 1)) scale a head's output by one positive number per token,
+which GroupNorm takes out again; they are not executed, and the results agree but for GroupNorm's ε.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Real-gated linear recurrent unit: a diagonal recurrence whose decay each token chooses, its input scaled to match.
 
 The recurrence runs in two levels (`formulas.ops.scan`). The gates are full products here; the released code cuts them
-into blocks, one a head. Not covered: the convolution and the gated branch of the block that the paper puts around it.
+into blocks, one per head. Not covered: the convolution and the gated branch of the block that the paper puts around it.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class RgLru(Component):
 
     def _recurrence(self, t: Tape, x: Value) -> tuple[Value, Value]:
         D = self.D
-        gates = t.linear("gates", x, 2 * D, note="W_a x, W_x x: two products a token")
+        gates = t.linear("gates", x, 2 * D, note="W_a x, W_x x: two products per token")
         r, i = t.parts(t.float32("gates_float32", gates), x.shape, x.shape)
         del gates
         log_a = t.multiply("log_decay", t.unary("recurrence_gate", r, "sigmoid"), self._rate(t))

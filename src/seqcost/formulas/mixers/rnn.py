@@ -1,6 +1,6 @@
-"""Elman's recurrent network: one tanh of two matrix-vector products a token.
+"""Elman's recurrent network: one tanh of two matrix-vector products per token.
 
-On a CPU `torch.nn.RNN` projects all inputs in one product, then executes three operators a token, one after the
+On a CPU `torch.nn.RNN` projects all inputs in one product, then executes three operators per token, one after the
 other: U h + b', + W x, tanh. Two biases, as PyTorch has them.
 """
 
@@ -48,4 +48,4 @@ class Rnn(Component):
         return Bill.of(Kind.STATE, hidden=(run.B * self.N * run.itemsize, "h"))
 
     def path_length(self, run: Workload) -> Bill:
-        return Bill.of(Kind.PATH, recurrence=(run.T, "a cell a token between the first and the last"))
+        return Bill.of(Kind.PATH, recurrence=(run.T, "one cell per token between the first and the last"))

@@ -1,7 +1,7 @@
 """SUPRA: a pretrained Transformer's attention made linear, its projections kept and uptrained.
 
 Queries and keys, all heads together, go through one more learned layer with a ReLU and then take rotary positions;
-the memory fades at a fixed rate a head, and a GroupNorm of each head stands where the normaliser was, which made
+the memory fades at a fixed rate per head, and a GroupNorm of each head stands where the normaliser was, which made
 training unstable. With fewer key heads than query heads the keys have a feature layer of their own.
 """
 

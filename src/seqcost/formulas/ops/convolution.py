@@ -24,7 +24,7 @@ def convolution(
     groups: Size = 1,
     note: str = "",
 ) -> Value:
-    """X [B,D,*] → [B,N,*] = `shape`: torch.nn.functional.conv1d, conv2d, of steps of 1 and without padding.
+    """x [B,D,*] → [B,N,*] = `shape`: torch.nn.functional.conv1d, conv2d, of steps of 1 and without padding.
 
     Every one of the result's elements is a sum over the products of a row of the weight [N, D/groups, *]. The border
     that pads x is multiplied like the rest; what lies beyond the last result is not read. An image whose channels are

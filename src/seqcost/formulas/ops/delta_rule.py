@@ -111,9 +111,9 @@ def delta_rule_step(
 
 
 def solve_triangular(t: Tape, name: str, upper: Value, sides: Value, note: str = "") -> Value:
-    """X (I + strictly upper part) = sides [Z,E,C]: C² FLOPs a row of sides (LAPACK Working Note 41); backward likewise.
+    """X (I + strictly upper part) = sides [Z,E,C]: C² FLOPs per row of sides (LAPACK Working Note 41).
 
-    The system's own gradient is a product, turned round and cut to the strictly upper part.
+    Backward likewise. The system's own gradient is a product, turned round and cut to the strictly upper part.
     """
     Z, E, C = shape = sides.shape
     flops, size = product((Z, E, C, C)), sides.storage.itemsize

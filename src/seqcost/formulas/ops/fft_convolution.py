@@ -66,7 +66,7 @@ def _times(t: Tape, name: str, many: Value, few: Value) -> Value:
     """Of frequencies [D,B,*] and [D,*]."""
     D, frequencies = few.shape if len(few.shape) == 2 else (few.shape[0], few.shape[-1])
     other = t.view(few, D, ONE, frequencies) if len(few.shape) == 2 else few
-    return t.pointwise(name, [many, other], pointwise.COMPLEX_PRODUCT, "one product a frequency")
+    return t.pointwise(name, [many, other], pointwise.COMPLEX_PRODUCT, "one product per frequency")
 
 
 def _conjugate(t: Tape, name: str, x: Value) -> Value:

@@ -1,8 +1,8 @@
 """Linear attention with a gate on a tape: the twins of `seqcost.layers.ops.gated_linear_attention`.
 
-With n = ⌈T/C⌉ chunks, the last one filled up: 2·C·(K + V) FLOPs a token and head for the pairs of a chunk (the dense
-square, of which half is masked), 4·K·V to write and read the state. Gates of one a key feature need C/J + J
-exponentials more a token and feature, and 2·J·(K + V) FLOPs for the pairs within a sub-chunk: J near √C is best.
+With n = ⌈T/C⌉ chunks, the last one filled up: 2·C·(K + V) FLOPs per token and head for the pairs of a chunk (the dense
+square, of which half is masked), 4·K·V to write and read the state. With one gate per key feature come C/J + J
+more exponentials per token and feature, and 2·J·(K + V) FLOPs for the pairs within a sub-chunk: J near √C is best.
 """
 
 from dataclasses import dataclass

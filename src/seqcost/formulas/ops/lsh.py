@@ -1,6 +1,6 @@
 """Attention among the tokens of a bucket on the tape: the twin of layers/ops/lsh, operator by operator.
 
-R hashing rounds · E buckets a round · C tokens a chunk · n = ⌈T/C⌉ chunks · M = n·C places · Y = B·H·R·n.
+R hashing rounds · E buckets per round · C tokens per chunk · n = ⌈T/C⌉ chunks · M = n·C places · Y = B·H·R·n.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Rows brought to length 1, to a mean square of 1 or to a deviation of 1, on a tape.
 
 Twins of `seqcost.layers.ops.row_norms`. The first two are small operators, as a CPU executes them: PyTorch has no
-fused kernel for either there. The third is one kernel, which keeps its input and two numbers a row.
+fused kernel for either there. The third is one kernel, which keeps its input and two numbers per row.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def rms_norm(t: Tape, name: str, x: Value) -> Value:
 
 
 def group_norm(t: Tape, name: str, x: Value) -> Value:
-    """GroupNorm with a group a row and no weights: (x − μ)/σ."""
+    """GroupNorm with one group per row and no weights: (x − μ)/σ."""
     return layer_norm(t, name, x, note="(x − μ)/σ of each row")
 
 

@@ -19,7 +19,7 @@ from seqcost.formulas.ops.chunks import carried
 def check_chunk(owner: str, C: Size) -> None:
     """Refuse a chunk that is no whole number of at least 2."""
     if isinstance(C, bool) or not isinstance(C, int) or C < 2:
-        raise BadSize(f"{owner}: C = {C!r} was given; the scan takes a whole number of tokens a chunk, at least 2.")
+        raise BadSize(f"{owner}: C = {C!r} was given; the scan takes a whole number of tokens per chunk, at least 2.")
 
 
 def linear_scan(t: Tape, a: Value, b: Value, start: Value, C: int) -> tuple[Value, Value]:

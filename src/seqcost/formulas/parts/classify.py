@@ -1,4 +1,4 @@
-"""The end of a classifier: one vector a sequence, then a product with the classes.
+"""The end of a classifier: one vector per sequence, then a product with the classes.
 
 Not counted: the mask of a padded sequence (`keep`), which the layer takes and the formula's full sequences do not need.
 """

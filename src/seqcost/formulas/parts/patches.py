@@ -1,6 +1,6 @@
 """Images as sequences: patches of p × p pixels, each projected to a token; a class token before them; positions.
 
-The projection is a convolution whose kernel and stride are the patch, which is one product a patch: p²·channels
+The projection is a convolution whose kernel and stride are the patch, which is one product per patch: p²·channels
 features in, D out. T counts the patches, so an image of side s has T = (s/p)²; a class token makes T + 1 tokens.
 """
 

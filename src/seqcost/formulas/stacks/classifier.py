@@ -1,4 +1,4 @@
-"""Sequence classification: a body over any mixer, one vector a sequence, cross-entropy over the classes."""
+"""Sequence classification: a body over any mixer, one vector per sequence, cross-entropy over the classes."""
 
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar

@@ -68,7 +68,7 @@ class Aaren(CausalLayer):
         return torch.stack(outputs, dim=1)
 
     def _scores_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """One score a head and its value; the keys are folded into the query and never made."""
+        """One score per head and its value; the keys are folded into the query and never made."""
         H, K = self.config.H, self.config.K
         q_H1K = (self.query(self.token) * K**-0.5).view(H, 1, K)
         folded_HD = torch.bmm(q_H1K, self.key.weight.view(H, K, -1)).squeeze(1)

@@ -24,7 +24,7 @@ WRITING = 2.0**-16  # step size of the tokens that write a state: its decay is n
 def linear_attention(
     chunk_simple_gla: Function, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHV: Tensor, state_BHKV: Tensor, gate: Tensor | None
 ) -> Result:
-    """Without a gate, with one a head [H], or one a token and head [B,T,H]."""
+    """Without a gate, with one per head [H], or one per token and head [B,T,H]."""
     gates: dict[str, Tensor] = {}
     if gate is not None and gate.dim() == 1 and not gate.requires_grad:
         gates["g_gamma"] = gate

@@ -3,8 +3,9 @@
     S_t = Diag(exp g_t) S_{t−1} + k_t v_tᵀ        y_t = S_tᵀ q_t
 
 The gate is given as its logarithm g ≤ 0: None (nothing fades), one constant per head [H], one number per token and head
-[B,T,H], or one a key feature [B,T,H,K]. Three forms give the same: `gated_linear_attention` works on chunks of C tokens
-at once and carries S from chunk to chunk, `step` takes one token, `masked_attention` (ungated) looks at all T² pairs.
+[B,T,H], or one per key feature [B,T,H,K]. Three forms give the same: `gated_linear_attention` works on chunks of C
+tokens at once and carries S from chunk to chunk, `step` takes one token, `masked_attention` (ungated) looks at all T²
+pairs.
 
 Everything is computed in float32 at least, and no exponent is positive: a decay between two tokens is the exponential
 of the sum of just the gates between them, never a ratio of exponentials nor of a difference of longer sums. So gates of
@@ -152,7 +153,7 @@ def _mixed(cut: _Chunks, gate: Tensor | None, J: int) -> _Mixed:
 
 
 def _scores(cut: _Chunks) -> Tensor:
-    """Q kᵀ within each chunk [B·H·n,C,C]."""
+    """q kᵀ within each chunk [B·H·n,C,C]."""
     Z, n, C, K = cut.q_ZnCK.shape
     return torch.bmm(cut.q_ZnCK.view(Z * n, C, K), cut.k_ZnCK.view(Z * n, C, K).transpose(1, 2))
 

@@ -1,4 +1,4 @@
-"""The selective scan of Mamba: a recurrence with N numbers a feature, each of which decays at a rate of its own.
+"""The selective scan of Mamba: a recurrence with N numbers per feature, each of which decays at a rate of its own.
 
     h_t = exp(δ_t A) ⊙ h_{t−1} + (δ_t x_t) B_t        y_t = C_t h_t
 
@@ -12,7 +12,7 @@ ends are carried over the chunks, which gives each one's true start; from there 
 are kept for backward, which computes the rest anew, as the paper's kernel does (Gu & Dao 2023, section 3.3.2).
 
 The starts are results, too, so that backward is a function of the inputs and the results alone, in operators that
-autograd differentiates: gradients of gradients come out right. They keep all states of the text, N numbers a feature.
+autograd differentiates: gradients of gradients come out right. They keep all states of the text, N numbers per feature.
 """
 
 from collections.abc import Iterator, Sequence

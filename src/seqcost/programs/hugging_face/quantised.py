@@ -1,9 +1,9 @@
 """Weights that are held packed: layers with the tensors that GPTQ, AWQ, bitsandbytes, fp8 and MXFP4 store of them.
 
-A packed layer is one operator, `seqcost::packed_linear`: 2·K·N FLOPs a row as any linear layer, every stored tensor
-read once as it is stored, unpacked while it multiplies (so many pointwise operations a weight as its formula has), and
-no copy of the weights in another format. Kernels that unpack first take that copy's memory in addition. The gradient
-goes to the input alone. A packed weight has a shape and a type and no values: it is traced, never run.
+A packed layer is one operator, `seqcost::packed_linear`: 2·K·N FLOPs per row as any linear layer, every stored tensor
+read once as it is stored, unpacked while it multiplies (so many pointwise operations per weight as its formula has),
+and no copy of the weights in another format. Kernels that unpack first take that copy's memory in addition. The
+gradient goes to the input alone. A packed weight has a shape and a type and no values: it is traced, never run.
 
 Sources of the layouts: Frantar et al. 2022 (arXiv 2210.17323) and AutoGPTQ's QuantLinear; Lin et al. 2023 (arXiv
 2306.00978) and AutoAWQ's WQLinear_GEMM; Dettmers et al. 2022 (arXiv 2208.07339), 2023 (arXiv 2305.14314) and

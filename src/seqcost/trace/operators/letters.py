@@ -45,7 +45,7 @@ def added_product(inputs: list[Shape], outputs: list[Shape]) -> Iterator[Words]:
 
 
 def grouped_products(inputs: list[Shape], outputs: list[Shape]) -> Iterator[Words]:
-    """Rows in groups, a matrix each; or, where both sides are rows, a product of a group's rows a group."""
+    """Rows in groups, a matrix each; or, where both sides are rows, one product per group, of its rows."""
     a, b, out = inputs[0], inputs[1], outputs[0]
     if len(a) == len(b) == 2:
         yield times_of(_2=2, m=a[0], k=a[1], n=b[1])
@@ -94,13 +94,13 @@ def _of_tensors(factor: int, name: str, shape: Shape, weights: Shape) -> Words:
 
 
 def attention(inputs: list[Shape], outputs: list[Shape]) -> Iterator[Words]:
-    """Q kᵀ and scores v."""
+    """q kᵀ and scores v."""
     q, k, v = inputs[:3]
     yield from _of_scores(q, k, v, keys=1, values=1)
 
 
 def attention_backward(inputs: list[Shape], outputs: list[Shape]) -> Iterator[Words]:
-    """Q kᵀ again, dv, da, dq, dk."""
+    """q kᵀ again, dv, da, dq, dk."""
     _, q, k, v = inputs[:4]
     yield from _of_scores(q, k, v, keys=3, values=2)
 

@@ -1,6 +1,6 @@
 """Operations of pooling, resampling, bags of embeddings, losses and other fused operators: see `elementwise`.
 
-A window of k elements takes k operations an output element (k − 1 sums or comparisons, and a division or the first
+A window of k elements takes k operations per output element (k − 1 sums or comparisons, and a division or the first
 comparison); its gradient as many. Interpolation takes a product for each of the points around and a sum for each but
 the first. A loss takes its definition an element, and one operation more where its mean or sum is taken.
 """

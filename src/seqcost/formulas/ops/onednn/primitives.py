@@ -228,7 +228,7 @@ def _half_accepts(c: Convolution) -> bool:
 
 
 def makes_weights_by_channel(c: Convolution) -> bool:
-    """Whether the gradient of weights of kernels a channel is made by channel."""
+    """Whether the gradient of weights of kernels of one channel each is made by channel."""
     if len(c.kernel) > 2 or not c.is_dense or c.kernel[1] > 3 or c.stride[1] > c.kernel[1]:
         return False
     after = tuple(max(0, points) for points in c.padding_after)

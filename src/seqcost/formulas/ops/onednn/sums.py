@@ -103,7 +103,7 @@ def points_summed(c: Convolution, *, bias: bool) -> tuple[int, int]:
 
 
 def depthwise_summed(c: Convolution, *, bias: bool) -> int:
-    """Bytes of gradients beside the result's for kernels a channel."""
+    """Bytes of gradients beside the result's for kernels of one channel each."""
     channels = up_to(c.groups, LANES)
     over_channels = min(channels // LANES, c.threads)
     summing = min(max(1, c.threads // over_channels), c.batch)
