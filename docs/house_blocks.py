@@ -84,15 +84,27 @@ class _Kept(dict[str, str]):
         return word
 
 
-def tape() -> str:
-    """What a program can write on its tape: each operator with the first line of its docstring."""
-    import inspect
+# Of what stands behind the tape, that which a program writes itself.
+_FOR_PROGRAMS = ("at", "loop", "layers", "new", "launch", "line", "kernel", "follow")
 
+
+def tape() -> str:
+    """What a program can write on its tape, by the file it is in: each method with the first line of its docstring."""
+    import inspect
+    import sys
+
+    from seqcost.formulas.core.recorder import Recorder
     from seqcost.formulas.core.tape import Tape
 
-    rows = [
-        (f"`{name}`", (inspect.getdoc(method) or "").partition("\n")[0])
-        for name, method in inspect.getmembers(Tape, inspect.isfunction)
-        if not name.startswith("_")
-    ]
-    return Table.of("", ("<on the tape", "<what it is"), rows).to_markdown()
+    tables = []
+    for room in reversed(Tape.__mro__[:-1]):
+        heading = (sys.modules[room.__module__].__doc__ or "").partition("\n")[0]
+        if room is Recorder:
+            heading, names = "Any kernel, loops, places.", list(_FOR_PROGRAMS)
+        else:
+            names = [name for name in vars(room) if not name.startswith("_")]
+        if room is Tape:
+            heading = "Components inside others, and the state that is handed on."
+        rows = [(f"`{name}`", (inspect.getdoc(getattr(room, name)) or "").partition("\n")[0]) for name in names]
+        tables.append(f"**{heading}**\n\n" + Table.of("", ("<on the tape", "<what it is"), rows).to_markdown())
+    return "\n\n".join([*tables[1:-1], tables[0], tables[-1]])

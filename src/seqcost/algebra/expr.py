@@ -170,7 +170,7 @@ def where(condition: Any, a: Size, b: Size) -> Size:
 
 
 def halve(size: Size) -> Size:
-    """Size / 2 for a size that is known to be even, kept exact: T(T+1)/2."""
+    """size / 2 for a size that is known to be even, kept exact: T(T+1)/2."""
     if isinstance(size, int):
         assert size % 2 == 0, f"{size} is odd"
         return size // 2

@@ -101,7 +101,7 @@ class Component(ABC):
 
     @abstractmethod
     def params(self) -> Bill:
-        """Trainable scalars, a line each weight."""
+        """Trainable scalars, one line per weight."""
 
     def input(self, t: Tape) -> Value:
         """What is handed in: features [B,T,width_in], unless it begins with something else."""
@@ -178,7 +178,7 @@ class Component(ABC):
 
 
 def exact_div(whole: Size, part: Size, what: str) -> Size:
-    """Whole / part, refusing whole numbers that do not divide, and what is no size."""
+    """whole / part, refusing whole numbers that do not divide, and what is no size."""
     for size in (whole, part):
         if not is_size(size):
             raise BadSize(f"{what}: {shortened(size)} was given; a whole number of at least 1 is allowed.")

@@ -1,4 +1,4 @@
-"""Operators element by element on a tape: functions of one tensor, and between several, broadcast or in place."""
+"""Operators element by element: functions of one tensor, and between several, broadcast or in place."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Views and copies on a tape: the same numbers in another shape or order, side by side, cut or filled up."""
+"""Views and copies: the same numbers in another shape or order, side by side, cut or filled up."""
 
 from collections.abc import Sequence
 from typing import Any

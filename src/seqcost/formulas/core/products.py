@@ -1,4 +1,4 @@
-"""Products of matrices on a tape: by a weight, and of batches of matrices with each other."""
+"""Products of matrices: by a weight, and of batches of matrices with each other."""
 
 from collections.abc import Sequence
 from typing import Any

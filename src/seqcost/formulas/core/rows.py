@@ -1,4 +1,4 @@
-"""Operators over rows on a tape: sums, means, the greatest, running sums, softmax."""
+"""Operators over rows: sums, means, the greatest, running sums, softmax."""
 
 from collections.abc import Sequence
 from typing import Any

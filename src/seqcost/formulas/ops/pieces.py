@@ -49,7 +49,7 @@ def looked_up(t: Tape, name: str, x: Value, axis: int, at: Value, note: str = "l
 
 
 def gathered(t: Tape, name: str, x: Value, index: Value, note: str = "looked up") -> Value:
-    """X[…, index] along the last axis: `torch.gather`; backward the gradients are added where they came from."""
+    """x[…, index] along the last axis: `torch.gather`; backward the gradients are added where they came from."""
     whole, itemsize = x.shape, x.storage.itemsize
     n = index.numel
 

@@ -108,7 +108,7 @@ def gelu_and_slope(t: Tape, x: Value) -> tuple[Value, Value]:
 
 
 def add_gradients(t: Tape, name: str, base: Inner, seen: Seen, rate_ZC1: Value) -> Inner:
-    """Base + Σ_j rate_j ∇l_j."""
+    """base + Σ_j rate_j ∇l_j."""
     note = "W + (rate ⊙ X)ᵀ g: a step of gradient descent"
     row_Z1C = t.swapped(rate_ZC1)
     return [
