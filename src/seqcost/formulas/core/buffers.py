@@ -42,6 +42,13 @@ def layer_norm_backward_bytes(width: Size, itemsize: int, threads: int) -> Size:
     return 2 * threads * width * max(FLOAT, itemsize)
 
 
+def gelu_backward_bytes(gradient_bytes: Size, *, is_dense: bool, lies_as_input: bool) -> Size:
+    """By oneDNN, which wants both operands in one layout, and the result then in the other."""
+    if not is_dense:
+        return gradient_bytes
+    return 0 if lies_as_input else 2 * gradient_bytes
+
+
 def number_bytes(itemsize: Size) -> Size:
     """A plain number becomes a tensor of 8 bytes, cast to the type of the other operand (TensorIterator.cpp)."""
     return 8 if isinstance(itemsize, int) and itemsize == 8 else 8 + itemsize

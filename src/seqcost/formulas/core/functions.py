@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqcost.formulas.core import pointwise
+from seqcost.formulas.core.buffers import gelu_backward_bytes
+from seqcost.formulas.core.layout import dense
 from seqcost.formulas.core.values import Value
 
 Derivative = Callable[[Any, str, Value, Value | None], Value]
@@ -35,6 +37,16 @@ def _kernel(operations: int, *, number: bool = False) -> Derivative:
 
 def _threshold(t: Any, name: str, g: Value, kept: Value | None) -> Any:
     return t.pointwise(name, [kept, g], pointwise.RELU_BACKWARD)  # its result lies as the kept one does
+
+
+def _gelu(t: Any, name: str, g: Value, x: Value | None) -> Any:
+    assert x is not None
+    itemsize, taken = t.bytes_of(g.storage.itemsize), 0
+    if not (isinstance(itemsize, int) and itemsize == 8):  # float64 goes without oneDNN
+        is_dense = g.strides is None or dense(g.shape, g.strides) == g.strides
+        lies_as_input = g.strides is None or g.strides == x.strides
+        taken = gelu_backward_bytes(g.numel * itemsize, is_dense=is_dense, lies_as_input=lies_as_input)
+    return t.pointwise(name, [g, x], pointwise.GELU_BACKWARD, buffer=taken)
 
 
 def _passed_on(t: Any, name: str, g: Value, kept: Value | None) -> Any:
@@ -82,7 +94,7 @@ FUNCTIONS = {
     "tanh": Function(pointwise.TANH, "result", _kernel(pointwise.TANH_BACKWARD)),
     "relu": Function(pointwise.RELU, "result", _threshold),
     "silu": Function(pointwise.SILU, "input", _kernel(pointwise.SILU_BACKWARD)),
-    "gelu": Function(pointwise.GELU, "input", _kernel(pointwise.GELU_BACKWARD)),
+    "gelu": Function(pointwise.GELU, "input", _gelu),
     "gelu-tanh": Function(pointwise.GELU_TANH, "input", _kernel(pointwise.GELU_TANH_BACKWARD)),
     "elu": Function(1, "input", _kernel(1)),
     "softplus": Function(1, "input", _kernel(1)),

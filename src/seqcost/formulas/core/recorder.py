@@ -10,7 +10,7 @@ from seqcost.algebra.work import Direction, Kernel, Row, joined
 from seqcost.formulas.core.chain import Step, after, latest
 from seqcost.formulas.core.loops import Loop, Turn
 from seqcost.formulas.core.memory import Memory
-from seqcost.formulas.core.values import Backward, Node, Storage, Value, equal, expanded, is_whole, product
+from seqcost.formulas.core.values import Backward, Node, Storage, Value, equal, expanded, is_whole, product, same
 from seqcost.formulas.core.workload import Workload
 
 # Turns that are passed one by one before and after the one that stands for all others. The first knows no earlier
@@ -215,7 +215,7 @@ class Recorder:
         moved: Size = 0
         seen: list[Value] = []
         for i, value in enumerate(inputs):
-            if any(value is v for v in seen):
+            if any(_show_the_same(value, v) for v in seen):
                 continue
             seen.append(value)
             elements = value.elements if reads is None else reads[i]
@@ -348,6 +348,17 @@ class Recorder:
             if turn.index == len(turn.loop.turns) - 1:
                 turn.loop.last = None
             self._enter(turn)
+
+
+def _show_the_same(a: Value, b: Value) -> bool:
+    """Whether two operands are one to a kernel that reads them: all elements of one storage, in the same order."""
+    return a is b or (
+        a.storage is b.storage
+        and equal(expanded(a.elements), expanded(a.storage.elements))
+        and same(a.shape, b.shape)
+        and (a.strides is None) == (b.strides is None)
+        and (a.strides is None or b.strides is None or same(a.strides, b.strides))
+    )
 
 
 def _held(value: Value) -> Value:

@@ -6,8 +6,9 @@ from typing import Any
 from seqcost.algebra import Size, where
 from seqcost.algebra.work import Kernel
 from seqcost.formulas.core import pointwise
+from seqcost.formulas.core.layout import strides_of
 from seqcost.formulas.core.moves import Moves
-from seqcost.formulas.core.values import ONE, Value, contiguous_strides, product
+from seqcost.formulas.core.values import ONE, Value, product
 
 
 class Rows(Moves):
@@ -36,9 +37,10 @@ class Rows(Moves):
         whole = x.shape
 
         def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
-            strides = contiguous_strides(stretched)
-            wide = tuple(0 if i in over else stride for i, stride in enumerate(strides))
-            shown = Value(whole, g.storage, strides=wide, is_view=True)
+            steps = iter(strides_of(g))
+            wide = [next(steps) if keep or i not in over else 0 for i in range(len(whole))]
+            wide = [0 if i in over else step for i, step in enumerate(wide)]
+            shown = Value(whole, g.storage, strides=tuple(wide), is_view=True)
             return [t.pointwise(f"{name}_backward", [shown], 1, "g / n", number=True) if mean else shown]
 
         out = self.new(name, shape, x.storage.itemsize)

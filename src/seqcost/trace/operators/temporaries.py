@@ -23,6 +23,7 @@ from seqcost.formulas.core.buffers import (
     attention_backward_bytes,
     attention_bytes,
     blas_reads,
+    gelu_backward_bytes,
     is_tiny,
     layer_norm_backward_bytes,
     sort_bytes,
@@ -113,13 +114,14 @@ def _bmm(args: Any, kwargs: Any, out: Any) -> Any:
 
 
 def _gelu_backward(args: Any, kwargs: Any, out: Any) -> Any:
-    """By oneDNN, which wants both operands in one layout, and the result then in the other."""
     gradient, x = args[:2]
     if kwargs.get("approximate", "none") != "none" or x.dtype == torch.float64:
         return 0
-    if not is_non_overlapping_and_dense_or_false(gradient):
-        return _bytes(gradient)
-    return 0 if gradient.is_contiguous() or gradient.stride() == x.stride() else 2 * _bytes(gradient)
+    return gelu_backward_bytes(
+        _bytes(gradient),
+        is_dense=is_non_overlapping_and_dense_or_false(gradient),
+        lies_as_input=gradient.is_contiguous() or gradient.stride() == x.stride(),
+    )
 
 
 def _sort(args: Any, kwargs: Any, out: Any) -> Any:
