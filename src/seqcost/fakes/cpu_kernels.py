@@ -17,10 +17,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqcost.fakes.fourier import transform
 from seqcost.fakes.higher_order import follow, is_higher_order
+from seqcost.fakes.recall import Recall
 from seqcost.fakes.trees import tensors_in
 from seqcost.formulas.ops.onednn.lstm import lstm_workspace_bytes
 
 _ATEN = torch.ops.aten
+_DEVICE = torch.ops.prim.device.default
 
 
 def lstm_layer(func: Any, args: Any, kwargs: Any) -> Any:
@@ -98,7 +100,17 @@ class Substituting(TorchDispatchMode):
 
     supports_higher_order_operators = True
 
+    def __init__(self, recall: Recall | None = None) -> None:
+        super().__init__()
+        self._recall = recall or Recall()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # as of the book: nothing is compiled in here
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is _DEVICE:
+            return getattr(args[0], "fake_device", None) or args[0].device
         if is_higher_order(func):
             with self:
                 return follow(func, args, kwargs or {})
@@ -108,7 +120,7 @@ class Substituting(TorchDispatchMode):
         if detaches_a_real_one(func, args):
             with unset_fake_temporarily():
                 return func(*args)
-        return func(*args, **(kwargs or {}))
+        return self._recall(func, args, kwargs or {})
 
 
 def multi_head_attention(

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from seqcost.fakes.compiler import is_loaded
+
 _FOLLOWED = ("flex_attention", "flex_attention_backward", "associative_scan", "map_impl")
 
 
@@ -23,7 +25,7 @@ def uncompiled() -> AbstractContextManager[Any]:
 
     Where nothing can be compiled yet the compiler is not loaded for it.
     """
-    if not any(name in sys.modules for name in ("torch._dynamo", "torch.nn.attention.flex_attention")):
+    if not is_loaded() and "torch.nn.attention.flex_attention" not in sys.modules:
         return nullcontext()
     stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
     return stance

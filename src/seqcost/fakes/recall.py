@@ -1,8 +1,9 @@
 """Operators on fake tensors whose result is known from an equal call before: shapes are worked out once.
 
 A model repeats its layers, and each layer calls the operators of the one before with tensors of the same shapes.
-PyTorch has such a memory too, but asking it costs more than most of what is asked. An operator is recalled only where
-its result can be nothing but new memory: no argument is changed, no result is a view, no value is read.
+PyTorch has such a memory too, but asking it costs more than most of what is asked. An operator is recalled where its
+result can only be new memory, a view of its first argument, or that argument itself, written to; never where a value
+is read.
 """
 
 from functools import cache
@@ -15,7 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, in_kernel_
 from seqcost.fakes.trees import tensors_in
 
 _PLAIN = (int, float, bool, type(None), str, torch.dtype, torch.device, torch.layout, torch.memory_format)
-_UNKNOWN = object()
+_UNKNOWN, _ITSELF = object(), object()
 _NEVER = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape, torch.Tag.inplace_view)
 
 
@@ -27,7 +28,8 @@ class Recall:
 
     def __call__(self, operator: Any, args: Any, kwargs: Any) -> Any:
         """`operator(*args, **kwargs)`, from memory where it can be."""
-        if not _makes_new_memory(operator):
+        gives = _gives(operator)
+        if gives is None:
             return operator(*args, **kwargs)
         modes: list[FakeTensorMode] = []
         key = _key((args, tuple(kwargs.items()) if kwargs else ()), modes)
@@ -36,23 +38,30 @@ class Recall:
         known = self._known.get((operator, key))
         if known is None:
             out = operator(*args, **kwargs)
-            self._known[operator, key] = _UNKNOWN if _shares(out, (args, kwargs)) else _description(out)
+            self._known[operator, key] = _learnt(gives, out, args, kwargs)
             return out
         if known is _UNKNOWN:
             return operator(*args, **kwargs)
+        if known is _ITSELF:
+            return args[0]
+        made = _new if gives == "new" else _view_of(args[0])
         if isinstance(known, list):
-            return tuple(_made(modes[0], one) for one in known)
-        return _made(modes[0], known)
+            return (tuple if gives == "new" else list)(made(modes[0], one) for one in known)
+        return made(modes[0], known)
 
 
 @cache
-def _makes_new_memory(operator: Any) -> bool:
-    schema = operator._schema
-    return (
-        operator.namespace == "aten"
-        and not any(tag in operator.tags for tag in _NEVER)
-        and all(argument.alias_info is None for argument in (*schema.arguments, *schema.returns))
-    )
+def _gives(operator: Any) -> str | None:
+    """Whether an operator gives "new" memory, a "view" of its first argument or that "itself"; else None."""
+    if operator.namespace != "aten" or any(tag in operator.tags for tag in _NEVER):
+        return None
+    first, *others = operator._schema.arguments or [None]
+    aliases = [value.alias_info for value in (*others, *operator._schema.returns) if value.alias_info is not None]
+    if first is None or first.alias_info is None:
+        return None if aliases else "new"
+    if any(argument.alias_info is not None for argument in others) or len(aliases) != len(operator._schema.returns):
+        return None
+    return "itself" if first.alias_info.is_write and len(aliases) == 1 else "view" if operator.is_view else None
 
 
 def _key(value: Any, modes: list[FakeTensorMode]) -> Any:
@@ -63,7 +72,7 @@ def _key(value: Any, modes: list[FakeTensorMode]) -> Any:
         if value.constant is not None:  # what follows from known values is known as well
             return _UNKNOWN
         modes.append(value.fake_mode)
-        return (tuple(value.shape), value.stride(), value.dtype, value.fake_device)
+        return (tuple(value.shape), value.stride(), value.storage_offset(), value.dtype, value.fake_device)
     if kind in _PLAIN:
         return (kind, value)
     if kind is tuple or kind is list:
@@ -77,24 +86,42 @@ def _key(value: Any, modes: list[FakeTensorMode]) -> Any:
     return _UNKNOWN
 
 
-def _shares(out: Any, given: Any) -> bool:
-    # `_unsafe_view` and its like declare new memory and return the old.
-    storages = {t.untyped_storage()._cdata for t in tensors_in(given)}
-    return any(t.untyped_storage()._cdata in storages for t in tensors_in(out))
+def _learnt(gives: str, out: Any, args: Any, kwargs: Any) -> Any:
+    if gives == "itself":
+        return _ITSELF if out is args[0] else _UNKNOWN
+    # `_unsafe_view` and its like declare new memory and return the old; `to` declares the old and returns new.
+    storages = {t.untyped_storage()._cdata for t in tensors_in((args, kwargs))}
+    shared = [t.untyped_storage()._cdata in storages for t in tensors_in(out)]
+    if any(shared) if gives == "new" else not all(shared):
+        return _UNKNOWN
+    return _description(out, None if gives == "new" else args[0])
 
 
-def _description(out: Any) -> Any:
-    if isinstance(out, FakeTensor):
-        new = out.storage_offset() == 0 and out.constant is None
-        return (tuple(out.shape), out.stride(), out.dtype, out.fake_device) if new else _UNKNOWN
-    if isinstance(out, tuple):
-        parts = [_description(one) for one in out]
+def _description(out: Any, base: Tensor | None) -> Any:
+    """Shape, strides, offset, format and device of what came out; of several, a list."""
+    if isinstance(out, tuple if base is None else list):
+        parts = [_description(one, base) for one in out]
         return _UNKNOWN if any(part is _UNKNOWN or isinstance(part, list) for part in parts) else parts
-    return _UNKNOWN
+    if not isinstance(out, FakeTensor) or out.constant is not None:
+        return _UNKNOWN
+    offset = int(out.storage_offset())
+    if offset if base is None else (out.dtype != base.dtype or out.is_complex()):  # a complex one may be a conjugate
+        return _UNKNOWN
+    return (tuple(out.shape), out.stride(), offset, out.dtype, out.fake_device)
 
 
-def _made(mode: FakeTensorMode, description: Any) -> Tensor:
-    shape, stride, dtype, device = description
+def _new(mode: FakeTensorMode, description: Any) -> Tensor:
+    shape, stride, _, dtype, device = description
     with in_kernel_invocation_manager(mode):
         empty = torch.empty_strided(shape, stride, dtype=dtype, device="meta")
     return FakeTensor(mode, empty, device)
+
+
+def _view_of(base: Tensor) -> Any:
+    def view(mode: FakeTensorMode, description: Any) -> Tensor:
+        shape, stride, offset, _, device = description
+        with in_kernel_invocation_manager(mode):
+            seen = torch.as_strided(base, shape, stride, offset)
+        return FakeTensor(mode, seen, device)
+
+    return view

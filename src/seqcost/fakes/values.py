@@ -18,6 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, in_kernel_
 from torch.utils._mode_utils import no_dispatch
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from seqcost.fakes.compiler import settings_alone
 from seqcost.fakes.threads import replaced
 from seqcost.fakes.trees import tensors_in
 
@@ -27,6 +28,13 @@ _ATEN = torch.ops.aten
 _MAKERS = (_ATEN.arange, _ATEN.zeros, _ATEN.ones, _ATEN.full, _ATEN.scalar_tensor, _ATEN.linspace, _ATEN.eye)
 _MAKERS_LIKE = (_ATEN.zeros_like, _ATEN.ones_like, _ATEN.full_like, _ATEN.new_zeros, _ATEN.new_ones, _ATEN.new_full)
 _UNWRITTEN = (_ATEN.empty, _ATEN.empty_like, _ATEN.new_empty)  # tables that a model fills in afterwards
+_DEVICE = torch.ops.prim.device.default
+_FILLING = {  # whether they take such numbers
+    _ATEN.uniform_.default: lambda low=0.0, high=1.0: low <= high,
+    _ATEN.normal_.default: lambda mean=0.0, std=1.0: std >= 0.0,
+    _ATEN.fill_.Scalar: lambda value: True,
+    _ATEN.zero_.default: lambda: True,
+}
 _BY_VALUE = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 
 
@@ -35,10 +43,23 @@ class ValuedMode(FakeTensorMode):
 
     knowing = False
     supports_higher_order_operators = True
+
+    def __init__(self, **options: Any) -> None:
+        with settings_alone():
+            super().__init__(**options)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # as of the book: nothing is compiled in here
+
     _asked: Any = None  # the operator of higher order whose rule is under way
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """An operator; one of higher order by the rule of fake tensors, which PyTorch looks up by the class alone."""
+        if func is _DEVICE:  # asked of every tensor that autograd meets
+            return args[0].fake_device if isinstance(args[0], FakeTensor) else args[0].device
+        if func in _FILLING and self._need_not_fill(func, *args):
+            return args[0]
         rules = func.python_key_table if isinstance(func, torch._ops.HigherOrderOperator) else {}
         if FakeTensorMode not in rules or func is self._asked:  # a rule may come back for what the mode itself knows
             return super().__torch_dispatch__(func, types, args, kwargs)
@@ -70,6 +91,11 @@ class ValuedMode(FakeTensorMode):
             mask = args[1].expand(args[0].shape)
             return _ATEN.index.Tensor(args[0], list(self._places(mask)))
         return super().dispatch(func, types, args, kwargs)
+
+    def _need_not_fill(self, func: Any, tensor: Any, *numbers: Any) -> bool:
+        """Whether a tensor of weights is filled that has no memory for them, with numbers that a CPU would take."""
+        fake = isinstance(tensor, FakeTensor) and tensor.fake_mode is self and tensor.constant is None
+        return fake and not self.knowing and tensor.is_floating_point() and _FILLING[func](*numbers)
 
     def may_turn_const(self, t: Tensor) -> bool:
         """Whether the tensor that `torch.tensor` was given is remembered."""

@@ -9,7 +9,7 @@ real tensors    the module itself, at small lengths; for code that asks for valu
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from seqcost.errors import BadTarget, TraceFailed
 from seqcost.fakes.copies import deep_copy
 from seqcost.fakes.faking import UNFAKEABLE, as_fake, copied, fake_mode, inside, no_larger_than, retype
 from seqcost.fakes.formats import check_dtype, main_format, mixture
+from seqcost.fakes.recall import Recall
 from seqcost.fakes.threads import ONE_AT_A_TIME
 from seqcost.fakes.trees import tensors_in
 from seqcost.fakes.values import values_known
@@ -60,6 +61,7 @@ class Rung:
     accumulate: int = 1
     asked: int | None = None  # the length that was asked for: what its memory is for is remembered
     reading: Reading | None = None  # of inputs that came with the module
+    _recall: Recall = field(default_factory=Recall)
     _built: Built | None = None
     _ran: tuple[int, Inputs] | None = None  # the last length, and the inputs of that run
 
@@ -116,7 +118,7 @@ class Rung:
         )
         paths = Paths(built.module)
         with _as_it_was(built.module), paths.following_ways_in(built.module):
-            return see(program, paths, remember=self.asked in (None, T), keeping=keeping, stacks=stacks)
+            return see(program, paths, remember=self.asked in (None, T), keeping=keeping, stacks=stacks, recall=self._recall)
 
     @property
     def program(self) -> Replayed | None:

@@ -12,6 +12,7 @@ import torch
 from seqcost.errors import FOREIGN_ERRORS, with_type
 from seqcost.fakes.cpu_kernels import Substituting
 from seqcost.fakes.higher_order import uncompiled
+from seqcost.fakes.recall import Recall
 from seqcost.fakes.trees import tensors_in
 from seqcost.programs.parameters import parameter_shapes, trained
 from seqcost.programs.program import Program
@@ -79,9 +80,15 @@ class Sighting:
 
 
 def see(
-    program: Program, paths: Paths, *, remember: bool = True, keeping: bool = True, stacks: Sequence[Stack] = ()
+    program: Program,
+    paths: Paths,
+    *,
+    remember: bool = True,
+    keeping: bool = True,
+    stacks: Sequence[Stack] = (),
+    recall: Recall | None = None,
 ) -> Sighting:
-    """Run a program once under the ledger; `remember` what every block of memory was for.
+    """Run a program once under the ledger; `remember` what every block of memory was for; `recall` earlier results.
 
     Without `keeping`, what a forward pass would keep is not asked. Of `stacks`, the inner layers are not followed where
     they are shown to be equal; raises DoubtError where that does not come out: then look without them.
@@ -91,7 +98,7 @@ def see(
         book.tape = []
     memory = Memory(book)
     _hold_resident(memory, program)
-    ledger = Ledger(paths, memory, program.inputs())
+    ledger = Ledger(paths, memory, program.inputs(), recall)
     shapes = ledger.shapes = set()
     state_bytes = None
     weights = Weights(memory)
@@ -117,7 +124,7 @@ def see(
     unseen = HIDDEN if ledger.blind and program.phase == "train" else ""
     if program.phase == "forward":
         few = num_followed <= MOST_OPERATORS_TWICE
-        saved, unseen = kept_by(program, paths, stacks) if keeping and few else (None, TOO_MANY)
+        saved, unseen = kept_by(program, paths, stacks, recall) if keeping and few else (None, TOO_MANY)
     parameters, weights_by_name = dict(program.module.named_parameters()), parameter_shapes(program.module)
     return Sighting(
         entries=book.entries,
@@ -173,7 +180,9 @@ def _train(program: Program, ledger: Ledger, paths: Paths, skipping: Skipping) -
         program.drop_gradients()
 
 
-def kept_by(program: Program, paths: Paths, stacks: Sequence[Stack] = ()) -> tuple[Mapping[str, int] | None, str]:
+def kept_by(
+    program: Program, paths: Paths, stacks: Sequence[Stack] = (), recall: Recall | None = None
+) -> tuple[Mapping[str, int] | None, str]:
     """What a forward pass would keep for backward if gradients were recorded, or why that is not known.
 
     Its operators are not booked again.
@@ -182,7 +191,7 @@ def kept_by(program: Program, paths: Paths, stacks: Sequence[Stack] = ()) -> tup
     skipping.next_stage()
     keeper = Keeper(paths, [*program.module.parameters(), *program.module.buffers()])
     try:
-        with torch.enable_grad(), keeper.keeping(), uncompiled(), Substituting(), skipping.skipping():
+        with torch.enable_grad(), keeper.keeping(), uncompiled(), Substituting(recall), skipping.skipping():
             result = program.differentiable_result()
             keeper.settle()
             del result

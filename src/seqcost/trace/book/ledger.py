@@ -48,9 +48,11 @@ class Ledger(TorchDispatchMode):
 
     rewrites = True  # whether what a real run does in place is done in place here
 
-    def __init__(self, paths: Paths, memory: Memory, inputs: Iterable[torch.Tensor]) -> None:
+    def __init__(
+        self, paths: Paths, memory: Memory, inputs: Iterable[torch.Tensor], recall: Recall | None = None
+    ) -> None:
         super().__init__()
-        self._recall = Recall()
+        self._recall = recall or Recall()
         self.saved: dict[str, int] = {}
         self.shapes: set[Any] | None = None  # of everything that an operator returned, where they are asked for
         self.blind = False  # whether what autograd kept could not all be seen
