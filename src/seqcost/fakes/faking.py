@@ -1,5 +1,6 @@
 """Copies of modules and tensors that have shapes and no memory."""
 
+import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from seqcost.fakes.formats import WORDS
 from seqcost.fakes.threads import in_this_thread
 from seqcost.fakes.values import ValuedMode
 
+_NEW_OBJECTS = 100_000  # between two looks for circles
 # What only a run on fake tensors raises: a value was asked for, or an operator has no rule for its shapes.
 UNFAKEABLE = (
     DataDependentOutputException,
@@ -76,6 +78,17 @@ def unlogged() -> Iterator[None]:
         yield
     finally:
         log.disabled = before
+
+
+@contextmanager
+def seldom_collected() -> Iterator[None]:
+    """Have Python look for circles of garbage seldom: each look goes through a whole model's parts and the book."""
+    before = gc.get_threshold()
+    gc.set_threshold(max(before[0], _NEW_OBJECTS) if before[0] else 0, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqcost.errors import BadTarget, UnknownName
+from seqcost.fakes.parts import named_parameters
 from seqcost.fakes.trees import map_tensors, tensors_in
 from seqcost.programs.files.replayed import name_of
 from seqcost.programs.hugging_face.caches import Carried, call_with_cache, step_arguments
@@ -125,7 +126,7 @@ class Program:
         """The same, by what it is: see `peak.CATEGORIES`."""
         inputs = list(tensors_in((self.args, self.kwargs)))
         return {
-            "parameters": list(self.module.parameters()),
+            "parameters": [p for _, p in named_parameters(self.module)],
             "buffers": list(self.module.buffers()),
             "inputs": inputs if self.successors is None else [*inputs, self.successors],
             "state": [*tensors_in(self.state), *(self.state.counters() if isinstance(self.state, Carried) else ())],
@@ -148,7 +149,7 @@ class Program:
 
     def drop_gradients(self) -> None:
         """Unset the gradients of parameters and inputs."""
-        for tensor in (*self.module.parameters(), *self.differentiable_inputs()):
+        for tensor in (*[p for _, p in named_parameters(self.module)], *self.differentiable_inputs()):
             tensor.grad = None
 
     def _loss(self, output: Any) -> Tensor:

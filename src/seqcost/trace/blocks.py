@@ -13,6 +13,7 @@ from torch import nn
 
 from seqcost.algebra import Curve, lift
 from seqcost.algebra.lift import lift_blocks
+from seqcost.fakes.parts import named_parts
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.rounding import block_sizes
 
@@ -30,7 +31,7 @@ def named_blocks(module: nn.Module) -> set[int]:
     """Whole numbers among the settings of a module and of its parts that are called blocks, chunks, windows."""
     found: set[int] = set()
     configs: dict[int, Any] = {}
-    for part in module.modules():
+    for _, part in named_parts(module):
         config = getattr(part, "config", None)
         if config is not None:
             configs.setdefault(id(config), config)
@@ -45,7 +46,7 @@ def named_blocks(module: nn.Module) -> set[int]:
 
 def named_limits(module: nn.Module) -> set[int]:
     """Whole numbers among the settings of a module that say to how many tokens one attends at most (`index_topk`)."""
-    holders = {id(h): h for part in module.modules() for h in (part, getattr(part, "config", None))}
+    holders = {id(h): h for _, part in named_parts(module) for h in (part, getattr(part, "config", None))}
     settings = [item for h in holders.values() for item in getattr(h, "__dict__", {}).items()]
     return {
         value

@@ -14,7 +14,7 @@ from fractions import Fraction
 from seqcost.algebra import Bill, Curve, Kind, Line
 from seqcost.algebra.work import Direction, Kernel, Row, flops_of, traffic_of
 from seqcost.errors import FOREIGN_ERRORS, BadSize, BadTarget, SeqcostError, TraceFailed, with_type
-from seqcost.fakes.faking import unlogged
+from seqcost.fakes.faking import seldom_collected, unlogged
 from seqcost.programs.program import check_phase
 from seqcost.programs.targets import Target
 from seqcost.programs.training import check_training
@@ -88,7 +88,7 @@ def trace(
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
             raise BadSize(f"{letter} = {size!r} was given; a whole number of at least 1 is allowed.")
     failures: list[str] = []
-    with untouched_random_state(), unlogged():
+    with untouched_random_state(), unlogged(), seldom_collected():
         rungs = [fake_rung(target, phase=phase, dtype=dtype)]
         if not target.shapes_only:  # without values there is nothing real to run
             rungs.append(real_rung(target, phase=phase, dtype=dtype, longest=LONGEST_REAL))
@@ -122,7 +122,7 @@ def _climb(rung: Rung, T: int, lengths: Sequence[int] | None, failures: tuple[st
     elif not within:
         _look(rung, lengths or _FIRST_LENGTHS, seen)
     loop = _is_loop(seen)
-    usual = _FEWER_LENGTHS if max(s.num_calls for s in seen.values()) > _MANY_OPERATORS else _LENGTHS
+    usual = _FEWER_LENGTHS if max(s.num_followed for s in seen.values()) > _MANY_OPERATORS else _LENGTHS
     _look(rung, lengths if lengths is not None else beside(_LOOP_LENGTHS if loop else usual), seen)
     named = named_blocks(rung.module) if lengths is None else set()
     hidden: set[int] = set()

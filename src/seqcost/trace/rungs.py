@@ -6,8 +6,9 @@ fake tensors    shapes without memory; no kernel runs, and with CPU fake tensors
 real tensors    the module itself, at small lengths; for code that asks for values (`.item()`, `nonzero`)
 """
 
+import operator
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +22,7 @@ from seqcost.errors import BadTarget, TraceFailed
 from seqcost.fakes.copies import deep_copy
 from seqcost.fakes.faking import UNFAKEABLE, as_fake, copied, fake_mode, inside, no_larger_than, retype
 from seqcost.fakes.formats import check_dtype, main_format, mixture
+from seqcost.fakes.parts import named_parts
 from seqcost.fakes.recall import Recall
 from seqcost.fakes.threads import ONE_AT_A_TIME
 from seqcost.fakes.trees import tensors_in
@@ -63,6 +65,7 @@ class Rung:
     reading: Reading | None = None  # of inputs that came with the module
     _recall: Recall = field(default_factory=Recall)
     _built: Built | None = None
+    _stacks: list[Stack] | None = None  # its rows of equal layers, as long as none has been given anything to remember
     _ran: tuple[int, Inputs] | None = None  # the last length, and the inputs of that run
 
     def open(self, B: int | None, T: int | None, default: int) -> int:
@@ -92,16 +95,17 @@ class Rung:
         """One run at length T; without `keeping` in half the time, a forward pass then says nothing of saved bytes."""
         with self.inside():
             if self._built is None or self.target.takes_sizes:
-                self._built = self.build(T)
+                self._built, self._stacks = self.build(T), None
             built = self._built
             theirs = is_hugging_face(built.module)
             padding = nullcontext() if built.given is not None else without_padding()
             checks = counted_as_they_should(built.module) if theirs else nullcontext()
             reads_more = theirs and built.given is None and bool(senses_of(built.module).given)
             with on_plain_torch(), padding, checks, values_known() if reads_more else nullcontext():
-                stacks = stacks_of(built.module) if self.quick else []
+                if self._stacks is None:
+                    self._stacks = stacks_of(built.module) if self.quick else []
                 try:
-                    return self._see(built, T, keeping, stacks)
+                    return self._see(built, T, keeping, self._stacks)
                 except DoubtError:  # equal layers did not do the same after all
                     return self._see(built, T, keeping, [])
 
@@ -117,8 +121,11 @@ class Rung:
             accumulate=self.accumulate,
         )
         paths = Paths(built.module)
-        with _as_it_was(built.module), paths.following_ways_in(built.module):
+        with _as_it_was(built.module, self._forget_stacks), paths.following_ways_in(built.module):
             return see(program, paths, remember=self.asked in (None, T), keeping=keeping, stacks=stacks, recall=self._recall)
+
+    def _forget_stacks(self) -> None:
+        self._stacks = None
 
     @property
     def program(self) -> Replayed | None:
@@ -204,7 +211,7 @@ class Rung:
 
 def packing_encoders(module: nn.Module) -> list[nn.TransformerEncoder]:
     """Encoders that put padded sequences into a nested tensor, whose work depends on the mask's values."""
-    return [part for part in module.modules() if isinstance(part, nn.TransformerEncoder) and part.use_nested_tensor]
+    return [part for _, part in named_parts(module) if isinstance(part, nn.TransformerEncoder) and part.use_nested_tensor]
 
 
 def fake_rung(target: Target, *, phase: str, B: int = 1, dtype: str | None = None) -> Rung:
@@ -258,16 +265,16 @@ def real_rung(target: Target, *, phase: str, B: int = 1, dtype: str | None = Non
 
 
 @contextmanager
-def _as_it_was(module: nn.Module) -> Iterator[None]:
+def _as_it_was(module: nn.Module, remembers: Callable[[], None]) -> Iterator[None]:
     """Undo what a run changes in the making of a module: its parts, its plain settings and those of its configuration.
 
     A model may turn to another attention for good when it meets a short sequence (BigBird), or settle its number of
     buckets by the first length that it sees (Reformer). What it remembers besides (tables of angles, say) it may keep,
-    as it does between the runs of its user.
+    as it does between the runs of its user; `remembers` is told of it.
     """
-    parts = [(part, dict(part._modules)) for part in module.modules()]
+    parts = [(part, dict(part._modules)) for _, part in named_parts(module)]
     holders = {id(holder): holder for part, _ in parts for holder in (part, getattr(part, "config", None))}
-    before = [(holder, _settings_of(holder)) for holder in holders.values() if hasattr(holder, "__dict__")]
+    before = [(holder, dict(vars(holder))) for holder in holders.values() if hasattr(holder, "__dict__")]
     for encoder in packing_encoders(module):
         encoder.use_nested_tensor = False
     try:
@@ -276,21 +283,31 @@ def _as_it_was(module: nn.Module) -> Iterator[None]:
         for part, children in parts:
             if part._modules != children:
                 part._modules = children
-        for holder, settings in before:
-            for name in settings.keys() | _settings_of(holder).keys():
+        for holder, attributes in before:
+            now = vars(holder)
+            if _is_same(now, attributes):
+                continue
+            settings = _settings_of(attributes)
+            for name in settings.keys() | _settings_of(now).keys():
                 if name not in settings:
-                    del vars(holder)[name]
-                elif vars(holder).get(name) is not settings[name]:
-                    vars(holder)[name] = settings[name]
+                    del now[name]
+                elif now.get(name) is not settings[name]:
+                    now[name] = settings[name]
+            if not _is_same(now, attributes):
+                remembers()
 
 
-def _settings_of(holder: object) -> dict[str, Any]:
-    """Attributes that are plain: words, numbers, lists and tuples of them, nothing."""
+def _is_same(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    return len(now) == len(before) and now.keys() == before.keys() and all(map(operator.is_, now.values(), before.values()))
+
+
+def _settings_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that are plain: words, numbers, lists and tuples of them, nothing."""
 
     def plain(value: object) -> bool:
         return type(value) in _PLAIN or (type(value) in (list, tuple) and all(type(v) in _PLAIN for v in value))  # type: ignore[attr-defined]
 
-    return {name: value for name, value in vars(holder).items() if plain(value)}
+    return {name: value for name, value in attributes.items() if plain(value)}
 
 
 @contextmanager

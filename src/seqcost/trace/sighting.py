@@ -12,6 +12,7 @@ import torch
 from seqcost.errors import FOREIGN_ERRORS, with_type
 from seqcost.fakes.cpu_kernels import Substituting
 from seqcost.fakes.higher_order import uncompiled
+from seqcost.fakes.parts import named_parameters, named_tensors
 from seqcost.fakes.recall import Recall
 from seqcost.fakes.trees import tensors_in
 from seqcost.programs.parameters import parameter_shapes, trained
@@ -52,6 +53,7 @@ class Sighting:
     steps: Mapping[tuple[Key, Shapes | None], int] | None = None  # on the longest chain; None where derived from others
     history: History | None = None  # None where it was not asked for, or the run was derived from others
     lookups: Mapping[Table, int | None] = field(default_factory=dict)  # the largest row that was asked of each table
+    num_followed: int = 0  # operators that were followed one by one; 0 where the run was derived from others
     sizes: frozenset[int] = frozenset()  # of the dimensions of everything that operators made
 
     @property
@@ -103,7 +105,7 @@ def see(
     state_bytes = None
     weights = Weights(memory)
     skipping = Skipping(stacks, memory, lambda found, so_far: same_forward(found, so_far, weights))
-    with ledger.booking([*program.module.parameters(), *program.module.buffers()]), skipping.skipping():
+    with ledger.booking([tensor for _, tensor in named_tensors(program.module)]), skipping.skipping():
         if program.phase == "train":
             _train(program, ledger, paths, skipping)
         else:
@@ -125,7 +127,7 @@ def see(
     if program.phase == "forward":
         few = num_followed <= MOST_OPERATORS_TWICE
         saved, unseen = kept_by(program, paths, stacks, recall) if keeping and few else (None, TOO_MANY)
-    parameters, weights_by_name = dict(program.module.named_parameters()), parameter_shapes(program.module)
+    parameters, weights_by_name = dict(named_parameters(program.module)), parameter_shapes(program.module)
     return Sighting(
         entries=book.entries,
         saved=None if unseen else saved,
@@ -141,6 +143,7 @@ def see(
         steps=book.steps(),
         history=book.history,
         lookups=ledger.lookups.largest,
+        num_followed=num_followed,
         sizes=frozenset(size for shape in shapes for size in shape),
     )
 
@@ -189,7 +192,7 @@ def kept_by(
     """
     skipping = Skipping(stacks, None, lambda *_: True)
     skipping.next_stage()
-    keeper = Keeper(paths, [*program.module.parameters(), *program.module.buffers()])
+    keeper = Keeper(paths, [tensor for _, tensor in named_tensors(program.module)])
     try:
         with torch.enable_grad(), keeper.keeping(), uncompiled(), Substituting(recall), skipping.skipping():
             result = program.differentiable_result()

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
-from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
 from seqcost.algebra import Size, symbol
 from seqcost.errors import FOREIGN_ERRORS, BadTarget, TraceFailed
@@ -32,6 +31,8 @@ _OTHER = 65  # tells which sizes of an input are the length
 
 def symbolic_totals(target: Target, *, phase: str, B: int, dtype: str = "float32") -> Mapping[str, Size]:
     """`flops` and `pointwise` of the phases forward and train as expressions in T."""
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv  # SymPy is loaded for symbols alone
+
     if target.live or target.takes_sizes or phase not in ("forward", "train"):
         raise BadTarget(
             f"a symbolic length was asked of {target.name} in the phase {phase}; only modules that are built by name, "
@@ -66,6 +67,8 @@ def _book(built: Built, inputs: Any, phase: str, target: Target) -> Ledger:
 
 
 def _lengthener(built: Built, B: int, mode: FakeTensorMode) -> Any:
+    from torch.fx.experimental.symbolic_shapes import DimDynamic, StatelessSymbolicContext
+
     others = iter(built.inputs_at(B, _OTHER).args)
 
     def lengthen(tensor: Tensor) -> Tensor:
@@ -79,7 +82,7 @@ def _lengthener(built: Built, B: int, mode: FakeTensorMode) -> Any:
     return lengthen
 
 
-def _formula(total: Any, environment: ShapeEnv, name: str) -> Size:
+def _formula(total: Any, environment: Any, name: str) -> Size:
     if environment.replacements:
         raise TraceFailed(f"{name} fixes the length: {environment.replacements} is guarded.")
     expression = total.node.expr if isinstance(total, torch.SymInt) else total

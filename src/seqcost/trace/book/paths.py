@@ -21,6 +21,8 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
+from seqcost.fakes.parts import named_parameters, named_parts
+
 FORWARD, BACKWARD, OPTIMIZER = "forward", "backward", "optimizer"
 OUTSIDE = "loss"  # what runs around the module: the loss of a training step
 _WAYS_IN = ("extend", "step")
@@ -30,10 +32,10 @@ class Paths:
     """Path of the operator that is running now."""
 
     def __init__(self, module: nn.Module) -> None:
-        self._names = {id(m): name for name, m in reversed(list(module.named_modules(remove_duplicate=False)))}
+        self._names = {id(m): name for name, m in reversed(named_parts(module, again=True))}
         self._owners = {
             id(parameter): name.rpartition(".")[0]
-            for name, parameter in reversed(list(module.named_parameters(remove_duplicate=False)))
+            for name, parameter in reversed(named_parameters(module, again=True))
         }
         self._open: list[tuple[nn.Module, str]] = []  # calls that have not returned yet, with their paths
         self.within_forward = False  # whether a call is open that was not made from within backward
@@ -119,7 +121,10 @@ class Paths:
     def following_ways_in(self, module: nn.Module) -> Iterator[None]:
         """Follow `extend` and `step`, too, of this module and of everything inside it, while the block runs."""
         wrapped = [
-            (part, way) for part in module.modules() for way in _WAYS_IN if callable(getattr(type(part), way, None))
+            (part, way)
+            for _, part in named_parts(module)
+            for way in _WAYS_IN
+            if callable(getattr(type(part), way, None))
         ]
         for part, way in wrapped:
             setattr(part, way, self._followed(part, getattr(part, way)))

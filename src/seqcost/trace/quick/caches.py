@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from seqcost.fakes.parts import named_parts
 from seqcost.trace.quick.stacks import Stack
 
 
@@ -72,7 +73,7 @@ def _is_cache(value: Any) -> bool:
 def _number(stack: Stack, index: int) -> int | None:
     found = {
         int(value)
-        for part in stack.layers[index].modules()
+        for _, part in named_parts(stack.layers[index])
         for name, value in vars(part).items()
         if name in stack.numbers and isinstance(value, int)
     }

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from seqcost.fakes.parts import named_tensors
 from seqcost.trace.book.book import Book, Event, Op
 from seqcost.trace.book.history import History, Storage
 from seqcost.trace.book.memory import Memory
@@ -54,15 +55,9 @@ class Weights:
     def of(self, layer: Any) -> Mapping[str, Storage]:
         """Blocks by name within the layer."""
         if id(layer) not in self._known:
-            named = (*layer.named_parameters(), *layer.named_buffers())
-            pairs = ((name, self._memory.known(tensor)) for name, tensor in named)
+            pairs = ((name, self._memory.known(tensor)) for name, tensor in named_tensors(layer))
             self._known[id(layer)] = {name: block for name, block in pairs if block is not None}
         return self._known[id(layer)]
-
-    def gradients(self, layer: Any) -> Mapping[str, Storage]:
-        """Blocks of the gradients that are there now."""
-        pairs = ((n, self._memory.known(p.grad)) for n, p in layer.named_parameters() if p.grad is not None)
-        return {name: block for name, block in pairs if block is not None}
 
     def names(self, found: Pass, index: int, earlier: set[int]) -> Names:
         """How a layer calls blocks."""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, in_kernel_invocation_manager
 from torch.utils._python_dispatch import _disable_current_modes
 
+from seqcost.fakes.parts import named_parameters, named_parts
 from seqcost.trace.book.book import Book, Event
 from seqcost.trace.book.history import Storage
 from seqcost.trace.book.memory import Memory
@@ -79,7 +80,7 @@ class Skipping:
         for found in self._of.values():
             for index, layer in enumerate(found.stack.layers):
                 grown = (
-                    (name, self._memory.known(p.grad)) for name, p in layer.named_parameters() if p.grad is not None
+                    (name, self._memory.known(p.grad)) for name, p in named_parameters(layer) if p.grad is not None
                 )
                 found.gradients[index] = {name: block for name, block in grown if block is not None}
 
@@ -210,8 +211,8 @@ class Skipping:
         for found in self.passes[-1]:
             for said in found.left_out:
                 source = found.calls[found.stack.source(said.index)]
-                theirs = dict(found.stack.layers[source.index].named_parameters())
-                for name, parameter in found.stack.layers[said.index].named_parameters():
+                theirs = dict(named_parameters(found.stack.layers[source.index]))
+                for name, parameter in named_parameters(found.stack.layers[said.index]):
                     gradient = theirs[name].grad
                     if gradient is None or parameter.grad is not None:
                         continue
@@ -289,7 +290,7 @@ def _numbered(stacks: Sequence[Stack], note: Callable[[], None]) -> Iterator[Non
     changed: list[tuple[Any, str, int]] = []
     for stack in stacks:
         for layer in stack.layers if stack.numbers else ():
-            for part in layer.modules():
+            for _, part in named_parts(layer):
                 for name in stack.numbers & vars(part).keys():
                     value = vars(part)[name]
                     if type(value) is int:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seqcost.fakes.parts import named_parts, named_tensors
 from seqcost.trace.quick.code import remembers
 
 FOLLOWED = 4  # units: the first, two to be compared, the last
@@ -121,7 +122,7 @@ def _numbers(facts: Sequence[Mapping[str, Any]]) -> set[str]:
 def settings_of(layer: nn.Module) -> dict[str, Any]:
     """All that a layer is made of, in words; not what a trace itself hangs on its weights."""
     found = {name: value for name, value in _facts(layer) if not name.endswith(".hooks")}
-    for kind in {base for part in layer.modules() for base in type(part).__mro__} - set(nn.Module.__mro__):
+    for kind in {base for _, part in named_parts(layer) for base in type(part).__mro__} - set(nn.Module.__mro__):
         for name, value in vars(kind).items():
             if type(value) in (*_PLAIN, list, dict, set) and not name.startswith("__"):
                 found[f"{kind.__qualname__}.{name}"] = _setting(value) if type(value) is not set else len(value)
@@ -130,7 +131,7 @@ def settings_of(layer: nn.Module) -> dict[str, Any]:
 
 def _facts(layer: nn.Module) -> Iterator[tuple[str, Any]]:
     """All that tells a layer from another, by names that are the same in each."""
-    for path, part in layer.named_modules():
+    for path, part in named_parts(layer):
         yield f"{path}:", (type(part), part.training, tuple(part._modules))
         for name in _HOOKS:
             if getattr(part, name, None):
@@ -172,7 +173,7 @@ def _setting(value: Any, depth: int = 0) -> Any:
 def _owners(module: nn.Module) -> dict[int, int]:
     """How often each memory is named in the whole module."""
     counts: dict[int, int] = {}
-    for part in module.modules():
+    for _, part in named_parts(module):
         for tensor in (*part._parameters.values(), *part._buffers.values()):
             if tensor is not None and tensor.layout == torch.strided:
                 key = tensor.untyped_storage()._cdata
@@ -182,10 +183,10 @@ def _owners(module: nn.Module) -> dict[int, int]:
 
 def _apart(layers: Sequence[nn.Module], owners: Mapping[int, int]) -> bool:
     """Whether the layers share no memory and no part, with each other or with the rest."""
-    parts = [id(part) for layer in layers for part in layer.modules()]
-    tensors = (t for layer in layers for t in (*layer.parameters(), *layer.buffers()) if t.layout == torch.strided)
+    parts = [id(part) for layer in layers for _, part in named_parts(layer)]
+    tensors = (t for layer in layers for _, t in named_tensors(layer) if t.layout == torch.strided)
     return len(parts) == len(set(parts)) and all(owners[t.untyped_storage()._cdata] == 1 for t in tensors)
 
 
 def _remember(layers: Sequence[nn.Module], numbers: frozenset[str]) -> bool:
-    return any(remembers(kind, numbers) for kind in {type(part) for layer in layers for part in layer.modules()})
+    return any(remembers(kind, numbers) for kind in {type(part) for layer in layers for _, part in named_parts(layer)})
