@@ -49,6 +49,21 @@ def test_this_would_notice_the_compiler():
     assert loads("import torch\ntorch.compiler.disable(print)", "torch._dynamo")
 
 
+def test_fake_tensors_load_no_compiler():
+    traced = "import seqcost\nfor phase in ('forward', 'train'): seqcost.count('attention', trace=True, phase=phase)"
+    assert not loads(traced, "torch._dynamo")
+
+
+def test_the_compiler_works_after_a_trace_without_it():
+    program = (
+        "import seqcost, torch\nseqcost.count('attention', trace=True)\n"
+        "assert torch.compile(lambda x: x.sin() + 1, backend='eager')(torch.zeros(2)).tolist() == [1, 1]\n"
+        "from torch._dynamo import config\nassert torch._dynamo.config is config\n"
+        "seqcost.count('attention', trace=True)"
+    )
+    assert loads(program, "torch._dynamo")
+
+
 def test_importing_prints_nothing():
     program = "import seqcost, seqcost.layers, seqcost.trace, seqcost.records"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

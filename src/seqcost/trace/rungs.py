@@ -122,7 +122,9 @@ class Rung:
         )
         paths = Paths(built.module)
         with _as_it_was(built.module, self._forget_stacks), paths.following_ways_in(built.module):
-            return see(program, paths, remember=self.asked in (None, T), keeping=keeping, stacks=stacks, recall=self._recall)
+            return see(
+                program, paths, remember=self.asked in (None, T), keeping=keeping, stacks=stacks, recall=self._recall
+            )
 
     def _forget_stacks(self) -> None:
         self._stacks = None
@@ -211,7 +213,9 @@ class Rung:
 
 def packing_encoders(module: nn.Module) -> list[nn.TransformerEncoder]:
     """Encoders that put padded sequences into a nested tensor, whose work depends on the mask's values."""
-    return [part for _, part in named_parts(module) if isinstance(part, nn.TransformerEncoder) and part.use_nested_tensor]
+    return [
+        part for _, part in named_parts(module) if isinstance(part, nn.TransformerEncoder) and part.use_nested_tensor
+    ]
 
 
 def fake_rung(target: Target, *, phase: str, B: int = 1, dtype: str | None = None) -> Rung:
@@ -298,7 +302,11 @@ def _as_it_was(module: nn.Module, remembers: Callable[[], None]) -> Iterator[Non
 
 
 def _is_same(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-    return len(now) == len(before) and now.keys() == before.keys() and all(map(operator.is_, now.values(), before.values()))
+    return (
+        len(now) == len(before)
+        and now.keys() == before.keys()
+        and all(map(operator.is_, now.values(), before.values()))
+    )
 
 
 def _settings_of(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,8 +34,7 @@ class Paths:
     def __init__(self, module: nn.Module) -> None:
         self._names = {id(m): name for name, m in reversed(named_parts(module, again=True))}
         self._owners = {
-            id(parameter): name.rpartition(".")[0]
-            for name, parameter in reversed(named_parameters(module, again=True))
+            id(parameter): name.rpartition(".")[0] for name, parameter in reversed(named_parameters(module, again=True))
         }
         self._open: list[tuple[nn.Module, str]] = []  # calls that have not returned yet, with their paths
         self.within_forward = False  # whether a call is open that was not made from within backward
