@@ -8,7 +8,7 @@ whatever is computed with them never are. What is written to with unknown values
 PyTorch's fake tensors hold such a value themselves (`FakeTensor.constant`), of single numbers; here it is tables too.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,7 +29,7 @@ _MAKERS = (_ATEN.arange, _ATEN.zeros, _ATEN.ones, _ATEN.full, _ATEN.scalar_tenso
 _MAKERS_LIKE = (_ATEN.zeros_like, _ATEN.ones_like, _ATEN.full_like, _ATEN.new_zeros, _ATEN.new_ones, _ATEN.new_full)
 _UNWRITTEN = (_ATEN.empty, _ATEN.empty_like, _ATEN.new_empty)  # tables that a model fills in afterwards
 _DEVICE = torch.ops.prim.device.default
-_FILLING = {  # whether they take such numbers
+_FILLING: dict[Any, Callable[..., bool]] = {  # whether they take such numbers
     _ATEN.uniform_.default: lambda low=0.0, high=1.0: low <= high,
     _ATEN.normal_.default: lambda mean=0.0, std=1.0: std >= 0.0,
     _ATEN.fill_.Scalar: lambda value: True,
