@@ -50,16 +50,16 @@ def test_this_would_notice_the_compiler():
 
 
 def test_fake_tensors_load_no_compiler():
-    traced = "import seqcost\nfor phase in ('forward', 'train'): seqcost.count('attention', trace=True, phase=phase)"
+    traced = "import seqcost\nfor phase in ('forward', 'train'): seqcost.count('attention-layer', trace=True, phase=phase)"
     assert not loads(traced, "torch._dynamo")
 
 
 def test_the_compiler_works_after_a_trace_without_it():
     program = (
-        "import seqcost, torch\nseqcost.count('attention', trace=True)\n"
+        "import seqcost, torch\nseqcost.count('attention-layer', trace=True)\n"
         "assert torch.compile(lambda x: x.sin() + 1, backend='eager')(torch.zeros(2)).tolist() == [1, 1]\n"
         "from torch._dynamo import config\nassert torch._dynamo.config is config\n"
-        "seqcost.count('attention', trace=True)"
+        "seqcost.count('attention-layer', trace=True)"
     )
     assert loads(program, "torch._dynamo")
 

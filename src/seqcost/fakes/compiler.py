@@ -20,7 +20,7 @@ import torch
 
 _COMPILER, _SETTINGS = "torch._dynamo", "torch._dynamo.config"
 _ONCE = "__dynamo_disable"  # where such a function keeps what the compiler made of it
-_APART: Any = torch._compile._disable_dynamo(lambda: None)  # all such functions have its code
+_APART = torch._compile._disable_dynamo(int)  # all such functions have its code
 
 
 class _NotLoaded(ModuleType):
