@@ -50,7 +50,8 @@ def test_this_would_notice_the_compiler():
 
 
 def test_fake_tensors_load_no_compiler():
-    traced = "import seqcost\nfor phase in ('forward', 'train'): seqcost.count('attention-layer', trace=True, phase=phase)"
+    asked = "seqcost.count('attention-layer', trace=True, phase=phase)"
+    traced = f"import seqcost\nfor phase in ('forward', 'train'): {asked}"
     assert not loads(traced, "torch._dynamo")
 
 

@@ -20,7 +20,13 @@ import torch
 
 _COMPILER, _SETTINGS = "torch._dynamo", "torch._dynamo.config"
 _ONCE = "__dynamo_disable"  # where such a function keeps what the compiler made of it
-_APART = torch._compile._disable_dynamo(int)  # all such functions have its code
+
+
+def _nothing() -> None:
+    pass
+
+
+_APART = torch._compile._disable_dynamo(_nothing)  # all such functions have its code
 
 
 class _NotLoaded(ModuleType):
