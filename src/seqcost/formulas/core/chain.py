@@ -4,9 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from seqcost.algebra import Size
-from seqcost.algebra.expr import is_array, is_symbolic
-
-LARGE = 10**6  # a size at which formulas are compared: chains are told apart for long sequences
+from seqcost.formulas.core.comparing import equal, is_longer
 
 Key = tuple[str, str, str]  # direction, path, name: of a row
 
@@ -49,46 +47,30 @@ def latest(steps: Iterable[Step | None]) -> Step | None:
     return out
 
 
-def is_longer(a: Size, b: Size) -> bool:
-    """Whether one depth is larger than another."""
-    if isinstance(a, int) and isinstance(b, int):
-        return a > b
-    difference = a - b
-    if is_symbolic(difference):
-        difference = difference.subs(dict.fromkeys(difference.free_symbols, LARGE))
-        return bool(difference > 0)
-    return bool(difference.flat[-1] > 0) if is_array(difference) else bool(difference > 0)
-
-
 def steps_by_key(last: Step | None) -> dict[Key, Size]:
     """How many steps of the chain each row has."""
+    return _counted(last, None)
+
+
+def _between(then: Step, now: Step) -> dict[Key, Size]:
+    """Steps of the chain from one step to a later one; of a chain that came another way, as many as it is longer."""
+    found = _counted(now, then)
+    wanted = now.depth - then.depth
+    return found if equal(sum(found.values(), start=0), wanted) else {LOOP: wanted}
+
+
+def _counted(now: Step | None, then: Step | None) -> dict[Key, Size]:
+    """Steps by key from `now` back to `then`, or to what is no longer a chain than that; else to the beginning."""
     found: dict[Key, Size] = {}
-    step = last
-    while step is not None:
-        if step.again is None:
-            if step.key is not None:
-                found[step.key] = found.get(step.key, 0) + step.count
-        else:
+    step = now
+    while step is not None and step is not then and (then is None or is_longer(step.depth, then.depth)):
+        if step.again is not None and step.before is not None:
             for key, count in _between(step.again, step.before).items():
                 found[key] = found.get(key, 0) + count * step.times
-        step = step.before
-    return found
-
-
-def _between(then: Step, now: Step | None) -> dict[Key, Size]:
-    """Steps of the chain from one step to a later one; of a chain that came another way, as many as it is longer."""
-    assert now is not None
-    found: dict[Key, Size] = {}
-    step: Step | None = now
-    while step is not None and step is not then and step.depth > then.depth:
-        if step.key is not None:
+        elif step.key is not None:
             found[step.key] = found.get(step.key, 0) + step.count
         step = step.before
-    total = sum(found.values(), start=0)
-    wanted = now.depth - then.depth
-    if total == wanted:
-        return found
-    return {LOOP: wanted}
+    return found
 
 
 LOOP: Key = ("forward", "", "loop")  # the chain through a loop, where it cannot be named

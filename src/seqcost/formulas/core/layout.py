@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from seqcost.algebra import Size
-from seqcost.formulas.core.chain import is_longer
-from seqcost.formulas.core.values import ONE, Value, contiguous_strides, equal, expanded, lies_in_one_piece
+from seqcost.formulas.core.comparing import equal, is_longer
+from seqcost.formulas.core.values import ONE, Value, contiguous_strides, lies_in_one_piece
 
 Strides = tuple[Size, ...]
 
@@ -30,7 +30,7 @@ def viewed(shape: Sequence[Size], strides: Sequence[Size], wanted: Sequence[Size
     for length, stride in groups:
         taken: list[Size] = []
         product: Size = 1
-        while not _equal(product, length):
+        while not equal(product, length):
             if not rest:
                 return None
             product = product * rest[0]
@@ -53,7 +53,7 @@ def _groups(shape: Sequence[Size], strides: Sequence[Size]) -> list[tuple[Size, 
     for size, stride in zip(shape, strides, strict=True):
         if _is_one(size):
             continue
-        if out and _equal(out[-1][1], size * stride):
+        if out and equal(out[-1][1], size * stride):
             out[-1] = (out[-1][0] * size, stride)
         else:
             out.append((size, stride))
@@ -142,12 +142,12 @@ def side_by_side(shape: Sequence[Size], pieces: Sequence[Value]) -> Strides | No
 
 def _is_channels_last(value: Value) -> bool:
     """Whether the strides are like those of channels last (c10/core/MemoryFormat.h)."""
-    if value.strides is None or len(value.strides) not in IMAGES or _equal(value.strides[1], 0):
+    if value.strides is None or len(value.strides) not in IMAGES or equal(value.strides[1], 0):
         return False
     least: Size = 0
     for axis in IMAGES[len(value.strides)]:
         size, stride = value.shape[axis], value.strides[axis]
-        if is_longer(least, stride) or (axis == 0 and _equal(least, value.strides[1])):
+        if is_longer(least, stride) or (axis == 0 and equal(least, value.strides[1])):
             return False
         least = stride if _is_one(size) else stride * size
     return True
@@ -155,7 +155,3 @@ def _is_channels_last(value: Value) -> bool:
 
 def _is_one(size: Size) -> bool:
     return size is ONE or (isinstance(size, int) and size == 1)
-
-
-def _equal(a: Size, b: Size) -> bool:
-    return equal(expanded(a), expanded(b))

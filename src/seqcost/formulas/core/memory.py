@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from seqcost.algebra import Size
 from seqcost.algebra.peak import SAVED, TEMPORARY
-from seqcost.formulas.core.chain import Step, is_longer, jump
+from seqcost.formulas.core.chain import Step, jump
+from seqcost.formulas.core.comparing import is_longer
 from seqcost.formulas.core.loops import Turn
 from seqcost.formulas.core.portions import Moment, Portions
 from seqcost.formulas.core.values import Mark, Storage

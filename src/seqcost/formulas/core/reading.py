@@ -10,11 +10,12 @@ from seqcost.algebra import Bill, Kind, Line, Size
 from seqcost.algebra.expr import is_array
 from seqcost.algebra.work import Direction, Kernel, Row
 from seqcost.formulas.core.chain import LOOP, Key, steps_by_key
+from seqcost.formulas.core.chain_of_loops import chain_drawn_out
 from seqcost.formulas.core.engine import Engine
 from seqcost.formulas.core.portions import Portions
 from seqcost.formulas.core.recorder import ENDS
 from seqcost.formulas.core.tape import Tape
-from seqcost.formulas.core.turns import FEW, Entry, chain_drawn_out, with_few
+from seqcost.formulas.core.turns import Entry, families, with_few
 from seqcost.formulas.core.values import Value
 from seqcost.formulas.core.workload import Workload
 
@@ -105,16 +106,17 @@ def _played(component: Playable, run: Workload, ending: Ending, remembering: boo
         return steps_by_key(again(turns)[0].last)
 
     loops = {
-        turn.loop.place
+        turn.loop.place: t.counts[turn.loop.place]
         for _, turns in t.rows
         for turn in turns
         if turn.loop.place is not None and len(turn.loop.turns) > LAYERS
     }
-    few = {(place, k): again({place: k}) for place in sorted(loops) for k in FEW}
-    if loops:
-        steps = chain_drawn_out({place: t.counts[place] for place in sorted(loops)}, chain) if chained else {}
-    else:
+    looked_at = families(loops)
+    few = {(place, k): again({place: k}) for place, most in looked_at.items() for k in range(most, 0, -1)}
+    if not loops:
         steps = steps_by_key(t.last)
+    else:
+        steps = chain_drawn_out({place: loops[place] for place in looked_at}, looked_at, chain) if chained else {}
     rows = _rows(t, {at: other for at, (other, _) in few.items()}, steps)
     saved = _saved(kept, {at: other for at, (_, other) in few.items()}, t.counts)
     return Reading(tuple(rows), saved, peak, purposes)

@@ -8,9 +8,10 @@ from seqcost.algebra import Size
 from seqcost.algebra.peak import SAVED
 from seqcost.algebra.work import Direction, Kernel, Row, joined
 from seqcost.formulas.core.chain import Step, after, latest
+from seqcost.formulas.core.comparing import equal, expanded, is_whole
 from seqcost.formulas.core.loops import Loop, Turn
 from seqcost.formulas.core.memory import Memory
-from seqcost.formulas.core.values import Backward, Node, Storage, Value, equal, expanded, is_whole, product, same
+from seqcost.formulas.core.values import Backward, Node, Storage, Value, product, same
 from seqcost.formulas.core.workload import Workload
 
 # Turns that are passed one by one before and after the one that stands for all others. The first knows no earlier
@@ -100,7 +101,7 @@ class Recorder:
     def _place(self, n: Size) -> int:
         """Where a number of turns that is a formula stands among those that there are."""
         for place, count in enumerate(self.counts):
-            if equal(expanded(n), expanded(count)):
+            if equal(n, count):
                 return place
         self.counts.append(n)
         return len(self.counts) - 1

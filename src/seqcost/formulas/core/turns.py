@@ -6,13 +6,11 @@ are summed. As a formula in n, a turn costs what one in the middle costs, and th
     f(n) = n · middle + Σ (by what the i-th differs, where n > i) + Σ (by what the i-th from the end differs, likewise)
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Iterable, Mapping, Sequence
 
-from seqcost.algebra import Size, maximum, where
-from seqcost.formulas.core.chain import LOOP, Key
+from seqcost.algebra import Size, where
+from seqcost.formulas.core.comparing import equal, expanded, is_whole
 from seqcost.formulas.core.loops import Loop, Turn
-from seqcost.formulas.core.values import equal, expanded
 
 Amounts = tuple[Size, ...]
 Entry = tuple[tuple[Turn, ...], Amounts]
@@ -56,7 +54,24 @@ def _as_formula(n: Size, passed: Sequence[Size], middle: int) -> Size:
     return out
 
 
-FEW = (2, 1)  # turns of which the first is among the last ones, too: what they cost is looked at by itself
+FEW = 2  # turns of which the first is among the last ones, too: what they cost is looked at by itself
+
+
+def families(loops: Mapping[int, Size]) -> dict[int, int]:
+    """Of loops whose turns are whole numbers apart (C − 1 turns beside C) the one with most turns, by its place.
+
+    Each comes with the turns of which it is to be looked at by itself: while one of its family has few.
+    """
+    found: list[list[tuple[int, int]]] = []  # (turns more than the first, place)
+    for place, count in sorted(loops.items()):
+        for family in found:
+            more = expanded(count - loops[family[0][1]])
+            if is_whole(more):
+                family.append((int(more), place))
+                break
+        else:
+            found.append([(0, place)])
+    return {max(family)[1]: FEW + max(family)[0] - min(family)[0] for family in found}
 
 
 def with_few(
@@ -77,58 +92,3 @@ def with_few(
 
 def _plus(a: Amounts, b: Amounts) -> Amounts:
     return tuple(x + y for x, y in zip(a, b, strict=True))
-
-
-# --- the chain of dependent operators ---------------------------------------------------------------------------------
-
-NEAR, FAR = 7, 31  # turns from which on, and between which, the chain grows by the same from turn to turn
-Chain = Mapping[Key, Size]
-
-
-def chain_drawn_out(counts: Mapping[int, Size], forced: Callable[[dict[int, int]], Chain]) -> dict[Key, Size]:
-    """The longest chain as a formula in how often loops turn, from chains of loops `forced` to turn so or so often.
-
-    `counts` has them by the loops' places. A chain can run beside a loop while that turns a few times, and through it
-    from then on: then it is as long as the longer of two lines, that of a few turns and that of many, whose surplus is
-    the row "loop".
-    """
-    everywhere = dict.fromkeys(counts, NEAR)
-    near = forced(everywhere)
-    out: dict[Key, Size] = dict(near)
-    longer = {place: forced(everywhere | {place: NEAR + 1}) for place in counts}
-    for place, more in longer.items():
-        for key in {**near, **more}:
-            slope = expanded(more.get(key, 0) - near.get(key, 0))
-            if not equal(slope, 0):
-                out[key] = out.get(key, 0) + (counts[place] - NEAR) * slope
-    for a, b in combinations(counts, 2):  # a loop in the turns of another
-        both = forced(everywhere | {a: NEAR + 1, b: NEAR + 1})
-        for key in {**near, **both}:
-            slope = expanded(both.get(key, 0) - longer[a].get(key, 0) - longer[b].get(key, 0) + near.get(key, 0))
-            if not equal(slope, 0):
-                out[key] = out.get(key, 0) + (counts[a] - NEAR) * (counts[b] - NEAR) * slope
-    if len(counts) == 1:
-        ((place, n),) = counts.items()
-        surplus = _surplus(n, lambda k: _total(forced({place: k})))
-        if not equal(expanded(surplus), 0):
-            out[LOOP] = surplus
-    return out
-
-
-def _surplus(n: Size, depth: Callable[[int], Size]) -> Size:
-    """What the chain is longer than the line through `NEAR` turns: beyond it for many turns, off it for few."""
-    slope = expanded(depth(NEAR + 1) - depth(NEAR))
-    far = expanded(depth(FAR) - depth(FAR - 1))
-    out: Size = 0
-    if not equal(far, slope):
-        beyond = depth(FAR) - depth(NEAR) - (FAR - NEAR) * slope
-        out = maximum(0, expanded(beyond + (n - FAR) * (far - slope)))
-    for k in range(NEAR - 1, 0, -1):
-        off = expanded(depth(k) - depth(NEAR) + (NEAR - k) * slope)
-        if not equal(off, 0):
-            out = where(n > k, out, off)
-    return out
-
-
-def _total(chain: Chain) -> Size:
-    return sum(chain.values(), start=0)

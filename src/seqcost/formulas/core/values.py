@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from seqcost.algebra import Size, where
-from seqcost.algebra.expr import is_array, is_symbolic
 from seqcost.algebra.peak import TEMPORARY
 from seqcost.formulas.core.chain import Step
+from seqcost.formulas.core.comparing import equal
 from seqcost.formulas.core.loops import Turn
 
 
@@ -160,7 +160,7 @@ def same(a: Sequence[Size], b: Sequence[Size]) -> bool:
 def _same_size(a: Size, b: Size) -> bool:
     if (a is ONE) != (b is ONE):
         return isinstance(a, int) and isinstance(b, int) and a == b
-    return a is b or (isinstance(a, int) and isinstance(b, int) and a == b) or equal(expanded(a), expanded(b))
+    return equal(a, b)
 
 
 def stretches(narrow: Sequence[Size], wide: Sequence[Size]) -> Size:
@@ -192,27 +192,6 @@ def lies_in_one_piece(shape: Sequence[Size], strides: Sequence[Size]) -> bool:
     """Whether a tensor of these strides is contiguous; where an axis has one element its stride says nothing."""
     expected = contiguous_strides(shape)
     return all(
-        (isinstance(size, int) and size == 1) or equal(expanded(a), expanded(b))
+        (isinstance(size, int) and size == 1) or equal(a, b)
         for size, a, b in zip(shape, strides, expected, strict=True)
     )
-
-
-def expanded(size: Size) -> Size:
-    """Products multiplied out, so that equal sizes look equal."""
-    if is_symbolic(size):
-        import sympy
-
-        return sympy.expand(size)
-    return size
-
-
-def equal(a: Size, b: Size) -> bool:
-    """Whether two sizes are the same, in every point of a sweep."""
-    if isinstance(a, int) and isinstance(b, int):
-        return a == b
-    return bool((a == b).all()) if is_array(a == b) else bool(a == b)
-
-
-def is_whole(size: Size) -> bool:
-    """Whether a size is a number and no formula."""
-    return isinstance(size, int) or bool(getattr(size, "is_Integer", False))

@@ -16,9 +16,10 @@ from typing import ClassVar, Literal
 from seqcost.algebra import Bill, Kind, Size, where
 from seqcost.algebra.work import Kernel
 from seqcost.errors import BadSize
+from seqcost.formulas.core.comparing import equal, expanded
 from seqcost.formulas.core.component import Component, check_sizes, differ, exact_div
 from seqcost.formulas.core.tape import Tape
-from seqcost.formulas.core.values import Value, equal, expanded
+from seqcost.formulas.core.values import Value
 from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops.fused_attention import fused_attention
 from seqcost.formulas.ops.rotary import rotary, rotary_tables

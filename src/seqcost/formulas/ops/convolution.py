@@ -6,9 +6,10 @@ from typing import Any
 from seqcost.algebra import Size
 from seqcost.algebra.expr import is_array, is_symbolic
 from seqcost.algebra.work import Kernel
+from seqcost.formulas.core.comparing import equal
 from seqcost.formulas.core.layout import strides_of, tidied
 from seqcost.formulas.core.tape import Tape
-from seqcost.formulas.core.values import Value, contiguous_strides, equal, product
+from seqcost.formulas.core.values import Value, contiguous_strides, product
 from seqcost.formulas.ops.onednn.convolutions import Call, backward_bytes, forward_bytes
 from seqcost.formulas.ops.onednn.sizes import Operand
 

@@ -1,0 +1,45 @@
+"""Sizes compared, be they numbers, sweeps or formulas."""
+
+from seqcost.algebra import Size
+from seqcost.algebra.evaluation import evaluated
+from seqcost.algebra.expr import is_array, is_symbolic
+
+LARGE = 10**6  # a size at which formulas are compared: chains are told apart for long sequences
+
+
+def expanded(size: Size) -> Size:
+    """Products multiplied out, so that equal sizes look equal."""
+    if is_symbolic(size):
+        import sympy
+
+        return sympy.expand(size)
+    return size
+
+
+def equal(a: Size, b: Size) -> bool:
+    """Whether two sizes are the same, as formulas and in every point of a sweep."""
+    if a is b:
+        return True
+    if isinstance(a, int) and isinstance(b, int):
+        return a == b
+    same = a == b
+    if is_array(same):
+        return bool(same.all())
+    return bool(same) or ((is_symbolic(a) or is_symbolic(b)) and bool(expanded(a) == expanded(b)))
+
+
+def is_whole(size: Size) -> bool:
+    """Whether a size is a number and no formula."""
+    return isinstance(size, int) or bool(getattr(size, "is_Integer", False))
+
+
+def is_longer(a: Size, b: Size) -> bool:
+    """Whether one size is larger than another; where that depends on letters, whether it is for large ones."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a > b
+    if a is b:
+        return False
+    difference = a - b
+    if is_symbolic(difference):
+        difference = evaluated(difference, {str(letter): LARGE for letter in difference.free_symbols})
+    return bool(difference.flat[-1] > 0) if is_array(difference) else bool(difference > 0)
