@@ -28,9 +28,13 @@ def equal(a: Size, b: Size) -> bool:
     return bool(same) or ((is_symbolic(a) or is_symbolic(b)) and bool(expanded(a) == expanded(b)))
 
 
-def is_whole(size: Size) -> bool:
-    """Whether a size is a number and no formula."""
-    return isinstance(size, int) or bool(getattr(size, "is_Integer", False))
+def apart(a: Size, b: Size) -> int | None:
+    """By how much a is more than b, where that is one whole number whatever the letters are, and in a whole sweep."""
+    more = expanded(a - b)
+    if is_array(more):
+        least = more.flat[0]
+        return int(least) if (more == least).all() and least == int(least) else None
+    return int(more) if isinstance(more, int) or getattr(more, "is_Integer", False) else None
 
 
 def is_longer(a: Size, b: Size) -> bool:

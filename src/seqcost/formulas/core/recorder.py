@@ -8,7 +8,7 @@ from seqcost.algebra import Size
 from seqcost.algebra.peak import SAVED
 from seqcost.algebra.work import Direction, Kernel, Row, joined
 from seqcost.formulas.core.chain import Step, after, latest
-from seqcost.formulas.core.comparing import equal, expanded, is_whole
+from seqcost.formulas.core.comparing import apart, equal
 from seqcost.formulas.core.loops import Loop, Turn
 from seqcost.formulas.core.memory import Memory
 from seqcost.formulas.core.values import Backward, Node, Storage, Value, product, same
@@ -89,13 +89,10 @@ class Recorder:
         """How often a loop turns this time: n, or a number in its place."""
         if isinstance(n, int):
             return n
-        place = self._place(n)
-        for other, turns in self.forced.items():
-            if other == place:
-                return turns
-            apart = expanded(n - self.counts[other])  # C − 1 turns beside C of them
-            if is_whole(apart):
-                return max(0, turns + int(apart))
+        for place, turns in self.forced.items():
+            more = apart(n, self.counts[place])  # C − 1 turns beside C of them
+            if more is not None:
+                return max(0, turns + more)
         return n
 
     def _place(self, n: Size) -> int:

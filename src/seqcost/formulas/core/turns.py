@@ -9,7 +9,7 @@ are summed. As a formula in n, a turn costs what one in the middle costs, and th
 from collections.abc import Iterable, Mapping, Sequence
 
 from seqcost.algebra import Size, where
-from seqcost.formulas.core.comparing import equal, expanded, is_whole
+from seqcost.formulas.core.comparing import apart, equal, expanded
 from seqcost.formulas.core.loops import Loop, Turn
 
 Amounts = tuple[Size, ...]
@@ -65,9 +65,9 @@ def families(loops: Mapping[int, Size]) -> dict[int, int]:
     found: list[list[tuple[int, int]]] = []  # (turns more than the first, place)
     for place, count in sorted(loops.items()):
         for family in found:
-            more = expanded(count - loops[family[0][1]])
-            if is_whole(more):
-                family.append((int(more), place))
+            more = apart(count, loops[family[0][1]])
+            if more is not None:
+                family.append((more, place))
                 break
         else:
             found.append([(0, place)])
