@@ -1,5 +1,7 @@
 """Sizes compared, be they numbers, sweeps or formulas."""
 
+from functools import lru_cache
+
 from seqcost.algebra import Size
 from seqcost.algebra.evaluation import evaluated
 from seqcost.algebra.expr import is_array, is_symbolic
@@ -43,7 +45,14 @@ def is_longer(a: Size, b: Size) -> bool:
         return a > b
     if a is b:
         return False
-    difference = a - b
-    if is_symbolic(difference):
-        difference = evaluated(difference, {str(letter): LARGE for letter in difference.free_symbols})
+    difference = _at_large(a) - _at_large(b)
     return bool(difference.flat[-1] > 0) if is_array(difference) else bool(difference > 0)
+
+
+def _at_large(size: Size) -> Size:
+    return _formula_at_large(size) if is_symbolic(size) else size
+
+
+@lru_cache(maxsize=4096)
+def _formula_at_large(size: Size) -> Size:
+    return evaluated(size, {str(letter): LARGE for letter in size.free_symbols})

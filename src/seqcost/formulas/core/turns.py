@@ -36,7 +36,7 @@ def _of_loop(loop: Loop, passed: Sequence[Amounts], width: int, at: Mapping[int,
     if isinstance(loop.count, int):
         out: Amounts = (0,) * width
         for turn, amounts in zip(loop.turns, passed, strict=True):
-            out = _plus(out, tuple(turn.weight * amount for amount in amounts))
+            out = _plus(out, tuple(0 if _is_0(amount) else turn.weight * amount for amount in amounts))
         return out
     middle = next(i for i, turn in enumerate(loop.turns) if not isinstance(turn.weight, int))
     n = loop.count if loop.place is None else at.get(loop.place, loop.count)
@@ -44,6 +44,8 @@ def _of_loop(loop: Loop, passed: Sequence[Amounts], width: int, at: Mapping[int,
 
 
 def _as_formula(n: Size, passed: Sequence[Size], middle: int) -> Size:
+    if all(map(_is_0, passed)):
+        return 0
     usual = expanded(passed[middle])
     out = n * usual
     for ends in (passed[:middle], list(reversed(passed[middle + 1 :]))):
@@ -91,4 +93,9 @@ def with_few(
 
 
 def _plus(a: Amounts, b: Amounts) -> Amounts:
-    return tuple(x + y for x, y in zip(a, b, strict=True))
+    return tuple(y if _is_0(x) else x if _is_0(y) else x + y for x, y in zip(a, b, strict=True))
+
+
+def _is_0(amount: Size) -> bool:
+    """Without SymPy, for which adding nothing is as much work as adding something."""
+    return isinstance(amount, int) and amount == 0
