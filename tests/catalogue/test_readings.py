@@ -71,7 +71,11 @@ def test_symbolic_equals_numeric(variant, data, B, T, S, P):
         substituted = by_symbol[question].substitute(**sizes, **run)
         assert substituted.total(*Kind) == bill.total(*Kind), question
         assert all(type(line.amount) is int for line in bill), question
-        if question != "depth":  # two chains may be as long as each other, and a formula names the one of many turns
+        if question == "depth":  # two chains may be as long as each other, and a formula names the one of many turns
+            continue
+        if (
+            question != "saved_bytes" or sizes.get("L") != 1
+        ):  # a stack without further layers hands its seam to the first
             assert without_zeros(substituted) == without_zeros(bill), question
 
 

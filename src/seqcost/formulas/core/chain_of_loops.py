@@ -18,7 +18,9 @@ Chain = Mapping[Key, Size]
 Counts = Mapping[int, Size]  # how often loops turn, by their places
 
 
-def chain_drawn_out(counts: Counts, few: Mapping[int, int], forced: Callable[[dict[int, int]], Chain]) -> Chain:
+def chain_drawn_out(
+    counts: Counts, few: Mapping[int, int], forced: Callable[[dict[int, int]], Chain]
+) -> dict[Key, Size]:
     """Steps of the longest chain by row, with loops that turn `counts` times.
 
     `forced` gives the chain of loops that turn so often as it is told; up to `few` turns are looked at one by one.
