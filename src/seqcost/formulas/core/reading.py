@@ -59,13 +59,15 @@ class Ending(StrEnum):
 class Reading:
     """The rows of a pass, what autograd kept at its end, and its most memory, where that was followed.
 
-    `purposes` says what each storage turned out to be for, in the order in which they came.
+    `purposes` says what each storage turned out to be for, in the order in which they came; `turns` how often the loops
+    turn, where that is a number.
     """
 
     rows: tuple[Row, ...]
     kept: Bill
     peak_bytes: Size = None
     purposes: tuple[str, ...] = ()
+    turns: frozenset[int] = frozenset()
 
     def of(self, *directions: Direction) -> tuple[Row, ...]:
         """The rows of these directions."""
@@ -119,7 +121,8 @@ def _played(component: Playable, run: Workload, ending: Ending, remembering: boo
         steps = chain_drawn_out({place: loops[place] for place in looked_at}, looked_at, chain) if chained else {}
     rows = _rows(t, {at: other for at, (other, _) in few.items()}, steps)
     saved = _saved(kept, {at: other for at, (_, other) in few.items()}, t.counts)
-    return Reading(tuple(rows), saved, peak, purposes)
+    counts = frozenset(turn.loop.count for _, turns in t.rows for turn in turns if isinstance(turn.loop.count, int))
+    return Reading(tuple(rows), saved, peak, purposes, counts)
 
 
 def peak_of(component: Playable, run: Workload, ending: Ending) -> tuple[Portions, list[tuple[str, int]]]:

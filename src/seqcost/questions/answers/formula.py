@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
-from seqcost.algebra import Curve, lift
+from seqcost.algebra import Curve, ceil_div, lift
 from seqcost.algebra.quantity import QUANTITIES, Quantity, Told
 from seqcost.errors import BadSize
 from seqcost.formulas.core.component import Component
@@ -44,12 +44,20 @@ class Reading:
     def curves(self) -> dict[str, Curve]:
         """Every total as a function of T, in whole blocks where it is rounded up to them."""
         blocks = block_sizes(self._config)
+        turned = [c for c in blocks if ceil_div(LIFTED_AT[-1], c) in self.phase(LIFTED_AT[-1]).turns]
         quantities = [row for row in QUANTITIES.told(Told.CURVE) if self.phase(LIFTED_AT[0]).total(row) is not None]
 
         def total(quantity: Quantity, T: int) -> Any:
             return self.phase(T).total(quantity)
 
-        return {row.name: lift(partial(total, row), LIFTED_AT, blocks=blocks) for row in quantities}
+        def curve(quantity: Quantity) -> Curve:
+            """In the blocks over which a loop turns; where that is not all, in any: each costs eight lengths more."""
+            found = lift(partial(total, quantity), LIFTED_AT, blocks=turned)
+            if found.exact or turned == blocks:
+                return found
+            return lift(partial(total, quantity), LIFTED_AT, blocks=blocks)
+
+        return {row.name: curve(row) for row in quantities}
 
     def at(self, T: int) -> Count:
         """The answer at a length."""

@@ -17,12 +17,16 @@ from seqcost.questions.answers.count import Bills, Missing
 
 @dataclass(frozen=True)
 class Phase:
-    """The Bills of a phase, the rows that they are read from, the peak, and what is left out with the reason."""
+    """The Bills of a phase, the rows that they are read from, the peak, and what is left out with the reason.
+
+    `turns` are the counts of its loops.
+    """
 
     bills: Bills
     rows: tuple[Row, ...]
     peak_bytes: Size = None  # where memory was followed
     uncounted: Missing = ()
+    turns: frozenset[int] = frozenset()
 
     def total(self, quantity: Quantity) -> Size | None:
         """The number of a quantity that is a function of the length; None where it cannot be told."""
@@ -59,7 +63,7 @@ def by_formula(
     )
     reason = "the model sees the future (causal=False): nothing is carried"
     uncounted = () if state is not None else ({"quantity": "state_bytes", "reason": reason},)
-    return Phase(bills, played.rows, played.peak_bytes, uncounted)
+    return Phase(bills, played.rows, played.peak_bytes, uncounted, played.turns)
 
 
 def peak_by_formula(config: Component, run: Workload, phase: str) -> PeakMemory:
