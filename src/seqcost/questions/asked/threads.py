@@ -2,8 +2,7 @@
 
 import os
 import sys
-
-import psutil
+from importlib.util import find_spec
 
 
 def kernel_threads() -> int:
@@ -12,4 +11,13 @@ def kernel_threads() -> int:
     if torch is not None:
         return int(torch.get_num_threads())
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    return int(asked) if asked.isdigit() and int(asked) else psutil.cpu_count(logical=False) or 1
+    return int(asked) if asked.isdigit() and int(asked) else _cores()
+
+
+def _cores() -> int:
+    """The physical ones; all that the system names where psutil, which comes with PyTorch's extra, is not there."""
+    if find_spec("psutil") is None:
+        return os.cpu_count() or 1
+    import psutil
+
+    return psutil.cpu_count(logical=False) or 1
