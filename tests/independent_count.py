@@ -17,10 +17,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 # Rows are taken from the first operand: as much of it is read as is written.
-TAKES_ROWS = {"embedding", "index", "_unsafe_index", "index_select", "gather", "take", "nll_loss_forward"}
+TAKES_ROWS = {"embedding", "index", "_unsafe_index", "index_select", "gather", "take"}
+# One element of each row of the first operand is read, which the second names.
+PICKS = {"nll_loss_forward", "nll_loss2d_forward"}
 # Rows of the changed operand are touched: as many as the last operand has.
 PUTS_ROWS = {"index_put", "_index_put_impl", "index_add", "index_copy", "scatter", "scatter_add"}
 FILLS = PUTS_ROWS | {"index_fill", "masked_scatter"}
+# The first operand gives its shape and is not read.
+SHAPE_ONLY = {"ones_like", "zeros_like", "full_like", "rand_like", "randn_like", "new_ones", "new_zeros", "new_full"}
 OVERWRITES = {"copy", "fill", "zero", "normal", "uniform", "bernoulli", "random", "exponential"}
 NOT_WRITTEN = {
     "empty",
@@ -162,13 +166,15 @@ def _moved(name, operands, made, changed):
     if name in PUTS_ROWS and changed:
         return sum(_seen(t) for t in operands if t is not changed[0]) + 2 * _seen(operands[-1])
     read = []
-    for tensor in operands:
+    for tensor in operands[name in SHAPE_ONLY :]:
         overwritten = name in OVERWRITES and any(tensor is t for t in changed)
         if not overwritten and not any(_same_elements(tensor, t) for t in read):
             read.append(tensor)
     moved = sum(map(_seen, read)) + sum(map(_seen, [*made, *changed]))
     if name in TAKES_ROWS:
         moved += _seen(made[0]) - _seen(operands[0])
+    if name in PICKS:
+        moved += operands[1].numel() * operands[0].element_size() - _seen(operands[0])
     return moved
 
 

@@ -55,14 +55,14 @@ def test_polynomials_give_the_numbers(phase):
 
 def test_what_is_unknown_is_none_and_listed():
     data = seqcost.count("gpt2", phase="train").to_dict()
-    assert [key for key, value in data.items() if value is None] == ["memory", "optimizer", "seen_to"]
-    assert [item["quantity"] for item in data["uncounted"]] == ["memory"]
+    assert {key for key, value in data.items() if value is None} == {"optimizer", "seen_to"}
+    assert data["uncounted"] == []
 
 
 def test_a_training_step_by_formula_leaves_no_number_open():
     count = seqcost.count("gpt2", length=1024, phase="train")
     assert count.depth == 277
-    assert count.bytes_moved == 6598364 * 1024 + 2104212504
+    assert count.bytes_moved == 6598364 * 1024 + 2104212500
     assert count.peak_bytes > 2 * 4 * 124_439_808  # parameters and their gradients
 
 

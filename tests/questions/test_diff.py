@@ -33,7 +33,7 @@ def test_the_lines_add_up_to_the_difference(b, sizes_b, phase):
 
 
 def test_lines_appear_vanish_and_change_largest_first():
-    lines = seqcost.diff("gpt2", "gpt2", sizes_b={"norm": "rms"}).lines
+    lines = seqcost.diff("gpt2", "gpt2", sizes_b={"norm": "rms", "F": 2048}).lines
     assert {line.change for line in lines} == {"appears", "vanishes", "changes"}
     for line in lines:
         assert (line.a is None, line.b is None) == (line.change == "appears", line.change == "vanishes")

@@ -64,7 +64,6 @@ def test_lines_fall_by_their_rank(rank):
         ("module", "flop", "unknown quantity to rank by 'flop': did you mean flops?"),
         ("operator", "params", "params is no cost of operators"),
         ("operator", "flops", "not the operators of PyTorch; trace the layer for them (trace=True, --trace)"),
-        ("module", "bytes_moved", "bytes_moved of gpt2 is not known: the formulas of a backward pass count FLOPs"),
     ],
 )
 def test_what_cannot_be_divided_is_one_sentence(by, rank, says):

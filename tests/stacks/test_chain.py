@@ -33,7 +33,7 @@ def test_a_tensor_at_a_seam_is_counted_once():
     assert twice.total() == 3 * FFN.saved_bytes(RUN).total()
     # An RNN keeps neither its input nor its output as they are: nothing at the seam.
     assert Chain.of(a=CELL, b=CELL).saved_bytes(RUN).total() == 2 * CELL.saved_bytes(RUN).total()
-    assert Chain.of(a=CELL, b=FFN).saved_bytes(RUN).select("a.output").total() == token_bytes
+    assert Chain.of(a=CELL, b=FFN).saved_bytes(RUN).select("a.batch_first").total() == token_bytes
 
 
 def test_repeating_a_symbolic_number_of_times():
@@ -82,7 +82,11 @@ def test_the_layer_of_a_chain_runs_its_links_in_order():
 
 
 def test_behind_other_operators_the_longest_chain_starts_at_the_tokens():
-    # Alone, S4D's longest chain of a step starts at the state it is given, two operators before the token comes in.
+    # Alone, S4D's longest chain of a step starts at the state it is given, two operators before the token comes in:
+    # one operator in front of the mixer is not on it, three are.
     mixer, step = S4d(D=16, N=4), RUN.step()
-    behind = Chain.of(norm=NORM, mixer=mixer).depth(step).select("mixer").total()
-    assert behind == mixer.depth(step).total() - 2
+    alone = mixer.depth(step).total()
+    assert Chain.of(norm=NORM, mixer=mixer).depth(step).total() == alone
+    behind = Chain.of(norms=Repeat(NORM, 3), mixer=mixer).depth(step)
+    assert behind.select("norms").total() == 3
+    assert behind.select("mixer").total() == alone - 2

@@ -37,12 +37,12 @@ def test_depth_does_not_grow_with_length(implementation):
 # paper's masks (sbh after attention, sbh after the MLP, as²b inside) and the softmax's dropped-out copy (2as²b) are
 # missing here; what corresponds is equal line by line.
 KORTHIKANTI = {
-    "attention.norm.output": 2,  # "QKV matrix multiplies: their shared input"
-    "attention.query": 2,  # QKᵀ: both of them, 4sbh together
-    "attention.key": 2,
-    "attention.value": 2,  # "attention over Values"
-    "attention.heads": 2,  # input of the projection
-    "feed_forward.norm.output": 2,  # input of the first linear layer
+    "attention.norm.normalised": 2,  # "QKV matrix multiplies: their shared input"
+    "attention.query_heads": 2,  # QKᵀ: both of them, 4sbh together
+    "attention.key_heads": 2,
+    "attention.value_heads": 2,  # "attention over Values"
+    "attention.merge_heads": 2,  # input of the projection
+    "feed_forward.norm.normalised": 2,  # input of the first linear layer
     "feed_forward.up": 8,  # "GeLU non-linearity also needs its input"
     "feed_forward.activation": 8,  # input of the second linear layer
 }
@@ -62,7 +62,7 @@ def test_korthikanti_line(saved, line):
 def test_korthikanti_softmax_and_norm_inputs(saved):
     assert sympy.simplify(saved["attention.softmax"] - 2 * H * T**2 * B) == 0
     # "each layer-norm stores its input with size 2sbh": the block's input and the sum after attention.
-    assert sympy.simplify(saved["input"] + saved["attention.output"] - 4 * T * B * D) == 0
+    assert sympy.simplify(saved["input"] + saved["attention.residual"] - 4 * T * B * D) == 0
 
 
 def test_korthikanti_total_without_dropout(saved):
