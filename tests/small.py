@@ -121,11 +121,11 @@ def hashing_model(pick: Pick) -> dict[str, Any]:
 
 
 def learner(*, hidden: bool = False, free: bool = False, model: bool = False) -> Sizes:
-    """Heads of even width (RoPE), two at least of a width that a norm does not make ±1; C that 4 and 3 tokens fill."""
+    """Heads of even width (RoPE), two at least of a width that a norm does not make ±1; C that few tokens fill."""
 
     def sizes(pick: Pick) -> dict[str, Any]:
         H, K = pick((1, 2, 3)), pick((4, 6, 8))
-        out = {"D": H * K, "H": H, "C": pick((3, 4, 5))}
+        out = {"D": H * K, "H": H, "C": pick((1, 3, 4, 5))}
         if free:
             out |= {"D": pick((5, 10)), "K": K}
         if hidden:

@@ -25,6 +25,14 @@ MOVES = {
         lambda t, x: t.unary("exp", t.expand("wide", t.view(x, B, ONE, T, D), B, 3, T, D), "exp"),
         lambda x: x[:, None].expand(B, 3, T, D).exp(),
     ),
+    "expand to one, which is a sum over a new axis": (
+        lambda t, x: t.unary("exp", t.expand("wide", x, 1, B, T, D), "exp"),
+        lambda x: x.expand(1, B, T, D).exp(),
+    ),
+    "expand to one, which is nothing on an axis that there is": (
+        lambda t, x: t.unary("exp", t.expand("wide", t.view(x, B, ONE, T, D), B, 1, T, D), "exp"),
+        lambda x: x[:, None].expand(B, 1, T, D).exp(),
+    ),
     "a slice": (lambda t, x: t.unary("exp", t.part(x, B, 2, D), "exp"), lambda x: x[:, :2].exp()),
     "halves": (
         lambda t, x: t.multiply("product", *t.parts(x, (B, T, D // 2), (B, T, D // 2))),

@@ -8,12 +8,15 @@ import small
 import torch
 from inner_learning import brute_force, difference, in_pieces, learner
 from oracles import relative_error
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from seqcost.algebra import Kind
+from seqcost.algebra import Kind, symbol
+from seqcost.algebra.work import Kernel
 from seqcost.errors import BadSize
 from seqcost.formulas import Workload
 from seqcost.formulas.mixers.ttt_linear import TttLinear as Formula
 from seqcost.layers import TttLinear
+from seqcost.questions.answers.phases import by_formula
 
 VARIANTS = (
     small.Variant("ttt-linear-layer", "ttt-linear-layer", small.learner()),
@@ -137,6 +140,34 @@ def test_a_cost_is_that_of_whole_mini_batches():
     layer = Formula(D=64, H=4)
     core = [layer.flops(Workload(T=T)).select("key_inner").total(*Kind) for T in (1, 16, 17, 32)]
     assert core[0] == core[1] < core[2] == core[3]
+
+
+@pytest.mark.parametrize("B", [1, 2])
+@pytest.mark.parametrize("C", [1, 4])
+def test_the_sums_of_a_real_training_step(B, C):
+    # The first model has an axis more for the batch, and autograd sums over a new axis though it be one sequence.
+    layer = TttLinear(D=8, H=2, C=C)
+    with Sums() as sums:
+        layer(torch.randn(B, 9, 8)).sum().backward()
+    rows = by_formula(layer.config, Workload(B=B, T=9), "train").rows
+    assert sum(row.launches for row in rows if row.kernel is Kernel.REDUCTION) == sums.seen
+
+
+def test_a_mini_batch_of_one_token_by_letters():
+    # No axis of tokens is summed over there, be C a number or a letter.
+    C, T = symbol("C"), symbol("T")
+    by_letters = Formula(D=8, H=2, C=C).backward_flops(Workload(T=T)).substitute(C=1, T=9)
+    assert by_letters.total(*Kind) == Formula(D=8, H=2, C=1).backward_flops(Workload(T=9)).total(*Kind)
+
+
+class Sums(TorchDispatchMode):
+    """How many sums and means are run."""
+
+    seen = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.seen += func.overloadpacket in (torch.ops.aten.sum, torch.ops.aten.mean)
+        return func(*args, **kwargs or {})
 
 
 @pytest.mark.parametrize(

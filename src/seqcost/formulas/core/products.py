@@ -7,7 +7,7 @@ from seqcost.algebra import Size
 from seqcost.algebra.work import Kernel
 from seqcost.formulas.core.buffers import blas_reads, is_tiny
 from seqcost.formulas.core.elementwise import Elementwise
-from seqcost.formulas.core.values import Value, product, same
+from seqcost.formulas.core.values import Value, product, same, stretches
 
 
 class Products(Elementwise):
@@ -99,7 +99,8 @@ class Products(Elementwise):
             if wanted_b and wanted_c:
                 db = second()
             if wanted_c and wanted_c[0]:
-                dc = t.reduced(f"{name}_dc", g, c_shape, "Σ g") if summed else g
+                happens = stretches(c_shape, shape)
+                dc = t.reduced(f"{name}_dc", g, c_shape, "Σ g", happens=happens) if summed else g
             return [dc, da, db] if wanted_c else [da, db]
 
         first = 0 if c is None else 1

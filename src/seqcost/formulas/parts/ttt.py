@@ -7,8 +7,7 @@ place in the mini-batch. The counts of several tokens are those from an empty st
 Fewer FLOPs than the papers' count: the bias of an affine layer shares the product of its weights, since both are in
 Σ t r (h·X + 1) g.
 
-Not covered: the backward pass with C = 1, where autograd leaves out sums over the single token; the convolutions and
-shared queries and keys of the paper's Mamba backbone.
+Not covered: the convolutions and shared queries and keys of the paper's Mamba backbone.
 """
 
 from abc import abstractmethod
@@ -102,7 +101,8 @@ class Ttt(Component):
         y_BTHK = self._answers(t, tokens, z_ZnCK, x, norm)
         sums = ttt.sum_gradients(t, "sum_gradients", seen, t.select(tokens.rate, 1))
         after = ttt.fallen(t, inner, sums, t.part(rule.fall, ONE))
-        self._hand_on(t, inner, after, sums)
+        inner = self._begins_with(t, inner, after)
+        self._hand_on(t, inner, sums)
         return self._output(t, x, y_BTHK)
 
     def _step(self, t: Tape, x: Value) -> Value:
@@ -111,14 +111,16 @@ class Ttt(Component):
         tokens, rule = self._prepared(t, x, ONE, norm)
         z_ZnCK, sums, after = ttt.one_token(t, inner, sums, tokens, rule)
         y = self._output(t, x, self._answers(t, tokens, z_ZnCK, x, norm))
-        self._hand_on(t, inner, after, sums)
+        self._hand_on(t, self._begins_with(t, inner, after), sums)
         return y
 
-    def _hand_on(self, t: Tape, inner: ttt.Inner, after: ttt.Inner, sums: ttt.Inner) -> None:
-        """The inner model that the open mini-batch began with, or the next one will; and the sums."""
+    def _begins_with(self, t: Tape, inner: ttt.Inner, after: ttt.Inner) -> ttt.Inner:
+        """The inner model that the open mini-batch began with, or the next one will."""
         place = (t.run.P + t.run.T) % self.C
-        closed = isinstance(place, int) and place == 0
-        for pair in (*(after if closed else inner), *sums):
+        return after if isinstance(place, int) and place == 0 else inner
+
+    def _hand_on(self, t: Tape, inner: ttt.Inner, sums: ttt.Inner) -> None:
+        for pair in (*inner, *sums):
             t.carry(*pair)
 
     def _prepared(self, t: Tape, x: Value, C: Size, norm: tuple[Value, Value]) -> tuple[ttt.Tokens, ttt.Rule]:
@@ -142,7 +144,7 @@ class Ttt(Component):
         difference = t.view(t.subtract("target", k, v, "(k − v + β) ⊙ γ"), B, H, n, C, K)
         error = t.add("target", difference, t.view(shift_HK, H, ONE, ONE, K))
         del difference
-        square = t.view(t.unary("scale", gain_HK, "square", "γ²"), ONE, H, ONE, K)
+        square = t.view(t.unary("scale", gain_HK, "square", "γ²"), H, ONE, K)
         scale = t.copy("scale", t.expand("scale", square, B, H, ONE, K))
         del square
         offset = t.multiply("target", error, t.view(gain_HK, H, ONE, ONE, K))
@@ -206,7 +208,7 @@ class Ttt(Component):
         B, H = t.run.B, self.H
 
         def copies(read: Size, given: Size) -> Value:
-            weight = t.view(t.float32("start", t.weight(H, read, given)), ONE, H, read, given)
+            weight = t.float32("start", t.weight(H, read, given))
             one_each = t.copy("start", t.expand("start", weight, B, H, read, given), note="W and b of f")
             return t.view(one_each, B * H, read, given)
 
