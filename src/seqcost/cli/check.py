@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from seqcost.cli import completion, options
+from seqcost.cli.waiting import waiting
 from seqcost.questions.asked.lengths import parse_whole
 
 
@@ -37,14 +38,15 @@ def check_command(
     from seqcost.questions.check import check
 
     sizes = options.sizes_from(assignments, width, layers, heads, vocab)
-    found = check(
-        target,
-        sizes=sizes,
-        length=parse_whole(length, "--length"),
-        batch=parse_whole(batch, "--batch"),
-        tolerance=tolerance,
-        sees=sees,  # type: ignore[arg-type]  # check() reads the word
-    )
+    with waiting(f"checking {target}"):
+        found = check(
+            target,
+            sizes=sizes,
+            length=parse_whole(length, "--length"),
+            batch=parse_whole(batch, "--batch"),
+            tolerance=tolerance,
+            sees=sees,  # type: ignore[arg-type]  # check() reads the word
+        )
 
     def csv() -> str:
         from seqcost.report.table import rows_to_csv

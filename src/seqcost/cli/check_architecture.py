@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from seqcost.cli import completion, options
+from seqcost.cli.waiting import waiting
 
 
 def check_architecture_command(
@@ -22,7 +23,8 @@ def check_architecture_command(
     """
     from seqcost.questions.check_architecture import check_architecture
 
-    found = check_architecture(name, sizes=options.sizes_from(assignments, None, None, None, None))
+    with waiting(f"checking {name}"):
+        found = check_architecture(name, sizes=options.sizes_from(assignments, None, None, None, None))
 
     def csv() -> str:
         from seqcost.report.table import rows_to_csv

@@ -1,16 +1,15 @@
 """`seqcost compare NAMES…`: side by side, with crossovers, and real runs beside them."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from seqcost.cli import completion, options
+from seqcost.cli.waiting import waiting
 from seqcost.errors import BadSize, BadTarget
 from seqcost.extras import installed, missing, need
-from seqcost.foreign import harmless
 from seqcost.questions.asked.lengths import parse_lengths, parse_whole
 from seqcost.report.files import check_folder
 
@@ -93,7 +92,7 @@ def compare_command(
     asked = parse_lengths(lengths or ["64..4096"])
     names = list(dict.fromkeys([*(targets or ()), *(language_models() if every else ())]))
     sizes = options.sizes_from(assignments, width, layers, heads, vocab)
-    with _progress(len(names) * (len(asked) + 1 if measure else 1)) as on_start:
+    with waiting("counting", len(names) * (len(asked) + 1 if measure else 1)) as on_start:
         answer = compare(
             names,
             lengths=asked,
@@ -114,7 +113,8 @@ def compare_command(
 
     def finished() -> tuple[dict[str, Any], Path | None]:
         """The answer with its traces, which take a while, and the report of it where one is wanted."""
-        whole = (confirmed(answer) if trace else answer).to_dict()
+        with waiting("tracing"):
+            whole = (confirmed(answer) if trace else answer).to_dict()
         where = this_environment().to_dict() if measure else None
         return whole, write_report(whole, folder, environment=where) if report else None
 
@@ -143,24 +143,3 @@ def compare_command(
                 yield options.remark(missing("matplotlib", "the report has no plots, which need"))
 
     options.show(as_json=as_json, as_csv=as_csv, data=lambda: finished()[0], csv=csv, rich=shown)
-
-
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[object], None]]:
-    """A progress bar on stderr that names what is under way."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    task = bar.add_task("", total=total, completed=-1)
-
-    def on_start(what: object) -> None:
-        bar.start()  # with the first: what is refused before it leaves no trace of a bar
-        bar.update(task, advance=1, description=harmless(str(what)))
-
-    try:
-        yield on_start
-    finally:
-        bar.stop()

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from seqcost.cli import completion, options, parts
+from seqcost.cli.waiting import waiting
 from seqcost.errors import BadSize, BadTarget
 from seqcost.extras import need
 from seqcost.questions.asked.lengths import parse_lengths, parse_whole
@@ -99,15 +100,16 @@ def count_command(
         "sizes": options.sizes_from(assignments, width, layers, heads, vocab),
         "trace": trace or timeline is not None,
     }
-    found = count(
-        target,
-        length=lengths,
-        causal=causal,
-        optimizer=optimizer,
-        accumulate=parse_whole(accumulate, "--accumulate"),
-        strict=strict,
-        **asked,
-    )
+    with waiting(f"counting {target}"):
+        found = count(
+            target,
+            length=lengths,
+            causal=causal,
+            optimizer=optimizer,
+            accumulate=parse_whole(accumulate, "--accumulate"),
+            strict=strict,
+            **asked,
+        )
     answers = found if isinstance(found, list) else [found]
     if latex:
         for answer in answers:
@@ -122,7 +124,8 @@ def count_command(
     if letters is not None:
         from seqcost.questions.letters import letters as in_letters
 
-        in_all = in_letters(target, letters, counted=answers, **asked).to_dict()
+        with waiting(f"looking for {letters} in {target}"):
+            in_all = in_letters(target, letters, counted=answers, **asked).to_dict()
         data = [row | {"letters": in_all} for row in data]
     found_parts = wanted.of(answers[0])
     data[0] |= found_parts

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from seqcost.cli import completion, options
+from seqcost.cli.waiting import waiting
 from seqcost.questions.asked.assignments import parse_assignment
 from seqcost.questions.asked.lengths import parse_whole
 from seqcost.questions.diff import diff
@@ -58,20 +59,21 @@ def diff_command(
 ) -> None:
     """What B costs beside A: every quantity, the lines that appear, vanish or change, both functions of T."""
     most = parse_whole(lines, "--lines")
-    answer = diff(
-        a,
-        b,
-        length=None if length is None else parse_whole(length, "--length"),
-        batch=None if batch is None else parse_whole(batch, "--batch"),
-        source=None if source is None else parse_whole(source, "--source"),
-        phase=phase,
-        dtype=dtype,
-        causal=causal,
-        sizes=options.sizes_from(assignments, width, layers, heads, vocab),
-        sizes_a=dict(parse_assignment(text, "--set-a") for text in set_a or ()),
-        sizes_b=dict(parse_assignment(text, "--set-b") for text in set_b or ()),
-        trace=trace,
-    ).to_dict()
+    with waiting(f"counting {a} and {b}"):
+        answer = diff(
+            a,
+            b,
+            length=None if length is None else parse_whole(length, "--length"),
+            batch=None if batch is None else parse_whole(batch, "--batch"),
+            source=None if source is None else parse_whole(source, "--source"),
+            phase=phase,
+            dtype=dtype,
+            causal=causal,
+            sizes=options.sizes_from(assignments, width, layers, heads, vocab),
+            sizes_a=dict(parse_assignment(text, "--set-a") for text in set_a or ()),
+            sizes_b=dict(parse_assignment(text, "--set-b") for text in set_b or ()),
+            trace=trace,
+        ).to_dict()
 
     def csv() -> str:
         from seqcost.report.diffs import flat_rows

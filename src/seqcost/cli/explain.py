@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from seqcost.cli import completion, options
+from seqcost.cli.waiting import waiting
 from seqcost.questions.explain import explain
 from seqcost.questions.targets.catalogue import resolve_sizes
 from seqcost.report.files import check_file
@@ -27,7 +28,8 @@ def explain_command(
     if html is not None:
         check_file(html)
     sizes = resolve_sizes(name, options.sizes_from(assignments, None, None, None, None))
-    page = explain(name, **sizes)
+    with waiting(f"explaining {name}"):
+        page = explain(name, **sizes)
     if latex:
         typer.echo(page.to_latex())
         return

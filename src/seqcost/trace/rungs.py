@@ -37,6 +37,7 @@ from seqcost.programs.inputs import Inputs
 from seqcost.programs.own_sizes import Reading, read, source_in
 from seqcost.programs.program import prepare
 from seqcost.programs.targets import Built, Target
+from seqcost.progress import tell
 from seqcost.trace.book.paths import Paths
 from seqcost.trace.quick.naming import DoubtError
 from seqcost.trace.quick.stacks import Stack, stacks_of
@@ -93,6 +94,7 @@ class Rung:
 
     def look(self, T: int, *, keeping: bool = True) -> Sighting:
         """One run at length T; without `keeping` in half the time, a forward pass then says nothing of saved bytes."""
+        tell(f"tracing {self.target.name}, {self.phase}, T = {T}")
         with self.inside():
             if self._built is None or self.target.takes_sizes:
                 self._built, self._stacks = self.build(T), None

@@ -85,6 +85,7 @@ THEIRS = {
     "qwen3": {},
     "bert": {},
     "gpt2": {"n_layer": LAYERS, "n_embd": 32, "n_head": 4},
+    "mistral": {"sliding_window": 5},  # its cache keeps a tensor of each layer, which none differentiates
     "mixtral": {"num_local_experts": 4},
     "gemma2": {"num_hidden_layers": 12},
 }
@@ -97,7 +98,7 @@ def test_models_of_transformers(left_out, kind, phase):
         pytest.skip("it sees the future")
     config = {"model_type": kind} | SMALL | THEIRS[kind]
     make = lambda: Target.of_spec({"kind": "hugging-face", "name": kind, "config": config, "sizes": {}})  # noqa: E731
-    left_out(make, phase=phase, B=2, T=12, lengths=())
+    assert left_out(make, phase=phase, B=2, T=12, lengths=()) >= LAYERS - 4
 
 
 class Block(nn.Module):

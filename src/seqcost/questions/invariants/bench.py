@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from seqcost.errors import FOREIGN_ERRORS, one_line
+from seqcost.progress import tell
 from seqcost.questions.invariants.carriers import Carrier
 from seqcost.questions.invariants.ids import random_like, special_ids
 
@@ -168,6 +169,7 @@ def worst(rows: Iterator[Row]) -> Row:
 
 def tried(what: str, ask: Callable[[], Row]) -> Row:
     """An invariant's row; what a module raises becomes its remark."""
+    tell(f"checking: {what}")
     try:
         return ask()
     except FOREIGN_ERRORS as error:  # that is an answer

@@ -123,7 +123,7 @@ class Skipping:
                 found.broken = True
                 return plain(*args, **kwargs)
             found.begun += 1
-            if stack.is_inner(index) and self._is_like(found, said):
+            if stack.is_inner(index) and self._is_like(found, said, given):
                 return self._leave_out(found, said, given, cache)
             if found.left_out and stack.is_inner(index):
                 found.broken = True  # some were left out and this one is another
@@ -154,17 +154,16 @@ class Skipping:
     def _is_handed_on(self, found: Pass, index: int, given: list[Tensor], said: Call) -> bool:
         return index == 0 or found.handed_on() is given[0]
 
-    def _is_like(self, found: Pass, said: Call) -> bool:
+    def _is_like(self, found: Pass, said: Call, given: Sequence[Tensor]) -> bool:
         source = found.calls.get(found.stack.source(said.index))
         before = found.calls.get(found.stack.source(said.index) - found.stack.period)
         if source is None or before is None or found.broken:
             return False
         if source.words != said.words or before.words != source.words or before.result != source.result:
             return False
-        if torch.is_grad_enabled() and any(
-            ours != theirs for ours, theirs in zip(said.blocks[1:], source.blocks[1:], strict=True)
-        ):
-            return False  # something else than the first is differentiated and is another for each layer, maybe
+        blocks = zip(given[1:], said.blocks[1:], source.blocks[1:], strict=True)
+        if torch.is_grad_enabled() and any(t.requires_grad and ours != theirs for t, ours, theirs in blocks):
+            return False  # something else than the first is differentiated and is another for each layer
         if found.shown is None:
             same = self._memory is None or self._same(found, self._memory.book)
             found.shown = same and found.unchanged

@@ -5,6 +5,7 @@ pattern of several (sliding, sliding, full). A number that counts the layers is 
 it only to find its place in a cache.
 """
 
+import functools
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -163,6 +164,9 @@ def _setting(value: Any, depth: int = 0) -> Any:
         return object()
     if inspect.ismethod(value):
         return value.__func__
+    if kind is functools.partial and depth < 3:
+        parts = (value.func, value.args, value.keywords)
+        return (kind, *(_setting(part, depth + 1) for part in parts))
     try:
         hash(value)
     except TypeError:
