@@ -7,6 +7,7 @@
 `write` asks for the whole catalogue in four phases by formula, and for forty targets by trace; it uses nothing but
 `seqcost.count(...).to_dict()`, so that it runs on an old checkout as well. `compare` goes through both key by key, each
 line of a Bill under its own name, and writes the page: what differs, how often, where, and why, if `WHY` says it.
+Beside the answers stands what it takes to give them: the lines of the package, by room.
 """
 
 import json
@@ -143,14 +144,39 @@ def _answer(ask: Any) -> dict[str, Any]:
 
 
 def write(folder: Path) -> None:
-    """formulas.json and traced.json in the folder."""
+    """formulas.json, traced.json and lines.json in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "lines.json").write_text(json.dumps(lines_by_room()))
     _write(folder / "formulas.json", dict(written()))
     answers: dict[str, Any] = {}
     for names in _batches(list(TRACED), 8):  # a few targets per process, so that its memory is given back
         started = subprocess.run([sys.executable, __file__, "traced", *names], stdout=subprocess.PIPE, check=True)
         answers |= json.loads(started.stdout)
     _write(folder / "traced.json", answers)
+
+
+def lines_by_room() -> dict[str, list[int]]:
+    """Files, lines and lines of the largest file of each room of the package; files at its door are one room."""
+    import seqcost
+
+    package = Path(str(seqcost.__file__)).parent
+    rooms: dict[str, list[int]] = defaultdict(list)
+    for file in package.rglob("*.py"):
+        room, *rest = file.relative_to(package).parts
+        rooms[room if rest else "(door)"].append(len(file.read_text(encoding="utf-8").splitlines()))
+    return {room: [len(sizes), sum(sizes), max(sizes)] for room, sizes in rooms.items()}
+
+
+def _lines_table(before: Mapping[str, list[int]], after: Mapping[str, list[int]]) -> Any:
+    from seqcost.report.table import Table
+
+    none = [0, 0, 0]
+    cells = [[room, *before.get(room, none), *after.get(room, none)] for room in sorted(before.keys() | after.keys())]
+    all_of = [sum(found[i] for found in side.values()) for side in (before, after) for i in (0, 1)]
+    largest = [max(found[2] for found in side.values()) for side in (before, after)]
+    cells.append(["all", *all_of[:2], largest[0], *all_of[2:], largest[1]])
+    heads = ("<room", "files before", "lines", "largest file", "files after", "lines", "largest file")
+    return Table.of("Lines of the package", heads, [[f"{c:,}" if isinstance(c, int) else c for c in r] for r in cells])
 
 
 def _batches(names: list[str], most: int) -> Iterator[list[str]]:
@@ -233,6 +259,7 @@ def compare(before: Path, after: Path) -> None:
             )
         heads = ("<key", "<change", "values", "<answers", "<the first of them", "<why")
         tables.append(Table.of(title, heads, cells))
+    tables.append(_lines_table(*(json.loads((folder / "lines.json").read_text()) for folder in (before, after))))
     words = (
         f"`count` of {asked} questions before and after: the whole catalogue in {len(PHASES)} phases at T = {LENGTH:,} "
         f"by formula, and {len(TRACED)} targets by trace. {alike} answers are the same in every key."

@@ -191,10 +191,10 @@ def kept_by(
     Its operators are not booked again.
     """
     skipping = Skipping(stacks, None, lambda *_: True)
-    skipping.next_stage()
     keeper = Keeper(paths, [tensor for _, tensor in named_tensors(program.module)])
     try:
         with torch.enable_grad(), keeper.keeping(), uncompiled(), Substituting(recall), skipping.skipping():
+            skipping.next_stage()
             result = program.differentiable_result()
             keeper.settle()
             del result
