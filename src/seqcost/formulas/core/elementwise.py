@@ -32,7 +32,7 @@ class Elementwise(Rows):
         return self.kernel(
             name, Kernel.ELEMENTWISE, inputs, shape, pointwise=operations * product(shape),
             buffer=self._number_bytes(inputs) if number else buffer, itemsize=_itemsize(inputs),
-            strides=like(shape, inputs), note=note,
+            strides=like(shape, inputs, number=number), note=note,
         )  # fmt: skip
 
     def unary(self, name: str, x: Value, function: str, note: str = "") -> Value:
@@ -47,7 +47,7 @@ class Elementwise(Rows):
             name, Kernel.ELEMENTWISE, [x], x.shape, pointwise=kind.forward * x.numel, backward=backward,
             buffer=self._number_bytes([x]) if kind.number else 0,
             keeps=[(x, None)] if kind.keeps == "input" else [], keeps_result=kind.keeps == "result",
-            itemsize=x.storage.itemsize, strides=like(x.shape, [x]), note=note or function,
+            itemsize=x.storage.itemsize, strides=like(x.shape, [x], number=kind.number), note=note or function,
         )  # fmt: skip
 
     def add(self, name: str, a: Value, b: Value, note: str = "") -> Value:

@@ -9,7 +9,7 @@ import sys
 
 from seqcost.algebra.peak import GRADIENTS
 from seqcost.algebra.work import Kernel
-from seqcost.formulas.core.layout import dense, like
+from seqcost.formulas.core.layout import is_dense, like
 from seqcost.formulas.core.recorder import Recorder, reached
 from seqcost.formulas.core.values import Node, Value
 
@@ -101,7 +101,7 @@ class Engine:
         """The gradient of a leaf is there: one that does not lie as its leaf does is copied."""
         found, gradients[0] = gradients[0], None
         assert found is not None
-        if found.strides is not None:
+        if not found.in_one_piece:
             with self._t.apart("loss"):
                 copied = self._t.new("gradient", found.shape, found.storage.itemsize)
                 self._t.launch(
@@ -115,7 +115,7 @@ class Engine:
 
 def _alone(value: Value) -> bool:
     """Whether nobody but the caller holds a gradient and its memory, so that another can be added into it."""
-    if value.is_view or (value.strides is not None and dense(value.shape, value.strides) != value.strides):
+    if value.is_view or not is_dense(value):
         return False
     # one reference each from the caller's variable, this function's and getrefcount's argument
     return sys.getrefcount(value) == 3 and sys.getrefcount(value.storage) == 2

@@ -9,7 +9,7 @@ from typing import Any
 
 from seqcost.formulas.core import pointwise
 from seqcost.formulas.core.buffers import gelu_backward_bytes
-from seqcost.formulas.core.layout import dense
+from seqcost.formulas.core.layout import is_dense
 from seqcost.formulas.core.values import Value
 
 Derivative = Callable[[Any, str, Value, Value | None], Value]
@@ -43,9 +43,8 @@ def _gelu(t: Any, name: str, g: Value, x: Value | None) -> Any:
     assert x is not None
     itemsize, taken = t.bytes_of(g.storage.itemsize), 0
     if not (isinstance(itemsize, int) and itemsize == 8):  # float64 goes without oneDNN
-        is_dense = g.strides is None or dense(g.shape, g.strides) == g.strides
-        lies_as_input = g.strides is None or g.strides == x.strides
-        taken = gelu_backward_bytes(g.numel * itemsize, is_dense=is_dense, lies_as_input=lies_as_input)
+        lies_as_input = g.in_one_piece or g.strides == x.strides
+        taken = gelu_backward_bytes(g.numel * itemsize, is_dense=is_dense(g), lies_as_input=lies_as_input)
     return t.pointwise(name, [g, x], pointwise.GELU_BACKWARD, buffer=taken)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from seqcost.algebra import Size
 from seqcost.formulas.core.comparing import equal, is_longer
-from seqcost.formulas.core.values import ONE, Value, contiguous_strides, lies_in_one_piece
+from seqcost.formulas.core.values import ONE, Value, contiguous_strides, same
 
 Strides = tuple[Size, ...]
 
@@ -15,71 +15,81 @@ def strides_of(value: Value) -> Strides:
 
 
 def tidied(shape: Sequence[Size], strides: Sequence[Size]) -> Strides | None:
-    """None for strides that are contiguous."""
-    return None if lies_in_one_piece(shape, strides) else tuple(strides)
+    """None for the strides of a shape that lies in one piece, those of its axes of one element included."""
+    return None if same(strides, contiguous_strides(shape)) else tuple(strides)
 
 
 def viewed(shape: Sequence[Size], strides: Sequence[Size], wanted: Sequence[Size]) -> Strides | None:
-    """Strides of the same memory in another shape; None where that needs a copy.
+    """Strides of the same memory in another shape; None where that needs a copy (TensorUtils.cpp `computeStride`).
 
     Axes that follow each other in memory are taken together, and cut again as it is wanted.
     """
-    groups = _groups(shape, strides)
     out: list[Size] = []
-    rest = [size for size in wanted if not _is_one(size)]
-    for length, stride in groups:
-        taken: list[Size] = []
-        product: Size = 1
-        while not equal(product, length):
-            if not rest:
-                return None
-            product = product * rest[0]
-            taken.append(rest.pop(0))
-            if isinstance(product, int) and isinstance(length, int) and product > length:
-                return None
-        out += [step * stride for step in contiguous_strides(taken)]
-    if rest:
-        return None
-    steps: list[Size] = []
-    for size in reversed(wanted):  # an axis of one is as far from itself as all that lies inside
-        inside = steps[-1] * wanted[len(wanted) - len(steps)] if steps else 1
-        steps.append(inside if _is_one(size) else out.pop())
-    return tuple(reversed(steps))
-
-
-def _groups(shape: Sequence[Size], strides: Sequence[Size]) -> list[tuple[Size, Size]]:
-    """(length, stride) of axes that lie one in the other, taken together."""
-    out: list[tuple[Size, Size]] = []
-    for size, stride in zip(shape, strides, strict=True):
-        if _is_one(size):
+    rest = list(wanted)
+    length: Size = 1  # of the axes that are taken together, of which the innermost has this stride
+    stride = strides[-1] if strides else 1
+    for axis in reversed(range(len(shape))):
+        length = length * shape[axis]
+        if axis and (is_one(shape[axis - 1]) or equal(strides[axis - 1], length * stride)):
             continue
-        if out and equal(out[-1][1], size * stride):
-            out[-1] = (out[-1][0] * size, stride)
-        else:
-            out.append((size, stride))
-    return out
+        taken: Size = 1
+        while rest and (is_one(rest[-1]) or not equal(taken, length)):
+            out.append(taken * stride)
+            taken = taken * rest.pop()
+            if isinstance(taken, int) and isinstance(length, int) and taken > length:
+                return None
+        if not equal(taken, length):
+            return None
+        if axis:
+            length, stride = 1, strides[axis - 1]
+    return tuple(reversed(out))
 
 
-def like(shape: Sequence[Size], operands: Sequence[Value]) -> Strides | None:
+def like(shape: Sequence[Size], operands: Sequence[Value], *, number: bool = False) -> Strides | None:
     """The layout of an element-wise result: without gaps, its axes in the order that the operands have them in.
 
-    The first operand decides that tells two axes apart, as in PyTorch (TensorIterator.cpp `reorder_dimensions`).
+    The first operand decides that tells two axes apart, as in PyTorch (TensorIterator.cpp `reorder_dimensions`). It
+    does not come to that where all operands have one shape and lie alike, unless one is a plain `number`
+    (`fast_set_up`).
     """
     if all(value.strides is None for value in operands):
         return None
+    if not number and all(same(value.shape, shape) for value in operands):
+        if all(value.in_one_piece for value in operands):
+            return None
+        for_images = channels_last(shape) if len(shape) == 4 else None  # not for those of videos
+        if for_images is not None and all(_lies_so(value, for_images) for value in operands):
+            return tidied(shape, for_images)
+        first = operands[0]
+        if is_dense(first) and all(same(strides_of(value), strides_of(first)) for value in operands[1:]):
+            return first.strides
     return _in_order(shape, [_stretched(shape, value) for value in operands])
 
 
-def dense(shape: Sequence[Size], strides: Sequence[Size]) -> Strides | None:
-    """Strides without gaps, the axes in the same order."""
-    return _in_order(shape, [tuple(strides)])
+def preserved(value: Value) -> Strides | None:
+    """The layout of a copy: that of the tensor where it has no gaps, else its axes in the same order."""
+    return value.strides if is_dense(value) else _in_order(value.shape, [strides_of(value)])
+
+
+def is_dense(value: Value) -> bool:
+    """Whether a tensor's elements fill a piece of memory, in whatever order of its axes."""
+    if value.in_one_piece:
+        return True
+    return _lies_so(value, _in_order(value.shape, [strides_of(value)]))
+
+
+def _lies_so(value: Value, strides: Strides | None) -> bool:
+    """Whether a tensor has these strides, where an axis has more than one element."""
+    return strides is not None and all(
+        is_one(size) or equal(a, b) for size, a, b in zip(value.shape, strides_of(value), strides, strict=True)
+    )
 
 
 def _stretched(shape: Sequence[Size], value: Value) -> Strides:
     """Strides of an operand along the axes of the result: 0 where it is stretched."""
     lacking = len(shape) - len(value.shape)
     own = (
-        0 if size is ONE and wide is not ONE else stride
+        0 if size is ONE and not is_one(wide) else stride
         for size, wide, stride in zip(value.shape, shape[lacking:], strides_of(value), strict=True)
     )
     return (0,) * lacking + tuple(own)
@@ -106,8 +116,6 @@ def _in_order(shape: Sequence[Size], operands: Sequence[Strides]) -> Strides | N
 
 def _compared(shape: Sequence[Size], operands: Sequence[Strides], a: int, b: int) -> int:
     """Whether axis a stands inside of axis b (−1), outside of it (1), or nothing tells."""
-    if _is_one(shape[a]) or _is_one(shape[b]):
-        return 0
     for strides in operands:
         first, second = strides[a], strides[b]
         if any(isinstance(stride, int) and stride == 0 for stride in (first, second)):
@@ -130,14 +138,22 @@ def side_by_side(shape: Sequence[Size], pieces: Sequence[Value]) -> Strides | No
     "Channels last" where all pieces of four or five axes lie so, in one piece else (TensorShape.cpp
     `compute_output_memory_format`).
     """
-    if len(shape) not in IMAGES or not all(_is_channels_last(piece) for piece in pieces):
+    strides = channels_last(shape)
+    if strides is None or not all(_is_channels_last(piece) for piece in pieces):
+        return None
+    return tidied(shape, strides)
+
+
+def channels_last(shape: Sequence[Size]) -> Strides | None:
+    """The strides of "channels last", where a shape has so many axes as an image."""
+    if len(shape) not in IMAGES:
         return None
     out: list[Size] = [1] * len(shape)
     step: Size = 1
     for axis in IMAGES[len(shape)]:
         out[axis] = step
         step = step * shape[axis]
-    return tidied(shape, out)
+    return tuple(out)
 
 
 def _is_channels_last(value: Value) -> bool:
@@ -149,9 +165,10 @@ def _is_channels_last(value: Value) -> bool:
         size, stride = value.shape[axis], value.strides[axis]
         if is_longer(least, stride) or (axis == 0 and equal(least, value.strides[1])):
             return False
-        least = stride if _is_one(size) else stride * size
+        least = stride if is_one(size) else stride * size
     return True
 
 
-def _is_one(size: Size) -> bool:
+def is_one(size: Size) -> bool:
+    """Whether an axis has one element, stretched or not."""
     return size is ONE or (isinstance(size, int) and size == 1)

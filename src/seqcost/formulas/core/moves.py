@@ -5,7 +5,7 @@ from typing import Any
 
 from seqcost.algebra import Size
 from seqcost.algebra.work import Kernel
-from seqcost.formulas.core.layout import dense, like, side_by_side, strides_of, tidied, viewed
+from seqcost.formulas.core.layout import is_one, preserved, side_by_side, strides_of, tidied, viewed
 from seqcost.formulas.core.leaves import Leaves
 from seqcost.formulas.core.values import ONE, Value, same, stretches
 
@@ -38,10 +38,13 @@ class Moves(Leaves):
     def expand(self, name: str, x: Value, *shape: Size) -> Value:
         """Axes of 1 shown larger, and new ones before them, without a copy; the gradient is summed over them."""
         narrow, lacking = x.shape, len(shape) - len(x.shape)
-        strides = (0,) * lacking + tuple(
-            0 if a is ONE and b is not ONE else stride
+        strides = [
+            0 if a is ONE and not is_one(b) else stride
             for a, b, stride in zip(narrow, shape[lacking:], strides_of(x), strict=True)
-        )
+        ]
+        for axis in reversed(range(lacking)):
+            inside = strides[0] * shape[axis + 1] if strides else 1
+            strides.insert(0, inside if is_one(shape[axis]) else 0)
         out = Value(shape, x.storage, strides=tidied(shape, strides), is_view=True)
 
         def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
@@ -147,11 +150,8 @@ class Moves(Leaves):
         whole, itemsize = x.shape, x.storage.itemsize
 
         def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
-            return [
-                t.kernel(
-                    f"{name}_back", Kernel.COPY, [g], whole, itemsize=itemsize, strides=dense(whole, strides_of(g))
-                )
-            ]
+            inner = Value(tuple(whole), g.storage, strides=tidied(whole, strides_of(g)))
+            return [t.kernel(f"{name}_back", Kernel.COPY, [g], whole, itemsize=itemsize, strides=preserved(inner))]
 
         return self.kernel(
             name, Kernel.COPY, [x], shape, itemsize=itemsize, strides=side_by_side(shape, [x]),
@@ -187,7 +187,7 @@ class Moves(Leaves):
             return [t.flip(f"{name}_backward", t.detach(g))]
 
         return self.kernel(
-            name, Kernel.COPY, [x], x.shape, itemsize=x.storage.itemsize, strides=like(x.shape, [x]),
+            name, Kernel.COPY, [x], x.shape, itemsize=x.storage.itemsize, strides=preserved(x),
             note=note or "from the other end", backward=backward, happens=happens,
         )  # fmt: skip
 
@@ -243,12 +243,10 @@ class Moves(Leaves):
             return x
 
         def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
-            return [
-                t.kernel(f"{name}_backward", Kernel.COPY, [g], g.shape, itemsize=before, strides=like(g.shape, [g]))
-            ]
+            return [t.kernel(f"{name}_backward", Kernel.COPY, [g], g.shape, itemsize=before, strides=preserved(g))]
 
         return self.kernel(
-            name, Kernel.COPY, [x], x.shape, itemsize=itemsize, strides=like(x.shape, [x]), note=note,
+            name, Kernel.COPY, [x], x.shape, itemsize=itemsize, strides=preserved(x), note=note,
             backward=backward,
         )  # fmt: skip
 

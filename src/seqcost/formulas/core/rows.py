@@ -6,7 +6,7 @@ from typing import Any
 from seqcost.algebra import Size, where
 from seqcost.algebra.work import Kernel
 from seqcost.formulas.core import pointwise
-from seqcost.formulas.core.layout import strides_of
+from seqcost.formulas.core.layout import is_one, strides_of, tidied
 from seqcost.formulas.core.moves import Moves
 from seqcost.formulas.core.values import ONE, Value, product
 
@@ -37,10 +37,18 @@ class Rows(Moves):
         whole = x.shape
 
         def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
-            steps = iter(strides_of(g))
-            wide = [next(steps) if keep or i not in over else 0 for i in range(len(whole))]
-            wide = [0 if i in over else step for i, step in enumerate(wide)]
-            shown = Value(whole, g.storage, strides=tuple(wide), is_view=True)
+            left = list(zip(g.shape, strides_of(g), strict=True))
+            wide: list[Size] = []
+            step: Size = 1
+            inside: Size = 1  # how far apart entries of an axis lie that is put in here again
+            for i in reversed(range(len(whole))):
+                if keep or i not in over:
+                    size, step = left.pop()
+                    inside = size * step
+                else:
+                    step = inside
+                wide.insert(0, 0 if i in over and not is_one(whole[i]) else step)
+            shown = Value(whole, g.storage, strides=tidied(whole, wide), is_view=True)
             return [t.pointwise(f"{name}_backward", [shown], 1, "g / n", number=True) if mean else shown]
 
         out = self.new(name, shape, x.storage.itemsize)
@@ -98,7 +106,7 @@ class Rows(Moves):
 
     def copy_bytes(self, *values: Value) -> Size:
         """Of copies that a kernel makes of operands that do not lie in one piece."""
-        return sum((0 if x.strides is None else x.numel * self.bytes_of(x.storage.itemsize) for x in values), start=0)
+        return sum((0 if x.in_one_piece else x.numel * self.bytes_of(x.storage.itemsize) for x in values), start=0)
 
 
 def _rows(x: Value) -> tuple[Size, Size]:

@@ -84,7 +84,9 @@ class Storage:
 class Value:
     """A tensor: its shape, the memory that it shows, the node that made it.
 
-    `strides` None is contiguous. A view (`is_view`) keeps the tensor that it shows alive, also where nobody else does.
+    `strides` None are those of a shape that lies in one piece. An axis of one element has a stride too, whatever it is:
+    PyTorch lets it take part where a layout is chosen. A view (`is_view`) keeps the tensor that it shows alive, also
+    where nobody else does.
     """
 
     shape: tuple[Size, ...]
@@ -114,6 +116,11 @@ class Value:
             for size, stride in zip(self.shape, self.strides, strict=True)
             if not (isinstance(stride, int) and stride == 0)
         )
+
+    @property
+    def in_one_piece(self) -> bool:
+        """Whether its elements follow each other in memory: contiguous."""
+        return self.strides is None or lies_in_one_piece(self.shape, self.strides)
 
     @property
     def step(self) -> Step | None:

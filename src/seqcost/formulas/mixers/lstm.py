@@ -102,7 +102,7 @@ class Lstm(Component):
             given = [g for g in gs if g is not None]
             copied: Size = 0
             for g, zeros in zip(gs, (T * B * N, B * N, B * N), strict=True):
-                if g is None or g.strides is not None:
+                if g is None or not g.in_one_piece:
                     copied = copied + zeros * itemsize
             t.launch(
                 "hidden_backward", Kernel.RECURRENCE, [*kept, *given], made, sizes=shape, steps=T,
