@@ -24,6 +24,7 @@ from seqcost.fakes.copies import deep_copy
 from seqcost.fakes.formats import WORDS
 from seqcost.fakes.threads import in_this_thread
 from seqcost.fakes.values import ValuedMode
+from seqcost.layers.core.layer import Layer
 
 _NEW_OBJECTS = 100_000  # between two looks for circles
 # What only a run on fake tensors raises: a value was asked for, or an operator has no rule for its shapes.
@@ -122,8 +123,10 @@ def as_fake(tensor: Tensor, mode: FakeTensorMode, dtype: torch.dtype | None = No
 def retype(module: nn.Module, dtype: torch.dtype) -> None:
     """Parameters and buffers of the formats that are computed in, in this one.
 
-    `Module.to` cannot swap fake ones, and would turn float8, in which weights are only held, into it as well.
+    `Module.to` cannot swap fake ones, and would turn float8, in which weights are only held, into it as well. A layer
+    of ours then keeps its tables as wide as after `Module.to`.
     """
+    before = [(part, dict(part._buffers)) for part in module.modules() if isinstance(part, Layer)]
     made: dict[int, Any] = {}
     for part in module.modules():
         kept = getattr(part, "stored_names", ())  # of a packed weight
@@ -134,6 +137,8 @@ def retype(module: nn.Module, dtype: torch.dtype) -> None:
                 new = old.detach().to(dtype)
                 made[id(old)] = nn.Parameter(new, old.requires_grad) if isinstance(old, nn.Parameter) else new
             setattr(part, name, made[id(old)])
+    for layer, buffers in before:
+        layer.settle_buffers(buffers)
 
 
 @contextmanager

@@ -31,8 +31,8 @@ class Elementwise(Rows):
             shape = broadcast(shape, value.shape)
         return self.kernel(
             name, Kernel.ELEMENTWISE, inputs, shape, pointwise=operations * product(shape),
-            buffer=self._number_bytes(inputs) if number else buffer, itemsize=_itemsize(inputs),
-            strides=like(shape, inputs, number=number), note=note,
+            buffer=self._widened_bytes(inputs) + (self._number_bytes(inputs) if number else buffer),
+            itemsize=_itemsize(inputs), strides=like(shape, inputs, number=number), note=note,
         )  # fmt: skip
 
     def unary(self, name: str, x: Value, function: str, note: str = "") -> Value:
@@ -163,6 +163,8 @@ class Elementwise(Rows):
         for value in operands[1:]:
             shape = broadcast(shape, value.shape)
         shapes = [value.shape for value in operands]
+        itemsize = _itemsize(operands)
+        narrower = [self.narrow and itemsize == self.wide and v.storage.itemsize is None for v in operands]
 
         def backward(t: Elementwise, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
             found = list(derivatives(t, g, kept, wanted))
@@ -176,11 +178,14 @@ class Elementwise(Rows):
                         f"{name}_{mark}", one, shapes[i], "summed over the axes that were stretched",
                         happens=stretches(shapes[i], shape),
                     )  # fmt: skip
+                if narrower[i] and (wide := found[i]) is not None:
+                    found[i] = t.cast(f"{name}_{mark}", wide, None, "as wide as what it is the gradient of")
+                    del wide
             return found
 
         return self.kernel(
             name, Kernel.ELEMENTWISE, operands, shape, pointwise=operations * product(shape), backward=backward,
-            keeps=keeps, itemsize=_itemsize(operands), strides=like(shape, operands), note=note,
+            keeps=keeps, itemsize=itemsize, strides=like(shape, operands), buffer=self._widened_bytes(operands), note=note,
         )  # fmt: skip
 
     def compare(self, name: str, x: Value, note: str = "") -> Value:
@@ -204,6 +209,12 @@ class Elementwise(Rows):
     def _chosen(self, name: str, which: Value, g: Value) -> Value:
         nothing = self.kernel(name, Kernel.FILL, [], (), itemsize=g.storage.itemsize, note="0")
         return self.kernel(name, Kernel.ELEMENTWISE, [which, g, nothing], g.shape, itemsize=g.storage.itemsize)
+
+    def _widened_bytes(self, operands: Sequence[Value]) -> Size:
+        """What a kernel holds of operands in the working dtype, where it computes in float32."""
+        if not self.narrow or _itemsize(operands) != self.wide:
+            return 0
+        return sum((v.numel * self.bytes_of(self.wide) for v in operands if v.storage.itemsize is None), start=0)
 
     def _number_bytes(self, inputs: Sequence[Value]) -> Size:
         return number_bytes(self.bytes_of(inputs[0].storage.itemsize))

@@ -1,9 +1,8 @@
 """LayerNorm and RMSNorm.
 
 LayerNorm is one fused kernel. RMSNorm on a CPU is not: PyTorch executes pow, mean, add ε, rsqrt and two products,
-and keeps the normalised x besides x; the lines below say so.
-
-Not covered: what RMSNorm keeps in bfloat16 on a CPU, where PyTorch works on a float32 copy of x and keeps that instead.
+and keeps the normalised x besides x; the lines below say so. What is narrower than float32 is copied to that before,
+kept so, and copied back.
 """
 
 from dataclasses import dataclass
@@ -47,8 +46,10 @@ class Norm(Component):
         if self.kind == "layer":
             weights = [t.weight(self.D) for _ in range(1 + self.shifts)]
             return layer_norm(t, "normalise", x, *weights, result="normalised")
+        x = t.float32("widen", x)
         square = t.unary("square", x, "square", "x²")
         mean = t.mean("mean", square, -1, keep=True, note="mean of x² over D")
         size = t.unary("rsqrt", t.shift_into("epsilon", mean, "+ ε"), "rsqrt", "1/√")
         del square, mean  # one expression of C++: its intermediate results are there until its end
-        return t.multiply("scale", t.multiply("divide", x, size, "x / rms(x)"), t.weight(self.D), "× γ")
+        y = t.multiply("scale", t.multiply("divide", x, size, "x / rms(x)"), t.weight(self.D), "× γ")
+        return t.working("narrow", y)

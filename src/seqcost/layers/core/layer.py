@@ -10,7 +10,7 @@ A layer holds its config (the sizes that the formula reads) and its weights, not
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import torch
@@ -73,9 +73,14 @@ class Layer(nn.Module, ABC):
         for name, value in self.constants().items():
             self.register_buffer(name, value, persistent=False)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)
+    def settle_buffers(self, before: Mapping[str, Tensor | None]) -> None:
+        """Mend what a move or a cast has done to the layer's buffers, which were these before it."""
         self.make_constants()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        before = dict(self._buffers)
+        super()._apply(fn, recurse)
+        self.settle_buffers(before)
         return self
 
     def example_inputs(self, B: int, T: int, S: int | None = None) -> tuple[Tensor, ...]:

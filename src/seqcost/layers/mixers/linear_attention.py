@@ -4,8 +4,7 @@ Definition, cost and source: `seqcost.formulas.mixers.linear_attention`.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -56,12 +55,11 @@ class LinearAttention(CausalLayer):
         if m.feature == "favor":
             self.register_buffer("random_RK", orthogonal_features(m.R, m.K, like=self.query.weight))
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        before = self.random_RK if self.config.feature == "favor" else None
-        super()._apply(fn, recurse)
-        if before is not None and self.random_RK.dtype.itemsize < torch.float32.itemsize:
-            self.random_RK = before.to(self.random_RK.device, torch.float32)  # features are float32 at least
-        return self
+    def settle_buffers(self, before: Mapping[str, Tensor | None]) -> None:
+        super().settle_buffers(before)
+        drawn = before.get("random_RK")
+        if drawn is not None and self.random_RK.dtype.itemsize < torch.float32.itemsize:
+            self.random_RK = drawn.to(self.random_RK.device, torch.float32)  # features are float32 at least
 
     def redraw(self) -> None:
         """New random features, from PyTorch's global generator."""
