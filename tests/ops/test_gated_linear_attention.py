@@ -11,11 +11,11 @@ from seqcost.algebra import ceil_div
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.workload import Workload
 from seqcost.formulas.ops import gated_linear_attention as on_tape
+from seqcost.layers.core.state import start_state
 from seqcost.layers.ops.gated_linear_attention import (
     gated_linear_attention,
     gated_linear_attention_step,
     masked_attention,
-    start_state,
     summed_attention,
 )
 

@@ -185,7 +185,8 @@ class Elementwise(Rows):
 
         return self.kernel(
             name, Kernel.ELEMENTWISE, operands, shape, pointwise=operations * product(shape), backward=backward,
-            keeps=keeps, itemsize=itemsize, strides=like(shape, operands), buffer=self._widened_bytes(operands), note=note,
+            keeps=keeps, itemsize=itemsize, strides=like(shape, operands),
+            buffer=self._widened_bytes(operands), note=note,
         )  # fmt: skip
 
     def compare(self, name: str, x: Value, note: str = "") -> Value:

@@ -77,8 +77,8 @@ def _channels_last(value: Value) -> bool:
 
 
 def _bytes(t: Tape, taken: Callable[..., int], operands: Sequence[Value], *more: Size) -> Size:
-    """What oneDNN takes besides: for each point of a sweep; nothing is known of symbols."""
-    if not t.remembering:
+    """What oneDNN takes besides: for each point of a sweep; nothing is known of symbols, nor of half precision."""
+    if not t.remembering or t.narrow:
         return 0
     numbers = [n for v in operands for n in (*v.shape, *strides_of(v))]
     given = [*numbers, t.bytes_of(operands[0].storage.itemsize), t.run.threads, *more]

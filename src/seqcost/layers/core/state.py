@@ -104,3 +104,9 @@ class Position(State):
 def empty(batch: int, *shape: int, like: Tensor) -> Tensor:
     """Zeros [batch, *shape] with the dtype and device of a weight."""
     return torch.zeros(batch, *shape, dtype=like.dtype, device=like.device)
+
+
+def start_state(batch: int, *shape: int, like: Tensor) -> Tensor:
+    """Zeros [batch, *shape] on the device of a weight, in float32 at least: sums over a whole text live in it."""
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    return torch.zeros(batch, *shape, dtype=dtype, device=like.device)

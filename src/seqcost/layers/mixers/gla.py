@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from seqcost.formulas.mixers import gla
 from seqcost.layers.core.causal import CausalLayer
 from seqcost.layers.core.layer import check_features
-from seqcost.layers.core.state import State
+from seqcost.layers.core.state import State, start_state
 from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.gated_linear_attention import (
     gated_linear_attention,
     gated_linear_attention_step,
-    start_state,
 )
 from seqcost.layers.ops.row_norms import rms_norm
 

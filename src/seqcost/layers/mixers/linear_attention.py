@@ -16,13 +16,12 @@ from seqcost.layers.core.causal import CausalLayer
 from seqcost.layers.core.full_precision import full_precision
 from seqcost.layers.core.layer import check_features, check_keep
 from seqcost.layers.core.open_length import Tensors, Turn, walk
-from seqcost.layers.core.state import State
+from seqcost.layers.core.state import State, start_state
 from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.gated_linear_attention import (
     gated_linear_attention,
     gated_linear_attention_step,
     masked_attention,
-    start_state,
     summed_attention,
 )
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from seqcost.formulas.mixers import mamba
 from seqcost.layers.core.causal import CausalLayer
 from seqcost.layers.core.layer import check_features
-from seqcost.layers.core.state import State, empty
+from seqcost.layers.core.state import State, empty, start_state
 from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.selective_scan import chunked_scan, scan_step, sequential_scan
 from seqcost.layers.ops.short_conv import conv_bias, conv_weight, short_conv
@@ -47,8 +47,7 @@ class Mamba(CausalLayer):
 
     def init_state(self, batch: int) -> MambaState:
         m = self.config
-        wide = at_least_float32(self.skip)
-        return MambaState(empty(batch, m.k - 1, m.E, like=self.skip), empty(batch, m.N, m.E, like=wide))
+        return MambaState(empty(batch, m.k - 1, m.E, like=self.skip), start_state(batch, m.N, m.E, like=self.skip))
 
     def extend(self, x_BTD: Tensor, state: MambaState) -> tuple[Tensor, MambaState]:
         check_features(self, x_BTD)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from seqcost.formulas.mixers import mamba2
 from seqcost.layers.core.causal import CausalLayer
 from seqcost.layers.core.layer import check_features
-from seqcost.layers.core.state import State, empty
+from seqcost.layers.core.state import State, empty, start_state
 from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.row_norms import rms_norm
 from seqcost.layers.ops.short_conv import conv_bias, conv_weight, short_conv
@@ -47,9 +47,8 @@ class Mamba2(CausalLayer):
 
     def init_state(self, batch: int) -> Mamba2State:
         m = self.config
-        wide = at_least_float32(self.skip)
         conv_BkX = empty(batch, m.k - 1, m.channels, like=self.skip)
-        return Mamba2State(conv_BkX, empty(batch, m.H, m.V, m.N, like=wide))
+        return Mamba2State(conv_BkX, start_state(batch, m.H, m.V, m.N, like=self.skip))
 
     def extend(self, x_BTD: Tensor, state: Mamba2State) -> tuple[Tensor, Mamba2State]:
         check_features(self, x_BTD)

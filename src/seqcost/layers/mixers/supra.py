@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from seqcost.formulas.mixers import supra
 from seqcost.layers.core.causal import CausalLayer
 from seqcost.layers.core.layer import check_features
-from seqcost.layers.core.state import State
+from seqcost.layers.core.state import State, start_state
 from seqcost.layers.ops.chunks import at_least_float32
 from seqcost.layers.ops.decays import alibi_log_decay, retnet_log_decay
 from seqcost.layers.ops.gated_linear_attention import (
     gated_linear_attention,
     gated_linear_attention_step,
-    start_state,
 )
 from seqcost.layers.ops.row_norms import group_norm
 from seqcost.layers.parts.rope import rope_frequency, rope_tables, rope_turn

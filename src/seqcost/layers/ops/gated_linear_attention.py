@@ -134,12 +134,6 @@ def tokens_first(y_ZTV: Tensor, B: int, H: int) -> Tensor:
     return y_ZTV.view(B, H, T, V).transpose(1, 2).clone(memory_format=torch.contiguous_format)
 
 
-def start_state(batch: int, *shape: int, like: Tensor) -> Tensor:
-    """Zeros [batch, *shape] on the device of a weight, in float32 at least: sums over a whole text live in it."""
-    dtype = torch.promote_types(like.dtype, torch.float32)
-    return torch.zeros(batch, *shape, dtype=dtype, device=like.device)
-
-
 # --- what the kinds of gate make of the chunks ------------------------------------------------------------------------
 
 
