@@ -178,6 +178,7 @@ class Elementwise(Rows):
                         f"{name}_{mark}", one, shapes[i], "summed over the axes that were stretched",
                         happens=stretches(shapes[i], shape),
                     )  # fmt: skip
+                    del one
                 if narrower[i] and (wide := found[i]) is not None:
                     found[i] = t.cast(f"{name}_{mark}", wide, None, "as wide as what it is the gradient of")
                     del wide
