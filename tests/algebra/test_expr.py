@@ -1,5 +1,7 @@
 """One reading of a formula for ints, sweeps and symbols."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import strategies
@@ -137,3 +139,4 @@ def test_levels_of_a_tree_in_every_reading(T):
     assert exact.tolist() == [levels, 3]
     assert type(exact[0]) is int
     assert ceil_log2(sweep([T, 7])).tolist() == [levels, 3]
+    assert ceil_log2(Fraction(2 * T - 1, 2)) == levels

@@ -77,6 +77,30 @@ def test_symbolic_equals_numeric(variant, data, B, T, S, P):
             assert without_zeros(substituted) == without_zeros(bill), question
 
 
+# Sizes, choices, and the letters left open: one divides another that is a number (J of 4/J sub-chunks, H of 16/H
+# features per head), or one that is open too.
+SOME_OPEN = {
+    "gla": ("gla-layer", {"D": 16, "H": 2, "K": 4, "V": 8, "R": 16, "C": 4, "J": 2}, {}, "DHKVRJ"),
+    "gla-sub-chunks": ("gla-layer", {"D": 16, "H": 2, "K": 4, "V": 8, "R": 16, "C": 12, "J": 3}, {}, "J"),
+    "gla-heads": ("gla-layer", {"D": 16, "H": 2, "R": 16, "C": 4, "J": 2}, {}, "H"),
+    "mamba": ("mamba-layer", {"D": 6, "N": 2, "C": 4, "J": 3}, {}, "J"),
+    "mamba2": ("mamba2-layer", {"G": 2, "H": 4, "N": 5, "C": 2, "D": 4}, {}, "GHNC"),
+    "lsh": ("lsh-layer", {"R": 2, "E": 6, "H": 1, "D": 6}, {"causal": False}, "REH"),
+    "window": ("window-layer", {"H": 3, "D": 18, "W": 4, "C": 3}, {}, "HC"),
+}
+
+
+@pytest.mark.parametrize("case", SOME_OPEN)
+def test_symbolic_equals_numeric_where_some_sizes_are_numbers(case):
+    name, sizes, choices, letters = SOME_OPEN[case]
+    opened = symbols(letters)
+    by_symbol = answers(entry(name).make(**sizes | choices | opened), **symbols("BT"))
+    for T in (1, 2, 13, 33):
+        for question, bill in answers(configure(name, **sizes, **choices), B=2, T=T).items():
+            at = {"B": 2, "T": T} | {letter: sizes[letter] for letter in letters}
+            assert by_symbol[question].substitute(**at).total(*Kind) == bill.total(*Kind), (question, T)
+
+
 @every_variant
 @pytest.mark.parametrize("exact", [True, False], ids=["object", "float64"])
 def test_sweep_equals_numeric(variant, exact):

@@ -11,6 +11,7 @@ negative at T = 2^20); `sweep` makes arrays that do not.
 import sys
 from collections.abc import Iterable
 from fractions import Fraction
+from math import ceil
 from numbers import Number
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -125,7 +126,7 @@ def ceil_log2(a: Size) -> Size:
         if a.dtype == object:
             return np.frompyfunc(ceil_log2, 1, 1)(a)
         return np.frexp(a - 1)[1].astype(np.float64)  # a logarithm would round 2^50 + 1 down
-    return (a - 1).bit_length()
+    return (ceil(a) - 1).bit_length()
 
 
 def maximum(a: Size, b: Size) -> Size:

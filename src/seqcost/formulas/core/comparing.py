@@ -1,12 +1,14 @@
 """Sizes compared, be they numbers, sweeps or formulas."""
 
+from fractions import Fraction
 from functools import lru_cache
 
 from seqcost.algebra import Size
 from seqcost.algebra.evaluation import evaluated
 from seqcost.algebra.expr import is_array, is_symbolic
 
-LARGE = 10**6  # a size at which formulas are compared: chains are told apart for long sequences
+LARGE = 10**6  # a letter where formulas are compared: chains are told apart for long sequences
+DIVISOR = Fraction(3, 2)  # a letter that divides: less than all that it can divide, so that no quotient is below 1
 
 
 def expanded(size: Size) -> Size:
@@ -45,14 +47,29 @@ def is_longer(a: Size, b: Size) -> bool:
         return a > b
     if a is b:
         return False
-    difference = _at_large(a) - _at_large(b)
+    dividing = _dividing(a) | _dividing(b)
+    difference = _at_large(a, dividing) - _at_large(b, dividing)
     return bool(difference.flat[-1] > 0) if is_array(difference) else bool(difference > 0)
 
 
-def _at_large(size: Size) -> Size:
-    return _formula_at_large(size) if is_symbolic(size) else size
+def _dividing(size: Size) -> frozenset[str]:
+    return _divisors(size) if is_symbolic(size) else frozenset()
 
 
 @lru_cache(maxsize=4096)
-def _formula_at_large(size: Size) -> Size:
-    return evaluated(size, {str(letter): LARGE for letter in size.free_symbols})
+def _divisors(size: Size) -> frozenset[str]:
+    """The letters that something is divided by: J of C/J sub-chunks, C of ⌈T/C⌉ chunks."""
+    import sympy
+
+    below = (power.base for power in size.atoms(sympy.Pow) if power.exp.is_negative)
+    return frozenset(str(letter) for base in below for letter in base.free_symbols)
+
+
+def _at_large(size: Size, dividing: frozenset[str]) -> Size:
+    return _formula_at_large(size, dividing) if is_symbolic(size) else size
+
+
+@lru_cache(maxsize=4096)
+def _formula_at_large(size: Size, dividing: frozenset[str]) -> Size:
+    letters = map(str, size.free_symbols)
+    return evaluated(size, {letter: DIVISOR if letter in dividing else LARGE for letter in letters})
