@@ -33,10 +33,12 @@ class Written(Component):
         return self.body(t, x)
 
 
-def costs(written: Callable[..., Any], run: Callable[..., Any], phase: str) -> tuple[dict, dict]:
+def costs(
+    written: Callable[..., Any], run: Callable[..., Any], phase: str, dtype: torch.dtype = torch.float32
+) -> tuple[dict, dict]:
     """What the tape says of `written(t, x)` and what is seen of `run(x)`, for x [B,T,D]."""
-    x = torch.randn(B, T, D, requires_grad=True)
-    workload = Workload(B=B, T=T, threads=torch.get_num_threads())
+    x = torch.randn(B, T, D, dtype=dtype, requires_grad=True)
+    workload = Workload(B=B, T=T, itemsize=dtype.itemsize, threads=torch.get_num_threads())
     formula = by_formula(Written(body=written), workload, phase, remembering=True)
     seen = trace(Target.of_module(Apply(run), (x,)), phase=phase, lengths=())
     assert not seen.uncounted
@@ -61,8 +63,8 @@ def _told(rows, flops, moved, saved, peak_bytes) -> dict:
     }
 
 
-def check_the_same(written: Callable[..., Any], run: Callable[..., Any]) -> None:
+def check_the_same(written: Callable[..., Any], run: Callable[..., Any], dtype: torch.dtype = torch.float32) -> None:
     """In a forward pass and in a training step."""
     for phase in ("forward", "train"):
-        ours, theirs = costs(written, run, phase)
+        ours, theirs = costs(written, run, phase, dtype)
         assert ours == theirs, phase

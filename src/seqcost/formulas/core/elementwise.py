@@ -163,8 +163,6 @@ class Elementwise(Rows):
         for value in operands[1:]:
             shape = broadcast(shape, value.shape)
         shapes = [value.shape for value in operands]
-        itemsize = _itemsize(operands)
-        narrower = [self.narrow and itemsize == self.wide and v.storage.itemsize is None for v in operands]
 
         def backward(t: Elementwise, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
             found = list(derivatives(t, g, kept, wanted))
@@ -179,14 +177,11 @@ class Elementwise(Rows):
                         happens=stretches(shapes[i], shape),
                     )  # fmt: skip
                     del one
-                if narrower[i] and (wide := found[i]) is not None:
-                    found[i] = t.cast(f"{name}_{mark}", wide, None, "as wide as what it is the gradient of")
-                    del wide
             return found
 
         return self.kernel(
             name, Kernel.ELEMENTWISE, operands, shape, pointwise=operations * product(shape), backward=backward,
-            keeps=keeps, itemsize=itemsize, strides=like(shape, operands),
+            keeps=keeps, itemsize=_itemsize(operands), strides=like(shape, operands),
             buffer=self._widened_bytes(operands), note=note,
         )  # fmt: skip
 

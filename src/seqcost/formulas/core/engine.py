@@ -1,15 +1,17 @@
 """The way back through a tape's graph, as PyTorch's engine takes it (torch/csrc/autograd/engine.cpp, input_buffer.cpp).
 
 Nodes run from the last made to the first, each when all gradients of its results have arrived. Gradients that meet
-are added, in place where nobody else holds the first of them. What a node kept goes when it has run, and so do
-gradients that were added to others. So order, launches and memory of a backward pass follow from the derivatives.
+are added, in place where nobody else holds the first of them. One of another width than its tensor is cast to that.
+What a node kept goes when it has run, and so do gradients that were added to others. So order, launches and memory of
+a backward pass follow from the derivatives.
 """
 
 import sys
 
+from seqcost.algebra import Size
 from seqcost.algebra.peak import GRADIENTS
 from seqcost.algebra.work import Kernel
-from seqcost.formulas.core.layout import is_dense, like
+from seqcost.formulas.core.layout import is_dense, like, preserved
 from seqcost.formulas.core.recorder import Recorder, reached
 from seqcost.formulas.core.values import Node, Value
 
@@ -56,8 +58,23 @@ class Engine:
             wanted = [edge is not None for edge in node.inputs]
             assert node.backward is not None
             found = list(node.backward(self._t, arrived.pop(0) if node.single else arrived, node.kept, wanted))
+            self._as_wide(node, found)
         node.kept, node.backward = (), None
         return found
+
+    def _as_wide(self, node: Node, found: list[Value | None]) -> None:
+        """Each gradient becomes as wide as what it is the gradient of (engine.cpp `validate_outputs`)."""
+        for i, itemsize in enumerate(node.itemsizes):
+            one = found[i]
+            if one is None or node.inputs[i] is None or self._is_as_wide(one, itemsize):
+                continue
+            found[i] = self._t.kernel(
+                f"{node.name}_backward", Kernel.COPY, [one], one.shape, itemsize=itemsize, strides=preserved(one),
+                note="as wide as what it is the gradient of",
+            )  # fmt: skip
+
+    def _is_as_wide(self, value: Value, itemsize: Size | None) -> bool:
+        return bool(self._t.bytes_of(value.storage.itemsize) == self._t.bytes_of(itemsize))
 
     def _hand_on(self, edges: tuple[tuple[Node, int] | None, ...], found: list[Value | None]) -> None:
         for i, edge in enumerate(edges):

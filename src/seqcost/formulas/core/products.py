@@ -29,6 +29,7 @@ class Products(Elementwise):
         rows = product(front)
         flops = 2 * rows * n_in * n_out
         weight = self.transpose(self.weight(n_out, n_in) if weight is None else weight, 1, 0)
+        itemsize = x.storage.itemsize
         flat = x if len(front) == 1 else self.view(x, rows, n_in, name=name)
         inputs = [flat, weight]
         if bias:  # in this order gradients go on
@@ -41,13 +42,13 @@ class Products(Elementwise):
             def to_input() -> Value:
                 return t.kernel(
                     f"{name}_dx", Kernel.PRODUCT, [g, kept_weight], (rows, n_in), sizes=(rows, n_out, n_in),
-                    contraction=flops, buffer=t._matrix_bytes(g), note="g Wᵀ",
+                    contraction=flops, buffer=t._matrix_bytes(g), itemsize=itemsize, note="g Wᵀ",
                 )  # fmt: skip
 
             def to_weight() -> Value:
                 found = t.kernel(
                     f"{name}_dw", Kernel.PRODUCT, [g, kept_x], (n_out, n_in), sizes=(n_out, rows, n_in),
-                    contraction=flops, buffer=t._matrix_bytes(g), note="gᵀ x",
+                    contraction=flops, buffer=t._matrix_bytes(g), itemsize=itemsize, note="gᵀ x",
                 )  # fmt: skip
                 return t.transpose(found, 1, 0)
 
@@ -62,7 +63,7 @@ class Products(Elementwise):
         y = self.kernel(
             name, Kernel.PRODUCT, inputs, (rows, n_out), sizes=(rows, n_in, n_out), contraction=flops,
             pointwise=rows * n_out if bias else 0, backward=backward, keeps=[(flat, first + 1), (weight, first)],
-            note=note or ("x W + b" if bias else "x W"),
+            itemsize=itemsize, note=note or ("x W + b" if bias else "x W"),
         )  # fmt: skip
         return y if len(front) == 1 else self.view(y, *front, n_out)
 

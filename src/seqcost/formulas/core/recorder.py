@@ -312,7 +312,7 @@ class Recorder:
     def _node(self, name: str, inputs: Sequence[Value]) -> Node:
         self._made += 1
         edges = tuple(None if v.node is None else (v.node, v.output) for v in inputs)
-        return Node(name, self._made, self._path, self._turns, edges)
+        return Node(name, self._made, self._path, self._turns, edges, tuple(v.storage.itemsize for v in inputs))
 
     def kept(self, results: Sequence[Value]) -> list[Storage]:
         """What autograd keeps for a way back from these: nothing for a result that is dropped."""

@@ -145,6 +145,7 @@ class Node:
     path: str
     turns: tuple[Turn, ...]  # of loops, in which it was made
     inputs: tuple[tuple["Node", int] | None, ...] = ()
+    itemsizes: tuple[Size | None, ...] = ()  # of its inputs
     shapes: tuple[tuple[Size, ...], ...] = ()  # of its results
     backward: Backward | None = None
     kept: tuple[Any, ...] = ()  # values, None for what is not kept

@@ -94,11 +94,9 @@ class Lstm(Component):
         t.line("cell", Kernel.RECURRENCE, shape, pointwise=pointwise.LSTM_CELL * B * T * N, note="σ, tanh, c_t and h_t")
 
         def backward(t: Tape, gs: Sequence[Any], kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
-            made: list[Any] = [
-                t.new("dx", (T, B, D)),
-                *(t.new("dweight", w) for w in ((4 * N, D), (4 * N, N), (4 * N,), (4 * N,))),
-            ]
-            made += [t.new("dhidden", (B, N)), t.new("dcell", (B, N))]
+            shapes = [(T, B, D), (4 * N, D), (4 * N, N), (4 * N,), (4 * N,), (B, N), (B, N)]
+            names = ("dx", *("dweight",) * 4, "dhidden", "dcell")
+            made: list[Any] = [t.new(name, shape, t.wide) for name, shape in zip(names, shapes, strict=True)]
             given = [g for g in gs if g is not None]
             copied: Size = 0
             for g, zeros in zip(gs, (T * B * N, B * N, B * N), strict=True):
