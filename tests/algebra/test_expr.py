@@ -83,6 +83,13 @@ def test_ceil_div_rounds_up_in_every_reading(a, b, expected):
     assert ceil_div(symbol("T"), b).subs(symbol("T"), a) == expected
 
 
+@pytest.mark.parametrize("b", [symbol("C"), symbol("C") * symbol("J")], ids=str)
+def test_one_piece_is_an_int_whatever_the_letters_are(b):
+    for count in (ceil_div(1, b), ceil_div(b, b)):
+        assert type(count) is int
+        assert count == 1
+
+
 def test_minimum_and_maximum_take_one_side_of_each_point():
     lengths = sweep([1, 63, 100], exact=True)
     assert maximum(lengths, 63).tolist() == [63, 63, 100]

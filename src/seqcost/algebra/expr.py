@@ -110,8 +110,13 @@ def ceil_div(a: Size, b: Size) -> Size:
     if is_symbolic(a) or is_symbolic(b):
         import sympy
 
-        return sympy.ceiling(sympy.sympify(a) / b)
+        return 1 if a == 1 else without_letters(sympy.ceiling(sympy.sympify(a) / b))
     return -(-a // b)
+
+
+def without_letters(size: Size) -> Size:
+    """An int where a formula's letters have gone: C/C sub-chunks are 1, of which an axis is told as such."""
+    return int(size) if getattr(size, "is_Integer", False) else size
 
 
 def ceil_log2(a: Size) -> Size:

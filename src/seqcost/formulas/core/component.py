@@ -16,7 +16,7 @@ from functools import wraps
 from typing import Any, ClassVar, Literal
 
 from seqcost.algebra.bill import Bill
-from seqcost.algebra.expr import Size, is_array, is_size
+from seqcost.algebra.expr import Size, is_array, is_size, without_letters
 from seqcost.algebra.work import Direction, depth_of, flops_of, traffic_of
 from seqcost.errors import MOST_DIGITS, BadSize, UnknownName, shortened
 from seqcost.formulas.core.itemsizes import over_itemsizes
@@ -182,13 +182,23 @@ def exact_div(whole: Size, part: Size, what: str) -> Size:
     for size in (whole, part):
         if not is_size(size):
             raise BadSize(f"{what}: {shortened(size)} was given; a whole number of at least 1 is allowed.")
-    if isinstance(whole, int) and isinstance(part, int):
-        if part < 1 or whole % part:
-            raise BadSize(f"{what}: {whole} does not divide by {part}; choose sizes that divide.")
-        return whole // part
-    if any(is_array(size) and size.dtype == object for size in (whole, part)):
-        return whole // part
-    return whole / part
+    if any(map(is_array, (whole, part))):
+        return _exact_div_of_sweeps(whole, part, what)
+    if not (isinstance(whole, int) and isinstance(part, int)):
+        return without_letters(whole / part)
+    if part < 1 or whole % part:
+        raise BadSize(f"{what}: {whole} does not divide by {part}; choose sizes that divide.")
+    return whole // part
+
+
+def _exact_div_of_sweeps(whole: Size, part: Size, what: str) -> Size:
+    import numpy as np
+
+    wholes, parts = np.broadcast_arrays(whole, part)
+    wrong = (parts < 1) | (wholes % np.maximum(parts, 1) != 0)
+    if wrong.any():
+        exact_div(int(wholes[wrong][0]), int(parts[wrong][0]), what)
+    return whole // part
 
 
 def differ(a: Size, b: Size) -> bool:
