@@ -31,3 +31,35 @@ def test_fake_derivatives_lie_as_real_ones(name: str) -> None:
     real = _strides(DERIVATIVES[name])
     with FakeTensorMode(), Substituting():
         assert _strides(DERIVATIVES[name]) == real
+
+
+BETWEEN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mul": ATEN.mul.Tensor,
+    "div": ATEN.div.Tensor,
+    "maximum": ATEN.maximum,
+    "less": ATEN.lt.Tensor,
+    "where": lambda a, b: ATEN.where.self(a > 0, a, b),
+    "sigmoid_backward": ATEN.sigmoid_backward,
+}
+LYING: dict[str, Callable[[torch.dtype], Tensor]] = {
+    "plain": lambda dtype: torch.zeros(3, 4, 2, 6, dtype=dtype),
+    "turned": lambda dtype: torch.zeros(3, 2, 4, 6, dtype=dtype).transpose(1, 2),
+    "stretched": lambda dtype: torch.zeros(3, 4, 1, 6, dtype=dtype).expand(3, 4, 2, 6),
+    "with gaps": lambda dtype: torch.zeros(3, 2, 4, 12, dtype=dtype).transpose(1, 2)[..., ::2],
+    "a row": lambda dtype: torch.zeros(6, 2, dtype=dtype).t(),
+}
+FORMATS = [torch.bfloat16, torch.float16, torch.float32, torch.bool]
+
+
+@pytest.mark.parametrize("name", BETWEEN)
+def test_between_two_numbers_of_whichever_width_fakes_lie_as_real_ones(name: str) -> None:
+    """Also stretched ones in half precision, which a fake kernel copies first."""
+    operands = [(a, b, c, d) for a in LYING for b in LYING for c in FORMATS[:3] for d in FORMATS]
+
+    def found() -> list[tuple[tuple[int, ...], torch.dtype]]:
+        results = [BETWEEN[name](LYING[a](c), LYING[b](d)) for a, b, c, d in operands]
+        return [(result.stride(), result.dtype) for result in results]
+
+    real = found()
+    with FakeTensorMode(), Substituting():
+        assert found() == real

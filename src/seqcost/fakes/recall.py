@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, in_kernel_invocation_manager
 
+from seqcost.fakes.half_precision import as_on_the_cpu, empty
 from seqcost.fakes.trees import tensors_in
 
 _PLAIN = (int, float, bool, type(None), str, torch.dtype, torch.device, torch.layout, torch.memory_format)
@@ -37,17 +38,22 @@ class Recall:
             return operator(*args, **kwargs)
         known = self._known.get((operator, key))
         if known is None:
-            out = operator(*args, **kwargs)
+            out = _called(gives, operator, args, kwargs)
             self._known[operator, key] = _learnt(gives, out, args, kwargs)
             return out
         if known is _UNKNOWN:
-            return operator(*args, **kwargs)
+            return _called(gives, operator, args, kwargs)
         if known is _ITSELF:
             return args[0]
         made = _new if gives == "new" else _view_of(args[0])
         if isinstance(known, list):
             return (tuple if gives == "new" else list)(made(modes[0], one) for one in known)
         return made(modes[0], known)
+
+
+def _called(gives: str, operator: Any, args: Any, kwargs: Any) -> Any:
+    out = operator(*args, **kwargs)
+    return as_on_the_cpu(operator, args, kwargs, out) if gives == "new" else out
 
 
 @cache
@@ -112,9 +118,7 @@ def _description(out: Any, base: Tensor | None) -> Any:
 
 def _new(mode: FakeTensorMode, description: Any) -> Tensor:
     shape, stride, _, dtype, device = description
-    with in_kernel_invocation_manager(mode):
-        empty = torch.empty_strided(shape, stride, dtype=dtype, device="meta")
-    return FakeTensor(mode, empty, device)
+    return empty(mode, shape, stride, dtype, device)
 
 
 def _view_of(base: Tensor) -> Any:
