@@ -70,12 +70,32 @@ TRACED: dict[str, dict[str, Any]] = {
 
 # Why answers differ: the first words of a key (or of "key · change"), and the reason. What none explains says so.
 _LIVES = "formulas follow every storage from its coming to its going, forward and backward"
+_LINES = "a formula is a program: its lines are the operators that run, each under its own name, and what each keeps"
+_WORDS = "plainer words, and sizes where the operator is shown"
+_LIKE = "a tensor made like another does not read it: the seed of a gradient is written alone"
+_TABLES = "in a given dtype the tables of our layers stay as wide as Module.to leaves them, and are cast"
+_WIDE = "RMSNorm in half precision is counted as it runs, in float32 between two copies"
+_NO_CLASSES = "a model of ours that gives no logits is given no classes to be trained on"
+_CHAIN = "chunks and sub-chunks are told apart from shorter texts on; counted as the trace counts them"
 WHY: dict[str, str] = {
     "(the target) · new": "AFT-simple, added by scripts/new-architecture",
     **{f"{key} · was null": _LIVES for key in ("peak_bytes", "memory", "bytes_moved", "depth")},
     **{f"polynomials.{key} · new": _LIVES for key in ("peak_bytes", "bytes_moved", "depth")},
     **{f"uncounted[{key}]": _LIVES for key in ("peak_bytes", "memory", "bytes_moved", "depth")},
-}
+    **{f"{key} · {change}": _LIVES for key in ("memory", "memory.at", "memory.categories", "memory.peak_bytes",
+                                               "memory.saved_by_module", "uncounted") for change in ("new", "gone")},
+    "memory.at · changed": _TABLES,
+    **{f"{key} · changed": f"{_NO_CLASSES}; {_TABLES}" for key in ("memory.categories", "memory.peak_bytes",
+                                                                 "peak_bytes", "polynomials.peak_bytes")},
+    **{f"{key} · changed": _LIKE for key in ("bytes_moved", "polynomials.bytes_moved")},
+    "saved_bytes · changed": _WIDE,
+    "conventions.formats · new": _TABLES,
+    "conventions.depth · changed": _WORDS,
+    "lines[state].note · changed": _WORDS,
+    "lines[parameters].note · changed": _WORDS,
+    "lines[": _LINES,
+    "polynomials.": _CHAIN,
+}  # fmt: skip
 
 
 def written() -> Iterator[tuple[str, dict[str, Any]]]:
