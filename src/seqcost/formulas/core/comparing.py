@@ -47,29 +47,29 @@ def is_longer(a: Size, b: Size) -> bool:
         return a > b
     if a is b:
         return False
-    dividing = _dividing(a) | _dividing(b)
-    difference = _at_large(a, dividing) - _at_large(b, dividing)
-    return bool(difference.flat[-1] > 0) if is_array(difference) else bool(difference > 0)
+    if is_array(a) or is_array(b):
+        return bool((a - b).flat[-1] > 0)
+    return _is_longer_as_formula(a, b)
 
 
-def _dividing(size: Size) -> frozenset[str]:
-    return _divisors(size) if is_symbolic(size) else frozenset()
+@lru_cache(maxsize=2**14)
+def _is_longer_as_formula(a: Size, b: Size) -> bool:
+    dividing = _divisors(a) | _divisors(b)
+    return bool(_at_large(a, dividing) > _at_large(b, dividing))
 
 
 @lru_cache(maxsize=4096)
 def _divisors(size: Size) -> frozenset[str]:
     """The letters that something is divided by: J of C/J sub-chunks, C of ⌈T/C⌉ chunks."""
+    if not is_symbolic(size):
+        return frozenset()
     import sympy
 
     below = (power.base for power in size.atoms(sympy.Pow) if power.exp.is_negative)
     return frozenset(str(letter) for base in below for letter in base.free_symbols)
 
 
-def _at_large(size: Size, dividing: frozenset[str]) -> Size:
-    return _formula_at_large(size, dividing) if is_symbolic(size) else size
-
-
 @lru_cache(maxsize=4096)
-def _formula_at_large(size: Size, dividing: frozenset[str]) -> Size:
-    letters = map(str, size.free_symbols)
+def _at_large(size: Size, dividing: frozenset[str]) -> Size:
+    letters = map(str, getattr(size, "free_symbols", ()))
     return evaluated(size, {letter: DIVISOR if letter in dividing else LARGE for letter in letters})

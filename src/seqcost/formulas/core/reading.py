@@ -59,6 +59,8 @@ class Ending(StrEnum):
 class Reading:
     """The rows of a pass, what autograd kept at its end, and its most memory, where that was followed.
 
+    Without rows where only what is kept is looked at.
+
     `purposes` says what each storage turned out to be for, in the order in which they came; `turns` how often the loops
     turn, where that is a number.
     """
@@ -99,13 +101,13 @@ def _played(component: Playable, run: Workload, ending: Ending, remembering: boo
     peak = sum((size for _, size in t.residents), start=t.memory.peak) if remembering else None
     purposes = tuple(mark.purpose for mark in t.memory.marks)
 
-    def again(turns: dict[int, int]) -> tuple[Tape, _Entries]:
-        other = Tape(run, recording=t.recording)
+    def again(turns: dict[int, int], *, counting: bool = True) -> tuple[Tape, _Entries]:
+        other = Tape(run, recording=t.recording, counting=counting)
         other.counts, other.forced = list(t.counts), turns
         return other, _pass(other, component, ending)
 
     def chain(turns: dict[int, int]) -> dict[Key, Size]:
-        return steps_by_key(again(turns)[0].last)
+        return steps_by_key(again(turns, counting=False)[0].last)
 
     loops = {
         turn.loop.place: t.counts[turn.loop.place]
@@ -119,7 +121,7 @@ def _played(component: Playable, run: Workload, ending: Ending, remembering: boo
         steps = steps_by_key(t.last)
     else:
         steps = chain_drawn_out({place: loops[place] for place in looked_at}, looked_at, chain) if chained else {}
-    rows = _rows(t, {at: other for at, (other, _) in few.items()}, steps)
+    rows = [] if ending == Ending.KEPT else _rows(t, {at: other for at, (other, _) in few.items()}, steps)
     saved = _saved(kept, {at: other for at, (_, other) in few.items()}, t.counts)
     counts = frozenset(turn.loop.count for _, turns in t.rows for turn in turns if isinstance(turn.loop.count, int))
     return Reading(tuple(rows), saved, peak, purposes, counts)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from seqcost.algebra import Size
@@ -30,12 +31,14 @@ class Recorder:
         *,
         recording: bool = True,
         remembering: bool = False,
+        counting: bool = True,
         purposes: Sequence[str] | None = None,
     ) -> None:
         self.run = run
         self.recording = recording  # whether operators are followed, so that gradients can be asked for
         self.training = recording  # whether gradients of weights will be asked for
         self.rows: list[tuple[Row, tuple[Turn, ...]]] = []
+        self.counting = counting  # whether rows are written; else the chain of operators is followed alone
         self.memory, self.remembering = Memory(purposes), remembering
         self.last: Step | None = None  # of the longest chain
         self.residents: list[tuple[str, Size]] = []  # what is there before and after the run: its category, its bytes
@@ -210,29 +213,18 @@ class Recorder:
         `buffer` the bytes that the kernel holds besides its tensors; `happens` is 0 where the sizes leave the kernel
         out.
         """
-        moved: Size = 0
-        seen: list[Value] = []
-        for i, value in enumerate(inputs):
-            if any(_show_the_same(value, v) for v in seen):
-                continue
-            seen.append(value)
-            elements = value.elements if reads is None else reads[i]
-            moved = moved + elements * self.bytes_of(value.storage.itemsize)
-        for value in results:
-            moved = moved + value.elements * self.bytes_of(value.storage.itemsize)
-        if into is not None:
-            elements = into.elements if writes is None else writes
-            moved = moved + elements * self.bytes_of(into.storage.itemsize)
+        moved = self._moved(inputs, results, reads, into, writes) if self.counting else 0
         if not (isinstance(happens, int) and happens == 1):
             contraction, pointwise, moved = contraction * happens, pointwise * happens, moved * happens
             steps = steps * happens
-        written = results[0] if results else into if into is not None else inputs[0]
-        row = Row(
-            name=name, path=self._path, direction=self._direction, kernel=kernel, sizes=sizes or (written.numel,),
-            launches=happens, contraction=contraction, pointwise=pointwise, bytes=moved,
-            itemsize=self.bytes_of(written.storage.itemsize), note=note,
-        )  # fmt: skip
-        self.rows.append((row, self._turns))
+        if self.counting:
+            written = results[0] if results else into if into is not None else inputs[0]
+            row = Row(
+                name=name, path=self._path, direction=self._direction, kernel=kernel, sizes=sizes or (written.numel,),
+                launches=happens, contraction=contraction, pointwise=pointwise, bytes=moved,
+                itemsize=self.bytes_of(written.storage.itemsize), note=note,
+            )  # fmt: skip
+            self.rows.append((row, self._turns))
         if self.remembering:
             self.memory.look(buffer, (self._direction, self._path, name))
         before = latest(v.storage.mark.step for v in inputs)
@@ -247,6 +239,28 @@ class Recorder:
                 passage.written.setdefault(mark, mark.step)
             mark.step = latest((mark.step, step))
         self.last = latest((self.last, step))
+
+    def _moved(
+        self,
+        inputs: Sequence[Value],
+        results: Sequence[Value],
+        reads: Sequence[Size] | None,
+        into: Value | None,
+        writes: Size | None,
+    ) -> Size:
+        """Bytes read and written, of inputs that show the same once."""
+        tensors: list[tuple[Size, Size]] = []  # elements, and bytes of one
+        seen: list[Value] = []
+        for i, value in enumerate(inputs):
+            if any(_show_the_same(value, v) for v in seen):
+                continue
+            seen.append(value)
+            elements = value.elements if reads is None else reads[i]
+            tensors.append((elements, self.bytes_of(value.storage.itemsize)))
+        tensors.extend((value.elements, self.bytes_of(value.storage.itemsize)) for value in results)
+        if into is not None:
+            tensors.append((into.elements if writes is None else writes, self.bytes_of(into.storage.itemsize)))
+        return _sum_of_products(tuple(tensors))
 
     def line(self, name: str, kernel: Kernel, sizes: tuple[Size, ...], **amounts: Any) -> None:
         """A further line of the paper that the kernel before has computed: no launch, no traffic of its own."""
@@ -346,6 +360,11 @@ class Recorder:
             if turn.index == len(turn.loop.turns) - 1:
                 turn.loop.last = None
             self._enter(turn)
+
+
+@lru_cache(maxsize=2**14)
+def _sum_of_products(pairs: tuple[tuple[Size, Size], ...]) -> Size:
+    return sum((a * b for a, b in pairs), start=0)
 
 
 def _show_the_same(a: Value, b: Value) -> bool:

@@ -34,10 +34,11 @@ def drawn_out(entries: Iterable[Entry], width: int, at: Mapping[int, int] | None
 
 def _of_loop(loop: Loop, passed: Sequence[Amounts], width: int, at: Mapping[int, int]) -> Amounts:
     if isinstance(loop.count, int):
-        out: Amounts = (0,) * width
-        for turn, amounts in zip(loop.turns, passed, strict=True):
-            out = _plus(out, tuple(0 if _is_0(amount) else turn.weight * amount for amount in amounts))
-        return out
+        weights = [turn.weight for turn in loop.turns]
+        return tuple(
+            sum(w * amount for w, amount in zip(weights, amounts, strict=True) if not _is_0(amount))
+            for amounts in zip(*passed, strict=True)
+        )
     middle = next(i for i, turn in enumerate(loop.turns) if not isinstance(turn.weight, int))
     n = loop.count if loop.place is None else at.get(loop.place, loop.count)
     return tuple(_as_formula(n, [amounts[i] for amounts in passed], middle) for i in range(width))

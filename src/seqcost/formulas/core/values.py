@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
 from typing import Any, Protocol
 
 from seqcost.algebra import Size, where
@@ -154,10 +156,12 @@ class Node:
 
 def product(sizes: Iterable[Size]) -> Size:
     """All sizes multiplied."""
-    out: Size = 1
-    for size in sizes:
-        out = out * size
-    return out
+    return _product(tuple(sizes))
+
+
+@lru_cache(maxsize=2**14)
+def _product(sizes: tuple[Size, ...]) -> Size:
+    return prod(sizes)  # of formulas, which recur, as much work as all else
 
 
 def same(a: Sequence[Size], b: Sequence[Size]) -> bool:
@@ -188,6 +192,11 @@ def broadcast(a: Sequence[Size], b: Sequence[Size]) -> tuple[Size, ...]:
 
 def contiguous_strides(shape: Sequence[Size]) -> tuple[Size, ...]:
     """Elements from one index to the next, axis by axis, of a tensor that lies in one piece."""
+    return _contiguous_strides(tuple(shape))
+
+
+@lru_cache(maxsize=2**14)
+def _contiguous_strides(shape: tuple[Size, ...]) -> tuple[Size, ...]:
     out: list[Size] = []
     step: Size = 1
     for size in reversed(shape):
