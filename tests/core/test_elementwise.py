@@ -15,15 +15,20 @@ IN_TORCH = {
     "gelu-tanh": lambda x: functional.gelu(x, approximate="tanh"),
     "elu": functional.elu,
     "softplus": functional.softplus,
-    "scale": lambda x: x * 2,
-    "shift": lambda x: x + 2,
-    "complement": lambda x: 2 - x,
+    "scale": lambda x: x * 2.0,
+    "shift": lambda x: x + 2.0,
+    "complement": lambda x: 2.0 - x,
+    "scale-whole": lambda x: x * 2,
+    "shift-whole": lambda x: x + 2,
+    "complement-whole": lambda x: 2 - x,
 }
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("function", [name for name in FUNCTIONS if name != "copy"])
-def test_a_function_of_one_tensor(function):
-    check_the_same(lambda t, x: t.unary("f", x, function), IN_TORCH.get(function) or getattr(torch, function))
+def test_a_function_of_one_tensor(function, dtype):
+    run = IN_TORCH.get(function) or getattr(torch, function)
+    check_the_same(lambda t, x: t.unary("f", x, function), run, dtype)
 
 
 BETWEEN = {

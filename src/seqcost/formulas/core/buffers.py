@@ -49,9 +49,12 @@ def gelu_backward_bytes(gradient_bytes: Size, *, is_dense: bool, lies_as_input: 
     return 0 if lies_as_input else 2 * gradient_bytes
 
 
-def number_bytes(itemsize: Size) -> Size:
-    """A plain number becomes a tensor of 8 bytes, cast to the type of the other operand (TensorIterator.cpp)."""
-    return 8 if isinstance(itemsize, int) and itemsize == 8 else 8 + itemsize
+def number_bytes(itemsize: Size, *, whole: bool = False) -> Size:
+    """A plain number becomes a tensor of 8 bytes, cast to the type of the other operand (TensorIterator.cpp).
+
+    A real number beside float64 needs no cast, nor a whole one beside int64; a `whole` one beside float64 does.
+    """
+    return 8 if isinstance(itemsize, int) and itemsize == 8 and not whole else 8 + itemsize
 
 
 def sort_bytes(length: Size) -> Size:

@@ -23,6 +23,7 @@ class Elementwise(Rows):
         note: str = "",
         *,
         number: bool = False,
+        whole: bool = False,
         buffer: Size = 0,
     ) -> Value:
         """An element-wise kernel between tensors (or with a plain number), broadcast; without a way back."""
@@ -31,7 +32,7 @@ class Elementwise(Rows):
             shape = broadcast(shape, value.shape)
         return self.kernel(
             name, Kernel.ELEMENTWISE, inputs, shape, pointwise=operations * product(shape),
-            buffer=self._widened_bytes(inputs) + (self._number_bytes(inputs) if number else buffer),
+            buffer=self._widened_bytes(inputs) + (self._number_bytes(inputs, whole=whole) if number else buffer),
             itemsize=_itemsize(inputs), strides=like(shape, inputs, number=number), note=note,
         )  # fmt: skip
 
@@ -45,7 +46,7 @@ class Elementwise(Rows):
 
         return self.kernel(
             name, Kernel.ELEMENTWISE, [x], x.shape, pointwise=kind.forward * x.numel, backward=backward,
-            buffer=self._number_bytes([x]) if kind.number else 0,
+            buffer=self._number_bytes([x], whole=kind.whole) if kind.number else 0,
             keeps=[(x, None)] if kind.keeps == "input" else [], keeps_result=kind.keeps == "result",
             itemsize=x.storage.itemsize, strides=like(x.shape, [x], number=kind.number), note=note or function,
         )  # fmt: skip
@@ -186,10 +187,10 @@ class Elementwise(Rows):
         )  # fmt: skip
 
     def compare(self, name: str, x: Value, note: str = "") -> Value:
-        """x beside a number: a byte that says yes or no for each element."""
+        """x beside a whole number: a byte that says yes or no for each element."""
         return self.kernel(
-            name, Kernel.ELEMENTWISE, [x], x.shape, pointwise=x.numel, buffer=self._number_bytes([x]), itemsize=1,
-            note=note,
+            name, Kernel.ELEMENTWISE, [x], x.shape, pointwise=x.numel, itemsize=1,
+            buffer=self._number_bytes([x], whole=True), note=note,
         )  # fmt: skip
 
     def choose(self, name: str, which: Value, a: Value, b: Value, note: str = "") -> Value:
@@ -213,8 +214,8 @@ class Elementwise(Rows):
             return 0
         return sum((v.numel * self.bytes_of(self.wide) for v in operands if v.storage.itemsize is None), start=0)
 
-    def _number_bytes(self, inputs: Sequence[Value]) -> Size:
-        return number_bytes(self.bytes_of(inputs[0].storage.itemsize))
+    def _number_bytes(self, inputs: Sequence[Value], *, whole: bool = False) -> Size:
+        return number_bytes(self.bytes_of(inputs[0].storage.itemsize), whole=whole)
 
 
 def _itemsize(values: Sequence[Value]) -> Size | None:

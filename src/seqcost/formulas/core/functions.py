@@ -24,13 +24,14 @@ class Function:
     keeps: str  # "input", "result", "nothing"
     derivative: Derivative
     number: bool = False  # whether a plain number is the other operand
+    whole: bool = False  # and that an integer, as in x + 1
 
 
-def _kernel(operations: int, *, number: bool = False) -> Derivative:
+def _kernel(operations: int, *, number: bool = False, whole: bool = False) -> Derivative:
     """One fused kernel of the gradient and what was kept, or a number."""
 
     def derivative(t: Any, name: str, g: Value, kept: Value | None) -> Any:
-        return t.pointwise(name, [g] if kept is None else [g, kept], operations, number=number)
+        return t.pointwise(name, [g] if kept is None else [g, kept], operations, number=number, whole=whole)
 
     return derivative
 
@@ -100,5 +101,8 @@ FUNCTIONS = {
     "scale": Function(1, "nothing", _kernel(1, number=True), number=True),  # times a number
     "shift": Function(1, "nothing", _passed_on, number=True),  # plus a number
     "complement": Function(1, "nothing", _kernel(1), number=True),  # a number minus x
+    "scale-whole": Function(1, "nothing", _kernel(1, number=True, whole=True), number=True, whole=True),
+    "shift-whole": Function(1, "nothing", _passed_on, number=True, whole=True),
+    "complement-whole": Function(1, "nothing", _kernel(1), number=True, whole=True),
     "copy": Function(0, "nothing", _passed_on),
 }

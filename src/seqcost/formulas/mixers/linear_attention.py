@@ -189,7 +189,7 @@ class LinearAttention(Component):
         if self.feature == "relu":
             return t.unary(f"feature_{name}", x, "relu")
         if self.feature == "elu":
-            return t.unary(f"feature_{name}_one", t.unary(f"feature_{name}", x, "elu"), "shift", "+ 1")
+            return t.unary(f"feature_{name}_one", t.unary(f"feature_{name}", x, "elu"), "shift-whole", "+ 1")
         assert random is not None
         return self._favor(t, name, x, random)
 
@@ -200,7 +200,7 @@ class LinearAttention(Component):
         half = t.unary(
             f"{label}_half",
             t.sum(f"{label}_norm", t.unary(f"{label}_square", scaled, "square"), -1, keep=True, note="‖x'‖²"),
-            "scale",
+            "scale-whole",
             "/ 2",
         )
         exponent = t.subtract(f"{label}_exponent", dots, half)

@@ -28,5 +28,5 @@ class MinGru(Minimal):
     def recurrence(self, t: Tape, pieces: list[Value]) -> tuple[Value, Value]:
         candidate, gate = pieces
         z = t.unary("gate", gate, "sigmoid", "σ")
-        decay = t.unary("decay", z, "complement", "1 − z")
+        decay = t.unary("decay", z, "complement-whole", "1 − z")
         return decay, t.multiply("update", z, positive(t, candidate), "z ⊙ g(W_h x)")

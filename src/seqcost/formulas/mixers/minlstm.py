@@ -36,5 +36,5 @@ class MinLstm(Minimal):
         share = t.subtract("gate_difference", log_gate("write", write), log_gate("forget", forget), "log f − log i")
         decay = t.unary("decay", share, "sigmoid", "f'")
         del share
-        rest = t.unary("write", decay, "complement", "i' = 1 − f'")
+        rest = t.unary("write", decay, "complement-whole", "i' = 1 − f'")
         return decay, t.multiply("update", rest, positive(t, candidate), "i' ⊙ h̃")

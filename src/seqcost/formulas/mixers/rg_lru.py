@@ -65,7 +65,7 @@ class RgLru(Component):
 
     @staticmethod
     def _new(t: Tape, log_a: Value) -> Value:
-        square = t.unary("kept_share", t.unary("log_square", log_a, "scale", "log a²"), "expm1", "a² − 1")
+        square = t.unary("kept_share", t.unary("log_square", log_a, "scale-whole", "log a²"), "expm1", "a² − 1")
         return t.unary("complement", square, "complement", "1 − a²")
 
     def state_bytes(self, run: Workload) -> Bill:

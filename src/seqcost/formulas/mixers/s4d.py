@@ -95,7 +95,7 @@ class S4d(Component):
         )
         above = product(t, "hold", grown, (t.unary("conjugate", real, "neg"), t.unary("conjugate", imaginary, "neg")))
         norm = t.add("norm", t.unary("norm", real, "square"), t.unary("norm", imaginary, "square"), "|A|²")
-        read = t.every(t.unary("read_double", weight("read", D, M, 2), "scale", "2 C"), -1, name="read")
+        read = t.every(t.unary("read_double", weight("read", D, M, 2), "scale-whole", "2 C"), -1, name="read")
         held = t.divide("hold", above[0], norm), t.divide("hold", above[1], norm)
         return Diagonal(rate, angle, product(t, "gain", held, (read[0], read[1])))
 
@@ -104,7 +104,7 @@ class S4d(Component):
         """Re e^{ΔA} − 1."""
 
         def bend() -> Value:
-            return t.unary("half_double", t.unary("half_square", half, "square"), "scale", "1 − cos φ")
+            return t.unary("half_double", t.unary("half_square", half, "square"), "scale-whole", "1 − cos φ")
 
         turned = t.multiply("grown", t.unary("step_expm1", rate, "expm1"), t.unary("step_cos", angle, "cos"))
         return t.subtract("grown", turned, bend(), "Re e^{ΔA} − 1")

@@ -130,8 +130,8 @@ def _gained(t: Tape, system: Diagonal, gain_re: Value, minus_gain_im: Value) -> 
 
 def _whole(t: Tape, system: Diagonal) -> Pair:
     """e^{λT}: the decay over all tokens."""
-    rate = t.unary("whole_exponents", system.rate, "scale")
-    return exponential(t, "whole", rate, t.unary("whole_exponents", system.angle, "scale"))
+    rate = t.unary("whole_exponents", system.rate, "scale-whole")
+    return exponential(t, "whole", rate, t.unary("whole_exponents", system.angle, "scale-whole"))
 
 
 def _real(t: Tape, gain: Pair, re: Value, im: Value) -> Value:

@@ -196,7 +196,7 @@ def _constant(t: Tape, cut: _Chunks, gate_H: Value) -> _Mixed:
     del fading
     left_n1 = t.view(t.constant("tokens_left", n, itemsize=size), n, ONE)
     since_nC = t.pointwise(
-        "tokens_since", [t.unary("positions", at_C, "shift"), left_n1], 1, "the chunk began"
+        "tokens_since", [t.unary("positions", at_C, "shift-whole"), left_n1], 1, "the chunk began"
     )  # fmt: skip
     faded_HnC = t.multiply("log_decay", t.view(gate_H, H, ONE, ONE), since_nC, "log decay since the chunk began")
     end_Hn1 = t.part(faded_HnC, H, n, ONE)

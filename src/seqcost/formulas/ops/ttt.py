@@ -152,7 +152,7 @@ def _pair_weights(t: Tape, tokens: Tokens, rule: Rule) -> tuple[Value, Value]:
     scores = t.matmul(
         "scores", t.view(tokens.q, Z * n, C, K), t.swapped(t.view(tokens.k, Z * n, C, K)), "q kᵀ in a mini-batch"
     )  # fmt: skip
-    shares = t.unary("shares", t.view(scores, Z, n, C, C), "shift", "−t_i r_j (q·k + 1)")
+    shares = t.unary("shares", t.view(scores, Z, n, C, C), "shift-whole", "−t_i r_j (q·k + 1)")
     return weights_ZnCC, t.multiply("shares", shares, weights_ZnCC)
 
 
@@ -169,4 +169,6 @@ def _answer_dual(t: Tape, inner: Inner, seen: Seen, q_ZCK: Value, weights_ZCC: V
 
 
 def _hidden_shares(t: Tape, h: Value, read: Value) -> Value:
-    return t.unary("hidden_shares", t.matmul("hidden_scores", h, t.swapped(read), "h Xᵀ in a mini-batch"), "shift")
+    return t.unary(
+        "hidden_shares", t.matmul("hidden_scores", h, t.swapped(read), "h Xᵀ in a mini-batch"), "shift-whole"
+    )

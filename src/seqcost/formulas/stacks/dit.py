@@ -184,7 +184,7 @@ class DiTFinal(Component):
 def _modulated(t: Tape, x: Value, shift: Value, scale: Value) -> Value:
     """(1 + scale) ⊙ LN(x) + shift; the norm has no weights of its own."""
     normalised = layer_norm(t, "normalise", x, result="normalised", note="(x − μ)/σ")
-    scaled = t.multiply("scale", normalised, t.unary("scale_by", scale, "shift"))
+    scaled = t.multiply("scale", normalised, t.unary("scale_by", scale, "shift-whole"))
     del normalised
     return t.add("shift", scaled, shift)
 
