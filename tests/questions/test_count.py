@@ -270,3 +270,12 @@ def test_params_are_those_that_are_trained_and_those_that_are_not():
     module = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Linear(8, 4))
     module[0].requires_grad_(False)
     assert seqcost.count(module, inputs=(torch.ones(1, 5, 8),)).params == 8 * 8 + 8 + 8 * 4 + 4
+
+
+@pytest.mark.parametrize("name", ["lstm-layer", "lstm"])
+def test_a_fused_kernel_has_no_formula_in_float64(name):
+    # PyTorch takes oneDNN's LSTM in float32 and half precision; in float64 its own loop over time.
+    with pytest.raises(BadSize, match=r"float64.*runs then as a loop.*give float32"):
+        seqcost.count(name, length=8, dtype="float64")
+    traced = seqcost.count(name, length=8, dtype="float64", trace=True)
+    assert traced.depth > seqcost.count(name, length=8, dtype="float32", trace=True).depth

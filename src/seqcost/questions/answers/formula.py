@@ -6,6 +6,7 @@ from typing import Any
 
 from seqcost.algebra import Curve, ceil_div, lift
 from seqcost.algebra.quantity import QUANTITIES, Quantity, Told
+from seqcost.algebra.work import Kernel
 from seqcost.errors import BadSize
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.rounding import block_sizes
@@ -21,7 +22,7 @@ LIFTED_AT = (1, 2, 3, 5, 8, 13, 21, 1021, 2050, 4099, 10007, 65537, 1000003)
 class Reading:
     """A config and a request, whatever its length.
 
-    Raises BadSize for a convention that the config has no number for.
+    Raises BadSize for a convention that the config has no number for; `phase` for a dtype of that kind.
     """
 
     def __init__(self, name: str, config: Component, request: Request) -> None:
@@ -37,7 +38,13 @@ class Reading:
         """The answer at a length; the formula is asked for each once."""
         if T not in self._known:
             run = self._request.workload(self._config, T)
-            self._known[T] = by_formula(self._config, run, self._request.phase, remembering=True)
+            found = by_formula(self._config, run, self._request.phase, remembering=True)
+            if self._request.dtype == "float64" and any(row.kernel is Kernel.RECURRENCE for row in found.rows):
+                raise BadSize(
+                    f"dtype='float64' was asked of {self._name}, whose recurrence PyTorch runs then as a loop; "
+                    "the formula is that of a fused kernel: give float32, bfloat16 or float16, or trace it (--trace)."
+                )
+            self._known[T] = found
         return self._known[T]
 
     @cached_property
