@@ -7,6 +7,9 @@ gradients of the states, which the backward pass fills.
 Source: oneDNN v3.12 (the version in PyTorch 2.13), src/cpu/rnn/rnn_utils.hpp `init_conf` and `set_workspace_sizes`,
 src/cpu/rnn/rnn_utils.cpp `get_good_ld` and `set_offsets`, src/cpu/x64/rnn/rnn_brgemm_utils.cpp. Projections
 (`proj_size`) are not here: PyTorch runs them without oneDNN.
+
+Not covered: what a backward pass takes in bfloat16, where PyTorch also casts the gradients to float32 and packs the
+weights anew, and the sums of the weights' gradients are float32; `lstm_backward_bytes` says less than it takes there.
 """
 
 from typing import Any
