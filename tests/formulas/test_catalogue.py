@@ -92,7 +92,7 @@ def test_what_is_not_allowed_is_told_in_a_sentence(name, sizes, error, sentence)
         (lambda: Attention(D=64, H=4, implementation="flash"), "implementation = 'flash' was given; choose 'material"),
         (lambda: Attention(D=64, H=4, causal=1), "causal = 1 was given; choose true or false"),
         (lambda: Norm(D=64, kind="batch"), "kind = 'batch' was given; choose 'layer', 'rms'"),
-        (lambda: Workload(T=-1), "T = -1 was given; a whole number of at least 0 is allowed"),
+        (lambda: Workload(T=-1), "T = -1 was given; a whole number of at least 1 is allowed"),
         (lambda: Workload(B=0), "B = 0 was given; a whole number of at least 1 is allowed"),
         (lambda: Workload(T=1.5), "T = 1.5 was given"),
         (lambda: Workload(T=True), "T = True was given"),

@@ -39,7 +39,7 @@ class Workload:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        for letter, least in (("B", 1), ("T", 0), ("P", 0), ("S", 0), ("itemsize", 1)):
+        for letter, least in (("B", 1), ("T", 1), ("P", 0), ("S", 0), ("itemsize", 1)):
             value = getattr(self, letter)
             if not is_size(value) or (isinstance(value, int | float) and (type(value) is not int or value < least)):
                 raise BadSize(
