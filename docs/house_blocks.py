@@ -76,7 +76,8 @@ def template() -> str:
     """The program of the template that scripts/new-architecture fills."""
     text = (ROOT / "scripts" / "architecture" / "formula.py.txt").read_text("utf-8").format_map(_Kept())
     program = text[text.index("    def program(") : text.index("    def state_bytes(")]
-    return "```python\n" + textwrap.dedent(program).rstrip() + "\n```"
+    functions = textwrap.dedent(program).rstrip().replace("\n\ndef ", "\n\n\ndef ")  # as ruff lays functions out
+    return "```python\n" + functions + "\n```"
 
 
 class _Kept(dict[str, str]):
