@@ -132,6 +132,7 @@ def _remaining(bad: list[dict[str, Any]]) -> Table:
 
 def main() -> None:
     """A page of counts by outcome and by family."""
+    os.environ["SEQCOST_PROGRESS"] = "0"  # standard error has one sentence, however slow the machine is
     import mutated_cases
 
     cases = int(sys.argv[1]) if len(sys.argv) > 1 else CASES

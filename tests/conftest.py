@@ -14,6 +14,10 @@ settings.register_profile("ci", settings.get_profile("everyday"), derandomize=Tr
 settings.register_profile("thorough", settings.get_profile("everyday"), max_examples=300)
 settings.load_profile("ci" if os.environ.get("CI") else "everyday")
 
+os.environ["SEQCOST_PROGRESS"] = (
+    "0"  # a slow machine says more on standard error; tests/cli/test_waiting.py asks for it
+)
+
 
 def pytest_collection_modifyitems(config, items):
     marked = [item for item in items if item.get_closest_marker("gpu")]

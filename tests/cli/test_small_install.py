@@ -66,7 +66,8 @@ def started(small, program, given=""):
     return subprocess.run(
         [sys.executable, "-S", "-c", program],
         input=given, capture_output=True, text=True, check=True,
-        env={"PYTHONPATH": str(small), "PATH": "", "COLUMNS": "100", "HOME": str(small)}, cwd=small,
+        env={"PYTHONPATH": str(small), "PATH": "", "COLUMNS": "100", "HOME": str(small), "SEQCOST_PROGRESS": "0"},
+        cwd=small,
     ).stdout  # fmt: skip
 
 

@@ -14,6 +14,11 @@ from seqcost.cli.waiting import waiting
 from seqcost.progress import listening, tell
 
 
+@pytest.fixture(autouse=True)
+def wanted(monkeypatch):
+    monkeypatch.delenv("SEQCOST_PROGRESS")
+
+
 @pytest.fixture
 def impatient(monkeypatch):
     monkeypatch.setattr(module, "_PATIENCE", 0.05)
@@ -36,6 +41,13 @@ def test_lines_say_what_is_under_way_each_once(impatient, capsys):
         out += said(capsys, "T = 8")
     tell("nobody listens any more")
     assert out + capsys.readouterr().err == "seqcost: counting it …\nseqcost: tracing it, T = 8 …\n"
+
+
+def test_it_can_be_turned_off(impatient, monkeypatch, capsys):
+    monkeypatch.setenv("SEQCOST_PROGRESS", "0")
+    with waiting("counting it"):
+        time.sleep(0.2)
+    assert capsys.readouterr().err == ""
 
 
 def test_what_ends_within_a_second_says_nothing(capsys):

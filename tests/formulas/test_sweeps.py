@@ -86,7 +86,7 @@ def test_a_width_that_would_be_refused_is_refused_among_many(exact):
     widths = sweep([*range(1, 100), 0], exact=exact)
     with pytest.raises(BadSize, match="D = 0 was given; a whole number of at least 1"):
         configure("gru-layer", D=widths).flops(Workload(T=63))
-    with pytest.raises(BadSize, match="T = -1 was given; a whole number of at least 0"):
+    with pytest.raises(BadSize, match="T = -1 was given; a whole number of at least 1"):
         configure("gru-layer", D=8).flops(Workload(T=sweep([*range(1, 100), -1], exact=exact)))
 
 

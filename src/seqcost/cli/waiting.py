@@ -1,6 +1,10 @@
-"""What a question is at, on standard error, once it has taken a second: a bar in a terminal, elsewhere lines."""
+"""What a question is at, on standard error, once it has taken a second: a bar in a terminal, elsewhere lines.
+
+SEQCOST_PROGRESS=0 in the environment turns it off, for whoever reads standard error by program.
+"""
 
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -36,6 +40,9 @@ def waiting(what: str, total: int | None = None) -> Iterator[Callable[[object], 
     too; it has ended when this returns.
     """
     under = _Under(harmless(what))
+    if os.environ.get("SEQCOST_PROGRESS") == "0":
+        yield under.begin
+        return
     bar = _bar(total) if sys.stderr is not None and sys.stderr.isatty() else None
     showing = threading.Thread(target=_lines if bar is None else _moved, args=(under, bar), daemon=True)
     showing.start()
