@@ -1,8 +1,9 @@
 """How long a whole model of transformers takes to be traced, and whether its memory is given back.
 
-    python benchmarks/whole_models.py
+    python benchmarks/whole_models.py          every type: most of an hour
+    python benchmarks/whole_models.py 8        every eighth
 
-Every type of the installed release that writes or reads text, in its default configuration, layers, widths and all, is
+Types of the installed release that write or read text, each in its default configuration, layers, widths and all, are
 counted by one process, one after another: a forward pass of 256 tokens, with its function of the length. Seconds are
 the process's own (a busy machine lengthens them less than those of the clock); memory is what is resident once the
 answer is gone.
@@ -13,6 +14,7 @@ import gc
 import os
 import signal
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -76,7 +78,8 @@ def main() -> None:
     counted("gpt2")  # loads the libraries
     before_bytes = resident_bytes()
     found = []
-    for kind in text_types():
+    every = text_types()
+    for kind in every[:: int(sys.argv[1]) if len(sys.argv) > 1 else 1]:
         used_s, said = counted(kind)
         found.append((kind, used_s, resident_bytes(), said))
         print(kind, f"{used_s:.1f} s", scaled(found[-1][2], "B"), said, flush=True)
@@ -89,7 +92,8 @@ def main() -> None:
         "Whole models of transformers in one process",
         " ".join((__doc__ or "").split("\n\n")[2].split()),
         [Table.of(f"The slowest {SLOWEST}", ("<model type", "processor", "resident after it", "<no answer"), cells)],
-        f"{len(found)} types, {len(answered)} answered; median {seconds(statistics.median(row[1] for row in found))}; "
+        f"{len(found)} of {len(every)} types, {len(answered)} answered; "
+        f"median {seconds(statistics.median(row[1] for row in found))}; "
         f"{late} took longer than {GOAL_S:g} s. Resident: {scaled(before_bytes, 'B')} after the first, "
         f"{scaled(found[-1][2], 'B')} after the last, {scaled(max(row[2] for row in found), 'B')} at most; "
         f"load {os.getloadavg()[0]:.1f} at the end.",
