@@ -113,8 +113,11 @@ def compare_command(
 
     def finished() -> tuple[dict[str, Any], Path | None]:
         """The answer with its traces, which take a while, and the report of it where one is wanted."""
-        with waiting("tracing"):
-            whole = (confirmed(answer) if trace else answer).to_dict()
+        found = answer
+        if trace:
+            with waiting("tracing"):
+                found = confirmed(answer)
+        whole = found.to_dict()
         where = this_environment().to_dict() if measure else None
         return whole, write_report(whole, folder, environment=where) if report else None
 

@@ -8,7 +8,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from seqcost.foreign import harmless
 from seqcost.progress import listening
@@ -18,10 +17,11 @@ _SELDOM = 10.0  # seconds between two lines, where they stay: in a file or a log
 
 
 class _Under:
-    """What is under way, how many parts have been begun, and whether it is over."""
+    """What is under way, how many of its parts have been begun, and whether it is over."""
 
-    def __init__(self, what: str) -> None:
-        self.what, self.begun, self.over = what, 0, threading.Event()
+    def __init__(self, what: str, total: int | None) -> None:
+        self.total, self.begun, self.over = total, 0, threading.Event()
+        self.say(what)
 
     def begin(self, what: object) -> None:
         """One of the parts that are counted."""
@@ -39,12 +39,12 @@ def waiting(what: str, total: int | None = None) -> Iterator[Callable[[object], 
     Another thread shows it, so that what takes long by itself (a model that is built, a library that is loaded) is seen
     too; it has ended when this returns.
     """
-    under = _Under(harmless(what))
+    under = _Under(what, total)
     if os.environ.get("SEQCOST_PROGRESS") == "0":
         yield under.begin
         return
-    bar = _bar(total) if sys.stderr is not None and sys.stderr.isatty() else None
-    showing = threading.Thread(target=_lines if bar is None else _moved, args=(under, bar), daemon=True)
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    showing = threading.Thread(target=_show_a_bar if terminal else _print_lines, args=(under,), daemon=True)
     showing.start()
     try:
         with listening(under.say):
@@ -54,29 +54,23 @@ def waiting(what: str, total: int | None = None) -> Iterator[Callable[[object], 
         showing.join()
 
 
-def _bar(total: int | None) -> Any:
+def _show_a_bar(under: _Under) -> None:
+    if under.over.wait(_PATIENCE):
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    known = (SpinnerColumn(),) if total is None else (BarColumn(), MofNCompleteColumn())
+    known = (SpinnerColumn(),) if under.total is None else (BarColumn(), MofNCompleteColumn())
     columns = (TextColumn("{task.description}", markup=False), *known, TimeElapsedColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
-    bar.add_task("", total=total)
-    return bar
-
-
-def _moved(under: _Under, bar: Any) -> None:
-    (task,) = bar.task_ids
-    if under.over.wait(_PATIENCE):
-        return
-    with bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=under.total)
         while True:
             bar.update(task, description=under.what, completed=max(0, under.begun - 1))
             if under.over.wait(0.1):
                 return
 
 
-def _lines(under: _Under, _: None) -> None:
+def _print_lines(under: _Under) -> None:
     said, seconds = None, _PATIENCE
     while not under.over.wait(seconds):
         if said != under.what:

@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
     UnsupportedFakeTensorException,
     UnsupportedOperatorException,
+    in_kernel_invocation_manager,
     unset_fake_temporarily,
 )
 from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -118,6 +119,13 @@ def as_fake(tensor: Tensor, mode: FakeTensorMode, dtype: torch.dtype | None = No
         with mode:
             fake = fake.detach().to(dtype)
     return fake.requires_grad_(tensor.requires_grad)
+
+
+def empty_fake(mode: FakeTensorMode, shape: Any, strides: Any, dtype: torch.dtype, device: torch.device) -> FakeTensor:
+    """A new tensor without memory, of any layout."""
+    with in_kernel_invocation_manager(mode):
+        made = torch.empty_strided(shape, strides, dtype=dtype, device="meta")
+    return FakeTensor(mode, made, device)
 
 
 def retype(module: nn.Module, dtype: torch.dtype) -> None:

@@ -9,9 +9,10 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, in_kernel_invocation_manager
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._pytree import tree_map_only
 
+from seqcost.fakes.faking import empty_fake
 from seqcost.fakes.trees import tensors_in
 
 HALF = {torch.bfloat16, torch.float16}
@@ -27,7 +28,7 @@ def as_on_the_cpu(operator: Any, args: Any, kwargs: Any, out: Any) -> Any:
         return out
     widened = tree_map_only(FakeTensor, _widened, (args, kwargs))
     strides = operator(*widened[0], **widened[1]).stride()
-    return out if strides == out.stride() else empty(out.fake_mode, out.shape, strides, out.dtype, out.fake_device)
+    return out if strides == out.stride() else empty_fake(out.fake_mode, out.shape, strides, out.dtype, out.fake_device)
 
 
 @cache
@@ -37,11 +38,4 @@ def _is_elementwise(operator: Any) -> bool:
 
 def _widened(x: FakeTensor) -> FakeTensor:
     """A tensor of the same layout in float32, where it is of half precision."""
-    return empty(x.fake_mode, x.shape, x.stride(), torch.float32, x.fake_device) if x.dtype in HALF else x
-
-
-def empty(mode: FakeTensorMode, shape: Any, strides: Any, dtype: torch.dtype, device: torch.device) -> FakeTensor:
-    """A new fake tensor."""
-    with in_kernel_invocation_manager(mode):
-        made = torch.empty_strided(shape, strides, dtype=dtype, device="meta")
-    return FakeTensor(mode, made, device)
+    return empty_fake(x.fake_mode, x.shape, x.stride(), torch.float32, x.fake_device) if x.dtype in HALF else x

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, in_kernel_invocation_manager
 
-from seqcost.fakes.half_precision import as_on_the_cpu, empty
+from seqcost.fakes.faking import empty_fake
+from seqcost.fakes.half_precision import as_on_the_cpu
 from seqcost.fakes.trees import tensors_in
 
 _PLAIN = (int, float, bool, type(None), str, torch.dtype, torch.device, torch.layout, torch.memory_format)
@@ -118,7 +119,7 @@ def _description(out: Any, base: Tensor | None) -> Any:
 
 def _new(mode: FakeTensorMode, description: Any) -> Tensor:
     shape, stride, _, dtype, device = description
-    return empty(mode, shape, stride, dtype, device)
+    return empty_fake(mode, shape, stride, dtype, device)
 
 
 def _view_of(base: Tensor) -> Any:

@@ -1,11 +1,11 @@
-"""Sizes compared, be they numbers, sweeps or formulas."""
+"""Sizes compared, be they numbers or formulas."""
 
 from fractions import Fraction
 from functools import lru_cache
 
 from seqcost.algebra import Size
 from seqcost.algebra.evaluation import evaluated
-from seqcost.algebra.expr import is_array, is_symbolic
+from seqcost.algebra.expr import is_symbolic
 
 LARGE = 10**6  # a letter where formulas are compared: chains are told apart for long sequences
 DIVISOR = Fraction(3, 2)  # a letter that divides: less than all that it can divide, so that no quotient is below 1
@@ -21,23 +21,17 @@ def expanded(size: Size) -> Size:
 
 
 def equal(a: Size, b: Size) -> bool:
-    """Whether two sizes are the same, as formulas and in every point of a sweep."""
+    """Whether two sizes are the same, as formulas where they are such."""
     if a is b:
         return True
     if isinstance(a, int) and isinstance(b, int):
         return a == b
-    same = a == b
-    if is_array(same):
-        return bool(same.all())
-    return bool(same) or ((is_symbolic(a) or is_symbolic(b)) and bool(expanded(a) == expanded(b)))
+    return bool(a == b) or ((is_symbolic(a) or is_symbolic(b)) and bool(expanded(a) == expanded(b)))
 
 
 def apart(a: Size, b: Size) -> int | None:
-    """By how much a is more than b, where that is one whole number whatever the letters are, and in a whole sweep."""
+    """By how much a is more than b, where that is one whole number whatever the letters are."""
     more = expanded(a - b)
-    if is_array(more):
-        least = more.flat[0]
-        return int(least) if (more == least).all() and least == int(least) else None
     return int(more) if isinstance(more, int) or getattr(more, "is_Integer", False) else None
 
 
@@ -47,8 +41,6 @@ def is_longer(a: Size, b: Size) -> bool:
         return a > b
     if a is b:
         return False
-    if is_array(a) or is_array(b):
-        return bool((a - b).flat[-1] > 0)
     return _is_longer_as_formula(a, b)
 
 

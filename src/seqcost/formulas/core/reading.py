@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from seqcost.algebra import Bill, Kind, Line, Size
-from seqcost.algebra.expr import is_array
 from seqcost.algebra.work import Direction, Kernel, Row
 from seqcost.formulas.core.chain import LOOP, Key, steps_by_key
 from seqcost.formulas.core.chain_of_loops import chain_drawn_out
@@ -79,22 +78,15 @@ class Reading:
 def played(
     component: Playable, run: Workload, ending: Ending, *, remembering: bool = False, chained: bool = True
 ) -> Reading:
-    """A pass through the program of a component.
+    """A pass through the program of a component; questions about one run read one tape.
 
     Memory is followed where it is `remembering`; without `chained` the rows of a formula in the turns of loops have no
     steps, which take several passes more.
     """
-    try:
-        return _remembered(component, run, ending, remembering, chained)  # questions about one run read one tape
-    except TypeError:  # a sweep cannot be a key
-        return _played(component, run, ending, remembering, chained)
-
-
-@lru_cache(maxsize=512)
-def _remembered(component: Playable, run: Workload, ending: Ending, remembering: bool, chained: bool) -> Reading:
     return _played(component, run, ending, remembering, chained)
 
 
+@lru_cache(maxsize=512)
 def _played(component: Playable, run: Workload, ending: Ending, remembering: bool, chained: bool) -> Reading:
     t = Tape(run, recording=ending != Ending.NOTHING, remembering=remembering)
     kept = _pass(t, component, ending)
@@ -215,13 +207,8 @@ def _by_key(t: Tape) -> tuple[dict[Any, Row], _Entries]:
     first: dict[Any, Row] = {}
     entries: _Entries = {}
     for row, turns in t.rows:
-        key = (row.direction, row.path, row.name, row.kernel, *map(_known, (*row.sizes, row.itemsize)))
+        key = (row.direction, row.path, row.name, row.kernel, *row.sizes, row.itemsize)
         first.setdefault(key, row)
         amounts = row.launches, row.contraction, row.pointwise, row.bytes
         entries.setdefault(key, []).append((turns, amounts))
     return first, entries
-
-
-def _known(size: Size) -> Any:
-    """Something that is equal for equal sizes: of a sweep one, since all rows of a name have the same there."""
-    return "sweep" if is_array(size) else size

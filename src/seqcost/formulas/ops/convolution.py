@@ -1,15 +1,15 @@
 """Convolutions on a tape: over a sequence, and over an image."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from seqcost.algebra import Size
-from seqcost.algebra.expr import is_array, is_symbolic
+from seqcost.algebra.expr import is_symbolic
 from seqcost.algebra.work import Kernel
 from seqcost.formulas.core.comparing import equal
-from seqcost.formulas.core.layout import strides_of, tidied
+from seqcost.formulas.core.layout import channels_last, strides_of, tidied
 from seqcost.formulas.core.tape import Tape
-from seqcost.formulas.core.values import Value, contiguous_strides, product
+from seqcost.formulas.core.values import Value, product
 from seqcost.formulas.ops.onednn.convolutions import Call, backward_bytes, forward_bytes
 from seqcost.formulas.ops.onednn.sizes import Operand
 
@@ -49,15 +49,16 @@ def convolution(
         t.launch(
             f"{name}_backward", Kernel.CONVOLUTION, [g, *kept], made, sizes=sizes,
             contraction=flops * (1 + wanted[0]), pointwise=n if bias else 0, note="g ∗ Wᵀ, gᵀ ∗ x, Σ g",
-            buffer=_bytes(t, _backward, (*kept, g), dilation, groups, wanted[0], bias),
+            buffer=_backward_bytes(_call(t, (*kept, g), dilation, groups, bias=bias), to_input=wanted[0]),
         )  # fmt: skip
         return found
 
     y = t.new(name, shape, itemsize)
     y.strides = _layout(shape, (x, weight))
+    call = _call(t, (x, weight, y), dilation, groups, bias=bias)
     t.launch(
         name, Kernel.CONVOLUTION, inputs, [y], sizes=sizes, contraction=flops, pointwise=n if bias else 0,
-        buffer=_bytes(t, _forward, (x, weight, y), dilation, groups, bias), note=note or "x ∗ W",
+        buffer=0 if call is None else forward_bytes(call), note=note or "x ∗ W",
     )  # fmt: skip
     t.follow(name, inputs, [y], backward, [(x, None), (weight, None)])
     return y
@@ -67,8 +68,9 @@ def _layout(shape: Sequence[Size], operands: Sequence[Value]) -> tuple[Size, ...
     """Strides of a result: channels innermost where an image's or its weight's are (ConvUtils.h)."""
     if len(shape) != 4 or not any(_channels_last(value) for value in operands):
         return None
-    by_point = contiguous_strides([shape[axis] for axis in (0, 2, 3, 1)])
-    return tidied(shape, [by_point[axis] for axis in (0, 3, 1, 2)])
+    strides = channels_last(shape)
+    assert strides is not None
+    return tidied(shape, strides)
 
 
 def _channels_last(value: Value) -> bool:
@@ -76,39 +78,26 @@ def _channels_last(value: Value) -> bool:
     return value.strides is not None and equal(value.strides[1], 1)
 
 
-def _bytes(t: Tape, taken: Callable[..., int], operands: Sequence[Value], *more: Size) -> Size:
-    """What oneDNN takes besides: for each point of a sweep; nothing is known of symbols, nor of half precision."""
+def _call(t: Tape, operands: Sequence[Value], dilation: Size, groups: Size, *, bias: bool) -> Call | None:
+    """What oneDNN is asked, of x, the weight and the result; None where nothing is known of what it takes besides.
+
+    That is where memory is not followed, in half precision, and of sizes that are symbols.
+    """
     if not t.remembering or t.narrow:
-        return 0
-    numbers = [n for v in operands for n in (*v.shape, *strides_of(v))]
-    given = [*numbers, t.bytes_of(operands[0].storage.itemsize), t.run.threads, *more]
-    if any(is_symbolic(size) for size in given):
-        return 0
-    dims = len(operands[0].shape)
-    if any(is_array(size) for size in given):
-        import numpy as np
-
-        return np.frompyfunc(lambda *at: taken(dims, *(int(size) for size in at)), len(given), 1)(*given)
-    return taken(dims, *given)
-
-
-def _forward(dims: int, *given: int) -> int:
-    *numbers, itemsize, threads, dilation, groups, bias = given
-    return forward_bytes(_call(dims, numbers, itemsize, threads, dilation, groups, bias))
-
-
-def _backward(dims: int, *given: int) -> int:
-    *numbers, itemsize, threads, dilation, groups, wanted, bias = given
-    call = _call(dims, numbers, itemsize, threads, dilation, groups, bias)
-    dx = call.x.num_bytes if wanted else 0
-    return backward_bytes(call, (dx, call.weight.num_bytes, call.y.shape[1] * itemsize if bias else 0))
-
-
-def _call(
-    dims: int, numbers: Sequence[int], itemsize: int, threads: int, dilation: int, groups: int, bias: int
-) -> Call:
-    axes = [tuple(numbers[i : i + dims]) for i in range(0, 6 * dims, dims)]
-    x, weight, y = (Operand(axes[i], axes[i + 1], itemsize) for i in (0, 2, 4))
+        return None
+    itemsize, threads = t.bytes_of(operands[0].storage.itemsize), t.run.threads
+    sizes = [n for value in operands for n in (*value.shape, *strides_of(value))]
+    if any(is_symbolic(size) for size in (*sizes, itemsize, threads, dilation, groups)):
+        return None
+    x, weight, y = (Operand(value.shape, strides_of(value), itemsize) for value in operands)
+    dims = len(x.shape)
     none, one = (0,) * (dims - 2), (1,) * (dims - 2)
     gaps = (*one[1:], dilation)
-    return Call(x, weight, y, one, none, gaps, none, groups, threads, bool(bias))
+    return Call(x, weight, y, one, none, gaps, none, groups, threads, bias)
+
+
+def _backward_bytes(call: Call | None, *, to_input: bool) -> Size:
+    if call is None:
+        return 0
+    db_bytes = call.y.shape[1] * call.y.itemsize if call.bias else 0
+    return backward_bytes(call, (call.x.num_bytes if to_input else 0, call.weight.num_bytes, db_bytes))
