@@ -14,6 +14,7 @@ from typing import Any
 from seqcost.algebra import Bill, Curve, Line, Size
 from seqcost.algebra.quantity import QUANTITIES, Quantity, Told
 from seqcost.algebra.rendering import formula_to_latex, plain
+from seqcost.algebra.work import Row
 from seqcost.errors import UnknownName
 from seqcost.questions.answers.derivation import Derivation, Origin, derive
 from seqcost.questions.answers.views import View, view
@@ -84,6 +85,11 @@ class Count:
     weights: Mapping[str, Any] | None = None  # of a file of weights: its tensors and bytes, by data type
     unused: tuple[Mapping[str, Any], ...] | None = None  # parameters that no operator met: path, params, share
     origin: Origin | None = field(default=None, repr=False, compare=False)  # what it can tell of its making
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Rows of work: groups of equal kernel launches, by direction and place; none of weights alone."""
+        return () if self.origin is None else self.origin.rows
 
     def amount(self, quantity: str) -> Any:
         """The number of a quantity, exact; None where the source cannot tell.

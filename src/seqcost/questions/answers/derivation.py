@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from seqcost.algebra import Size
 from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.algebra.rendering import plain
+from seqcost.algebra.work import Row
 from seqcost.errors import BadTarget, UnknownName, shortened
 
 
@@ -37,6 +38,10 @@ class Step:
 
 class Origin(Protocol):
     """Where a count is from, and what it can tell besides the totals."""
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Rows of work."""
 
     def steps(self, quantity: str) -> Sequence[Step]:
         """What adds up to a quantity. Raises BadTarget where it has no parts."""

@@ -22,6 +22,11 @@ class Followed:
 
     seen: Trace
 
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Of the run, or of the formulas that gave it."""
+        return self.seen.rows
+
     def steps(self, quantity: str) -> Sequence[Step]:
         """A step for the calls of one operator by one module whose shapes are the same."""
         if quantity == "params":

@@ -101,7 +101,7 @@ class Reading:
             polynomials=self.curves,
             conventions=declared,
             memory=peak_by_formula(config, run, request.phase).to_dict(),
-            origin=Written(config, run, request.phase, bills),
+            origin=Written(config, run, request.phase, bills, answer.rows),
         )
 
 

@@ -10,6 +10,7 @@ from seqcost.algebra import Kind, Line, Size, symbol
 from seqcost.algebra.expr import is_symbolic
 from seqcost.algebra.quantity import QUANTITIES
 from seqcost.algebra.rendering import size_to_text
+from seqcost.algebra.work import Row
 from seqcost.errors import BadTarget, SeqcostError
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.workload import Workload
@@ -30,6 +31,7 @@ class Written:
     run: Workload
     phase: str
     bills: Bills
+    rows: tuple[Row, ...]
 
     def steps(self, quantity: str) -> Sequence[Step]:
         """A line of the formula each, in letters where that gives the same number."""
