@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqcost.report.files import write_text
 from seqcost.report.table import Table
+from seqcost.writing import write_text
 
 HERE = Path(__file__).parent
 DATA = HERE / "data" / "h100"

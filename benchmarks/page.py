@@ -9,8 +9,8 @@ from rich.console import Console
 
 from seqcost.algebra.rendering import scaled
 from seqcost.records import this_environment
-from seqcost.report.files import write_text
 from seqcost.report.table import Table
+from seqcost.writing import write_text
 
 
 def publish(name: str, title: str, words: str, tables: Sequence[Table], verdict: str) -> None:

@@ -11,8 +11,8 @@ from PIL import Image
 import seqcost
 from seqcost.algebra.quantity import QUANTITIES
 from seqcost.formulas.architectures import MIXERS
-from seqcost.report.files import write_bytes
 from seqcost.report.plots import Panel, Series, draw, to_png
+from seqcost.writing import write_bytes
 
 LENGTHS = [2**power for power in range(6, 18)]  # 64 … 131,072
 COLOURS = 64

@@ -4,6 +4,7 @@ SeqcostError (ValueError)
  ├── UnknownName     a target, preset, letter or question that does not exist
  ├── BadSize         a size that is not a whole number, or out of range, or does not divide
  ├── BadTarget       a module, callable, file or text that cannot be used
+ ├── BadMachine      a profile of a machine with a value that cannot be, or is missing
  ├── TraceFailed     every rung of the ladder failed
  ├── RunFailed       a measured run could not be started at all
  └── MissingExtra    an optional dependency is not installed (an ImportError, too)
@@ -76,6 +77,10 @@ class BadSize(SeqcostError):
 
 class BadTarget(SeqcostError):
     """A target, file or text that cannot be used."""
+
+
+class BadMachine(SeqcostError):
+    """A profile of a machine that cannot be used: a value is missing, impossible, or in another unit."""
 
 
 class TraceFailed(SeqcostError):

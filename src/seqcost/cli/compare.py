@@ -11,7 +11,7 @@ from seqcost.cli.waiting import waiting
 from seqcost.errors import BadSize, BadTarget
 from seqcost.extras import installed, missing, need
 from seqcost.questions.asked.lengths import parse_lengths, parse_whole
-from seqcost.report.files import check_folder
+from seqcost.writing import check_folder
 
 _BYTES = "a whole number of bytes (8G, 512M, 10^9) is allowed, in which k, M and G are powers of 1024"
 _SECONDS = "a whole number of seconds (60, 300) is allowed"

@@ -11,7 +11,7 @@ from seqcost.errors import BadSize, BadTarget
 from seqcost.extras import need
 from seqcost.questions.asked.lengths import parse_lengths, parse_whole
 from seqcost.questions.count import count
-from seqcost.report.files import check_file
+from seqcost.writing import check_file
 
 TARGET = (
     "an architecture, a preset, package.module:callable, hf:MODEL_TYPE, a folder, or a file: config.json, "
@@ -117,8 +117,8 @@ def count_command(
         return
     data: list[dict[str, Any]] = [answer.to_dict(timeline=timeline is not None) for answer in answers]
     if timeline is not None:
-        from seqcost.report.files import write_bytes
         from seqcost.report.timelines import timeline_png
+        from seqcost.writing import write_bytes
 
         write_bytes(timeline, timeline_png(data[0]))
     if letters is not None:

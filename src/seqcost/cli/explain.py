@@ -9,7 +9,7 @@ from seqcost.cli import completion, options
 from seqcost.cli.waiting import waiting
 from seqcost.questions.explain import explain
 from seqcost.questions.targets.catalogue import resolve_sizes
-from seqcost.report.files import check_file
+from seqcost.writing import check_file
 
 
 def explain_command(
@@ -34,8 +34,8 @@ def explain_command(
         typer.echo(page.to_latex())
         return
     if html is not None:
-        from seqcost.report.files import write_text
         from seqcost.report.formulas import page_html
+        from seqcost.writing import write_text
 
         write_text(html, page_html(page))
         typer.echo(f"wrote {html}")

@@ -14,7 +14,7 @@ from seqcost.extras import need
 from seqcost.foreign import harmless, harmless_json, harmless_lines
 from seqcost.questions.asked.assignments import parse_assignment
 from seqcost.questions.asked.lengths import parse_whole
-from seqcost.report.files import check_file
+from seqcost.writing import check_file
 
 SetOption = Annotated[
     list[str] | None,

@@ -6,6 +6,7 @@ store         one SQLite file                          export        CSV and Par
 pooling       repetitions of several runs as one, or a refusal
 """
 
+from seqcost.here import store_path as default_path
 from seqcost.records.environment import Environment as Environment
 from seqcost.records.environment import this_environment as this_environment
 from seqcost.records.job import PHASES as PHASES
@@ -16,7 +17,6 @@ from seqcost.records.run import Run as Run
 from seqcost.records.statistics import Interval as Interval
 from seqcost.records.statistics import median_interval as median_interval
 from seqcost.records.store import Store as Store
-from seqcost.records.store import default_path as default_path
 
 __all__ = [
     "PHASES", "STATUSES", "Environment", "Interval", "Job", "Run", "Store", "default_path", "median_interval",

@@ -10,7 +10,6 @@ import os
 import platform
 import subprocess
 import sys
-import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from seqcost.extras import need
+from seqcost.here import machine_id
 from seqcost.records.digest import digest
 
 PACKAGE = Path(__file__).parents[1]
@@ -72,7 +72,7 @@ def this_environment() -> Environment:
 
     commit, dirty = _checkout()
     return Environment(
-        machine_id=_machine_id(),
+        machine_id=machine_id(),
         cpu_model=_cpu_model(),
         num_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         memory_bytes=psutil.virtual_memory().total,
@@ -111,16 +111,6 @@ def _gpu_models() -> tuple[str, ...]:
     files = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
     lines = [line for file in files for line in file.read_text().splitlines()]
     return tuple(line.partition(":")[2].strip() for line in lines if line.startswith("Model:"))
-
-
-@cache
-def _machine_id() -> str:
-    identity = ""
-    for file in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
-        with suppress(OSError):
-            identity = identity or Path(file).read_text().strip()
-    identity = identity or f"{uuid.getnode()} {platform.node()}"
-    return hashlib.sha256(f"seqcost {identity}".encode()).hexdigest()[:12]
 
 
 def _checkout() -> tuple[str | None, bool | None]:

@@ -22,9 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import platformdirs
-
 from seqcost.errors import BadTarget, SeqcostWarning, one_line
+from seqcost.here import store_path
 from seqcost.records.environment import Environment
 from seqcost.records.export import write_csv, write_parquet
 from seqcost.records.job import Job
@@ -47,17 +46,11 @@ CREATE INDEX runs_by_job ON runs (job_key, fingerprint);
 """
 
 
-def default_path() -> Path:
-    """$SEQCOST_STORE, else runs.sqlite in the user's data folder of this platform."""
-    given = os.environ.get("SEQCOST_STORE")
-    return Path(given) if given else platformdirs.user_data_path("seqcost", appauthor=False) / "runs.sqlite"
-
-
 class Store:
     """Measured runs; `with Store() as store:`. Of one thread: open another for another."""
 
     def __init__(self, path: str | os.PathLike[str] | None = None):
-        self.path = Path(path) if path is not None else default_path()
+        self.path = Path(path) if path is not None else store_path()
         if str(self.path) == ":memory:":
             raise BadTarget("the store :memory: was given, which keeps nothing; give the path of a file.")
         self.odd_rows: dict[int, str] = {}  # rows that were passed by, and why

@@ -14,11 +14,11 @@ from seqcost.algebra.rendering import scaled, seconds
 from seqcost.extras import installed
 from seqcost.report.counts import amount_text, by_what
 from seqcost.report.families import family_panels, longest_table, many, measured_tables, verdicts_table
-from seqcost.report.files import write_bytes, write_text
 from seqcost.report.formulas import document
 from seqcost.report.plots import Panel, Series, draw, to_png
 from seqcost.report.sentences import LEGEND, legend, sentences, sizes_of
 from seqcost.report.table import Table
+from seqcost.writing import write_bytes, write_text
 
 Row = Mapping[str, Any]
 

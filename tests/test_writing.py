@@ -1,7 +1,7 @@
 import pytest
 
 from seqcost.errors import BadTarget
-from seqcost.report.files import write_text
+from seqcost.writing import write_text
 
 
 def test_a_file_is_written_whole(tmp_path):

@@ -1,0 +1,66 @@
+"""What a machine is made of: one number with its source, a cache, one kernel timed at several sizes."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Worth(StrEnum):
+    """How a number came to be known."""
+
+    MEASURED = "measured"  # on such a machine, by the kernels of `seqcost.measure`
+    DATASHEET = "datasheet"  # said by the maker; a limit that no program need reach
+    ASSUMED = "assumed"  # worked out or taken from its like; the source says how
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """One number of a machine.
+
+    `source` is the data sheet with its address, the run, or the reason of an assumption; `date` is when that was
+    published, measured or looked up (ISO 8601). `error` is half the width of a 90 % interval relative to the amount.
+    """
+
+    amount: float
+    unit: str
+    kind: Worth
+    source: str
+    date: str
+    error: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """One level of cache, all that the device has of it together, and the bytes a second that come from it."""
+
+    name: str  # L1, L2, L3
+    size: Value
+    bandwidth: Value | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One kernel timed at several sizes.
+
+    `seconds` is the device's own time of one launch, on a CPU the time of a call; `low` and `high` are the quartiles
+    of its repetitions. `sizes` go with the kernel as `algebra.work.Kernel` says, and so do `flops` and `bytes`.
+    """
+
+    kernel: str  # a value of algebra.work.Kernel
+    operator: str  # "linear", "bmm", "attention", "add", "softmax", ...
+    direction: str  # a value of algebra.work.Direction
+    dtype: str
+    cold: bool = False  # operands alternate, so that no cache holds them
+    causal: bool = False
+    tf32: bool = False  # products of float32 in TF32
+    date: str
+    source: str
+    sizes: tuple[tuple[int, ...], ...]
+    flops: tuple[float, ...]
+    bytes: tuple[float, ...]
+    seconds: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def __len__(self) -> int:
+        """Points."""
+        return len(self.sizes)
