@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from seqcost.questions.count import count as count
     from seqcost.questions.diff import diff as diff
     from seqcost.questions.explain import explain as explain
+    from seqcost.questions.fit import fit as fit
     from seqcost.questions.letters import letters as letters
     from seqcost.trace import register_operator as register_operator
     from seqcost.trace import watch as watch
@@ -47,6 +48,7 @@ __all__ = [
     "count",
     "diff",
     "explain",
+    "fit",
     "letters",
     "register",
     "register_operator",
@@ -57,7 +59,7 @@ __all__ = [
 # Imported when they are asked for: name -> where it lies.
 _LATE = {
     name: f"seqcost.questions.{name}"
-    for name in ("check", "check_architecture", "compare", "count", "diff", "explain", "letters")
+    for name in ("check", "check_architecture", "compare", "count", "diff", "explain", "fit", "letters")
 }
 _LATE |= dict.fromkeys(("register_operator", "watch"), "seqcost.trace")
 

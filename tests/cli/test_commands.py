@@ -107,6 +107,20 @@ def test_help_names_every_command(seqcost):
     assert all(command in ended.out for command in ("list", "explain", "count", "compare", "results"))
 
 
+def test_fit_shows_both_sides_of_the_limit(seqcost):
+    words = ("fit", "transformer", "--memory", "24GiB", "--length", "1M")
+    ended = seqcost(*words)
+    assert ended.code == 0, ended.err
+    assert "T = 1,048,576 does not fit" in ended.out
+    assert "blocks.feed_forward" in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 80
+    data = seqcost(*words, "--json").json
+    assert data["peak_bytes"] <= data["limit_bytes"] == 24 * 2**30 < data["next_peak_bytes"]
+    assert (data["next_size"], data["asked"]["fits"], data["at"]) == (data["size"] + 1, False, 2**20)
+    (row,) = csv.DictReader(io.StringIO(seqcost(*words, "--csv").out))
+    assert (row["size"], row["bound"]) == (str(data["size"]), "memory")
+
+
 def test_diff_shows_what_a_change_cost(seqcost):
     words = ("diff", "gpt2", "gpt2", "--set", "L=2", "--set-b", "norm=rms")
     ended = seqcost(*words)

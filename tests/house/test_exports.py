@@ -10,7 +10,7 @@ from seqcost.layers.build import TWINS
 EXPORTS = {
     "seqcost": (
         "Bill MissingExtra SeqcostError Workload __version__ check check_architecture compare configure count diff "
-        "explain letters register register_operator sweep watch"
+        "explain fit letters register register_operator sweep watch"
     ),
     "seqcost.algebra": (
         "Bill Curve Kind Line Size ceil_div fit leading_term lift maximum minimum sweep symbol symbols where"
@@ -25,6 +25,7 @@ EXPORTS = {
     "seqcost.records": (
         "Environment Interval Job PHASES Run STATUSES Store default_path median_interval merge this_environment"
     ),
+    "seqcost.plan": "Choice Largest front largest",
     "seqcost.programs": "PHASES Phase Program Target load",
     "seqcost.trace": ("Coverage Trace Uncounted Watched forget_operator register_operator symbolic_totals trace watch"),
 }

@@ -36,16 +36,8 @@ def count_command(
     heads: options.Heads = None,
     vocab: options.Vocab = None,
     trace: Annotated[bool, typer.Option("--trace", help="trace the working layer instead of its formula")] = False,
-    optimizer: Annotated[
-        str | None,
-        typer.Option(
-            "--optimizer",
-            metavar="NAME",
-            help="end training with its step: adamw, sgd:momentum=0.9",
-            autocompletion=completion.optimizers,
-        ),
-    ] = None,
-    accumulate: Annotated[str, typer.Option("--accumulate", metavar="K", help="passes before the step")] = "1",
+    optimizer: options.Optimizer = None,
+    accumulate: options.Accumulate = "1",
     memory: Annotated[bool, typer.Option("--memory", help="what the peak consists of")] = False,
     timeline: Annotated[
         Path | None,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from seqcost import __version__
-from seqcost.cli import check, check_architecture, compare, count, diff, explain, listing, results
+from seqcost.cli import check, check_architecture, compare, count, diff, explain, fit, listing, results
 from seqcost.cli.streams import spell_what_is_missing
 from seqcost.errors import SeqcostError, SeqcostWarning
 from seqcost.foreign import harmless, harmless_lines
@@ -40,6 +40,7 @@ def _root(
 app.command("list")(listing.list_command)
 app.command("explain")(explain.explain_command)
 app.command("count")(count.count_command)
+app.command("fit")(fit.fit_command)
 app.command("diff")(diff.diff_command)
 app.command("check")(check.check_command)
 app.command("check-architecture")(check_architecture.check_architecture_command)

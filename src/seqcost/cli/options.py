@@ -46,6 +46,16 @@ OwnDType = Annotated[
 Phase = Annotated[
     str, typer.Option("--phase", help="forward, train, prefill or decode", autocompletion=completion.phases)
 ]
+Optimizer = Annotated[
+    str | None,
+    typer.Option(
+        "--optimizer",
+        metavar="NAME",
+        help="end training with its step: adamw, sgd:momentum=0.9",
+        autocompletion=completion.optimizers,
+    ),
+]
+Accumulate = Annotated[str, typer.Option("--accumulate", metavar="K", help="passes before the step")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Csv = Annotated[bool, typer.Option("--csv", help="print CSV")]
 Source = Annotated[str | None, typer.Option("--source", help="tokens S of the source [default: as --length asks for]")]

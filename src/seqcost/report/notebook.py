@@ -8,6 +8,9 @@ from seqcost.report.comparisons import tables as comparison_tables
 from seqcost.report.counts import letters_table, totals_table, uncounted_notes
 from seqcost.report.diffs import notes
 from seqcost.report.diffs import tables as diff_tables
+from seqcost.report.fits import heading
+from seqcost.report.fits import sentences as fit_sentences
+from seqcost.report.fits import tables as fit_tables
 from seqcost.report.sentences import sentences
 from seqcost.report.table import Table
 from seqcost.report.views import view_table
@@ -41,6 +44,11 @@ def diff_html(diff: Mapping[str, Any]) -> str:
 def comparison_html(answer: Mapping[str, Any]) -> str:
     """`Comparison.to_dict()`: the answer in sentences, all its tables."""
     return in_notebook((table for table in comparison_tables(answer) if table.rows), sentences(answer))
+
+
+def fit_html(answer: Mapping[str, Any]) -> str:
+    """`Fit.to_dict()`: the answer in sentences, its tables, remarks."""
+    return in_notebook(fit_tables(answer), [heading(answer), *fit_sentences(answer), *answer["notes"]])
 
 
 def letters_html(found: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from seqcost.trace.answer.result import Trace
 from seqcost.trace.answer.rows import coverage, rows_of, uncounted
 from seqcost.trace.answer.versions import said_of_versions
 from seqcost.trace.blocks import curve, far_lengths_of, lengths_of, named_blocks, named_limits, seen_blocks
-from seqcost.trace.book.lookups import too_short
+from seqcost.trace.book.lookups import longest, too_short
 from seqcost.trace.rungs import Rung, fake_rung, real_rung, untouched_random_state
 from seqcost.trace.sighting import TOO_MANY, TOTALS, Sighting, extrapolate
 
@@ -282,7 +282,8 @@ def _answer(
     else:
         reason = "the inputs came with the module" if rung.one_length else "only one length was asked for"
     starts = [f.valid_from for name, f in found.items() if f.exact and name != "peak_bytes"]
-    short = too_short({length: sighting.lookups for length, sighting in seen.items()}, T)
+    lookups = {length: sighting.lookups for length, sighting in seen.items()}
+    short = too_short(lookups, T)
     rows = _rows(at_T)
     memory, timeline = compose(at_T.history, rung.phase) if at_T.history is not None else (None, None)
 
@@ -324,6 +325,7 @@ def _answer(
         weights=at_T.weights,
         trained=at_T.trained or frozenset(),
         unused=at_T.unused,
+        longest=longest(lookups),
         no_trainable="" if program is None else program.trains_unknown,
         no_saved=at_T.unseen or ("" if at_T.saved is not None else TOO_MANY),
     )

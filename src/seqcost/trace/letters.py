@@ -77,6 +77,10 @@ class HuggingFaceSizes:
 
     def target_at(self, sizes: Mapping[str, int]) -> Target:
         """The model at other sizes."""
+        return Target.of_spec(self.spec_at(sizes))
+
+    def spec_at(self, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """The same as plain data."""
         given = {name: value for name, value in self._given.items() if self.proper(name) not in sizes}
         given |= {name: size for name, size in sizes.items() if name not in self._changes}
         for name, size in sizes.items():
@@ -86,8 +90,7 @@ class HuggingFaceSizes:
             if "layer" in name and size != own:
                 given = {n: v for n, v in given.items() if not ("layer" in n and isinstance(v, list) and len(v) == own)}
         changes = self._changes | {name: size for name, size in sizes.items() if name in self._changes}
-        spec = {"kind": "hugging-face", "name": self._name, "config": given, "sizes": changes, "source": self._source}
-        return Target.of_spec(spec)
+        return {"kind": "hugging-face", "name": self._name, "config": given, "sizes": changes, "source": self._source}
 
     def follows(self, name: str, other: str) -> bool:
         """Whether a setting changes with another one, so that it is no size of its own."""

@@ -17,7 +17,7 @@ from seqcost.algebra.peak import SAVED, TEMPORARY
 from seqcost.formulas.core.chain import Step, jump
 from seqcost.formulas.core.comparing import is_longer
 from seqcost.formulas.core.loops import Turn
-from seqcost.formulas.core.portions import Moment, Portions
+from seqcost.formulas.core.portions import Moment, Part, Portions
 from seqcost.formulas.core.values import Mark, Storage
 
 
@@ -36,23 +36,25 @@ class Passage:
 class Memory:
     """Bytes alive, the most of them, and the passages through turns under way.
 
-    Where it is told the `purposes` of all storages, in the order in which they come, its bytes are `Portions`.
+    Where it is told the `purposes` of all storages, in the order in which they come, its bytes are `Portions`; by
+    category and module, or, `apart`, tensor by tensor.
     """
 
-    def __init__(self, purposes: Sequence[str] | None = None) -> None:
+    def __init__(self, purposes: Sequence[str] | None = None, *, apart: bool = False) -> None:
         self.live: Size = 0
         self.peak: Size = 0
         self.passages: list[Passage] = []
         self.marks: list[Mark] = []  # of all storages, in the order in which they came
-        self._purposes = purposes
+        self._purposes, self._apart = purposes, apart
         if purposes is not None:
             self.live = self.peak = Portions({})
 
-    def come(self, storage: Storage) -> None:
-        """A storage is there."""
+    def come(self, storage: Storage, shape: tuple[Size, ...], itemsize: Size) -> None:
+        """A storage is there, of a tensor of this shape."""
         if self._purposes is not None:
-            part = self._purposes[len(self.marks)], storage.name.rpartition(".")[0]
-            storage.num_bytes = Portions({part: storage.num_bytes})
+            path, _, name = storage.name.rpartition(".")
+            part: Part = self._purposes[len(self.marks)], path
+            storage.num_bytes = Portions({(*part, name, shape, itemsize) if self._apart else part: storage.num_bytes})
         self.marks.append(storage.mark)
         self.live = self.live + storage.num_bytes
         if self.passages:

@@ -7,10 +7,13 @@ out to be for, once with bytes that say so.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
+from typing import Any
 
-from seqcost.algebra.peak import CATEGORIES, SAVED, PeakMemory, largest_first
+from seqcost.algebra.peak import CATEGORIES, SAVED, Held, PeakMemory, largest_first
 
-Part = tuple[str, str]  # category, path of the module that made it
+# Category, path of the module that made it; where tensors are told apart, name, shape and bytes of an element as well.
+Part = tuple[Any, ...]
 Moment = tuple[str, str, str]  # direction, path, name: of the operator that runs
 
 
@@ -62,7 +65,7 @@ def composed(peak: Portions, resident: Iterable[tuple[str, int]], phase: str) ->
     saved: dict[str, int] = {}
     for category, size in resident:
         sums[category] += size
-    for (category, path), size in peak.parts.items():
+    for (category, path, *_), size in peak.parts.items():
         sums[category] += size
         if category == SAVED:
             saved[path] = saved.get(path, 0) + size
@@ -74,4 +77,16 @@ def composed(peak: Portions, resident: Iterable[tuple[str, int]], phase: str) ->
         operator=name,
         path=path,
         phase=direction if phase == "train" else phase,
+        tensors=_tensors(peak),
     )
+
+
+def _tensors(peak: Portions) -> tuple[Held, ...]:
+    """What is alive at the peak, tensor by tensor; nothing where they were not told apart."""
+    found = []
+    for (category, path, *rest), size in peak.parts.items():
+        if rest and size:
+            name, shape, itemsize = rest
+            times = size // max(1, prod(shape) * itemsize)
+            found.append(Held(name=name, path=path, category=category, shape=shape, num_bytes=size, times=times))
+    return tuple(sorted(found, key=lambda held: -held.num_bytes))

@@ -119,10 +119,15 @@ def _played(component: Playable, run: Workload, ending: Ending, remembering: boo
     return Reading(tuple(rows), saved, peak, purposes, counts)
 
 
-def peak_of(component: Playable, run: Workload, ending: Ending) -> tuple[Portions, list[tuple[str, int]]]:
-    """What memory consists of at the peak of a pass whose sizes are numbers; and what is there all the time."""
+def peak_of(
+    component: Playable, run: Workload, ending: Ending, *, apart: bool = False
+) -> tuple[Portions, list[tuple[str, int]]]:
+    """What memory consists of at the peak of a pass whose sizes are numbers; and what is there all the time.
+
+    By category and module, or, `apart`, tensor by tensor, which takes several times as long.
+    """
     purposes = played(component, run, ending, remembering=True).purposes
-    t = Tape(run, recording=ending != Ending.NOTHING, remembering=True, purposes=purposes)
+    t = Tape(run, recording=ending != Ending.NOTHING, remembering=True, purposes=purposes, apart=apart)
     _pass(t, component, ending)
     return t.memory.peak, t.residents
 

@@ -33,13 +33,14 @@ class Recorder:
         remembering: bool = False,
         counting: bool = True,
         purposes: Sequence[str] | None = None,
+        apart: bool = False,
     ) -> None:
         self.run = run
         self.recording = recording  # whether operators are followed, so that gradients can be asked for
         self.training = recording  # whether gradients of weights will be asked for
         self.rows: list[tuple[Row, tuple[Turn, ...]]] = []
         self.counting = counting  # whether rows are written; else the chain of operators is followed alone
-        self.memory, self.remembering = Memory(purposes), remembering
+        self.memory, self.remembering = Memory(purposes, apart=apart), remembering
         self.last: Step | None = None  # of the longest chain
         self.residents: list[tuple[str, Size]] = []  # what is there before and after the run: its category, its bytes
         self.counts: list[Size] = []  # of turns, that are no numbers
@@ -180,7 +181,7 @@ class Recorder:
             joined(self._path, name), elements, itemsize, num_bytes=num_bytes, memory=self.memory,
             turns=self._turns,
         )  # fmt: skip
-        self.memory.come(storage)
+        self.memory.come(storage, tuple(shape), self.bytes_of(itemsize))
         return Value(tuple(shape), storage)
 
     def bytes_of(self, itemsize: Size | None) -> Size:

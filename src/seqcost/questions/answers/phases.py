@@ -66,10 +66,10 @@ def by_formula(
     return Phase(bills, played.rows, played.peak_bytes, uncounted, played.turns)
 
 
-def peak_by_formula(config: Component, run: Workload, phase: str) -> PeakMemory:
-    """What the peak of a phase consists of, at sizes that are numbers."""
+def peak_by_formula(config: Component, run: Workload, phase: str, *, apart: bool = False) -> PeakMemory:
+    """What the peak of a phase consists of, at sizes that are numbers; `apart`, tensor by tensor."""
     at, ending = _played(run, phase)
-    peak, resident = peak_of(config, at, ending)
+    peak, resident = peak_of(config, at, ending, apart=apart)
     return composed(peak, resident, phase)
 
 

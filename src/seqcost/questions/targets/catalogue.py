@@ -80,6 +80,10 @@ class Named(Subject):
         found = {"kind": "catalogue", "name": self.name, "sizes": self.sizes}
         return found if source is None else found | {"source": source}
 
+    def resized(self, setting: str, size: int) -> "Named":
+        """With a letter at another size."""
+        return Named(self.name, self.sizes | {setting: size})
+
     def resizable(self, request: Request) -> Resizable:
         """At other sizes, by formula or traced."""
         return _Resized(self, request)

@@ -67,6 +67,16 @@ class Configuration(Subject):
         name = found.proper(word)
         return name if name in found.settings else None
 
+    def resized(self, setting: str, size: int) -> "Configuration":
+        """With a setting at another size; what the package derives from it follows."""
+        self.need_reader()
+        from seqcost.trace.letters import HuggingFaceSizes
+
+        spec = HuggingFaceSizes(self.spec()).spec_at({setting: size})
+        other = Configuration(self.name, spec["sizes"])
+        other.given = spec["config"]
+        return other
+
     def resizable(self, request: Request) -> Resizable:
         """Models at other sizes."""
         self.need_reader()

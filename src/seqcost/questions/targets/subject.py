@@ -106,6 +106,13 @@ class Subject(ABC):
         """The same for a real run. Raises BadTarget for what only a trace can follow."""
         return self.spec()
 
+    def resized(self, setting: str, size: int) -> "Subject":
+        """The same target with one of its settings at another size.
+
+        Raises BadTarget where it has none.
+        """
+        raise BadTarget(f"{self.name} was asked for at {setting} = {size:,}; its sizes are its own: ask for T or B.")
+
     def resizable(self, request: Request) -> Resizable | None:
         """The target at other sizes; None where they are fixed."""
         return None

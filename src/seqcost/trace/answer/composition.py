@@ -53,6 +53,7 @@ def compose(history: History, phase: str) -> tuple[PeakMemory | None, Timeline]:
         path=worst.path,
         phase=named(worst.direction),
         index=order.index(at),
+        tensors=history.tensors(worst),
     )
     return peak, timeline
 

@@ -47,7 +47,8 @@ class Trace:
 
     `B`, `T`, `S` (None: no source) and `dtype`, the format of most weights, are of what ran. `conventions` says where
     they were read, and what else the module holds; a program from a file has a `fixed_dtype`.
-    `unused` are the parameters that took part in no operator, and their elements.
+    `unused` are the parameters that took part in no operator, and their elements. `longest` is the length at which a
+    table that is looked up by position ends, None where none was seen to.
     `trainable_params` are the scalars among `params` that a training step trains, None where the target does not say
     (`no_trainable` says why).
     `rows` are what `flops`, `traffic`, `uncounted` and `coverage` are readings of, apart by shapes; where the run at T
@@ -90,6 +91,7 @@ class Trace:
     weights: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     trained: frozenset[str] = frozenset()
     unused: Mapping[str, int] = field(default_factory=dict)
+    longest: int | None = None
 
     @property
     def seen_to(self) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from seqcost.algebra.peak import CATEGORIES, SAVED, TEMPORARY, largest_first
+from seqcost.algebra.peak import CATEGORIES, SAVED, TEMPORARY, Held, largest_first
 from seqcost.trace.book.paths import BACKWARD, FORWARD
 
 
@@ -25,6 +25,8 @@ class Storage:
     watch: Any = None
     category: str = TEMPORARY
     path: str = ""  # of the module that made it
+    operator: str = ""  # that made it
+    shape: Any = ()  # of the tensor that it was made as
     alive: bool = True
     used: bool = False  # an operator has read or written it
 
@@ -70,6 +72,8 @@ class History:
     def note(self, moment: Moment, made: list[Storage], *, recording: bool) -> None:
         """An operator ran and made blocks; `recording`: autograd follows it."""
         self.moments.append(moment)
+        for block in made:
+            block.operator = moment.operator
         if moment.direction == BACKWARD and not recording:
             self._settle()
         if recording or moment.direction == FORWARD:
@@ -100,6 +104,22 @@ class History:
             if block.category == SAVED:
                 found[block.path] = found.get(block.path, 0) + sign * block.num_bytes
         return largest_first(found)
+
+    def tensors(self, moment: Moment) -> tuple[Held, ...]:
+        """What is alive at a moment and was made by an operator, the largest first; alike ones together."""
+        found: dict[tuple[Any, ...], list[int]] = {}
+        for block, sign in self.events[: moment.num_events]:
+            if block.operator:
+                key = (block.category, block.path, block.operator, tuple(map(int, block.shape)))
+                entry = found.setdefault(key, [0, 0])
+                entry[0] += sign * int(block.num_bytes)
+                entry[1] += sign
+        held = [
+            Held(name=operator, path=path, category=category, shape=shape, num_bytes=size, times=times)
+            for (category, path, operator, shape), (size, times) in found.items()
+            if size
+        ]
+        return tuple(sorted(held, key=lambda one: -one.num_bytes))
 
     def order(self) -> Iterator[int]:
         """Indices of the moments in the order of the whole run, repeated parts as often as they run."""

@@ -7,7 +7,7 @@ too short. The module itself is shown none of these values, so that its run stay
 that it may ask for.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -100,17 +100,31 @@ def too_short(seen: Mapping[int, Mapping[Table, int | None]], T: int) -> str | N
 
     By position is what asks one row further for each token more.
     """
-    for table in next(iter(seen.values())):
-        if not all(table in largest for largest in seen.values()):
-            continue  # it grows with the length
-        further = {row - n for n, largest in seen.items() if (row := largest[table]) is not None}
-        (path, rows), row = table, T + max(further, default=0)
-        if len(further) == 1 and row >= max(rows, T - 1):
+    for (path, rows), further in _by_position(seen):
+        row = T + further
+        if row >= max(rows, T - 1):
             return (
                 f"T = {T:,} asks for row {row:,} of {path or 'the module itself'}, a table of rows 0 to {rows - 1:,}: "
                 "the count goes on, a real run fails"
             )
     return None
+
+
+def longest(seen: Mapping[int, Mapping[Table, int | None]]) -> int | None:
+    """The most tokens that all tables looked up by position reach for; None where there is none, or one length only."""
+    if len(seen) < 2:
+        return None
+    return min((rows - 1 - further for (_, rows), further in _by_position(seen) if further >= -1), default=None)
+
+
+def _by_position(seen: Mapping[int, Mapping[Table, int | None]]) -> Iterator[tuple[Table, int]]:
+    """Tables that are asked for one row further for each token more, and the largest row less the length."""
+    for table in next(iter(seen.values())):
+        if not all(table in largest for largest in seen.values()):
+            continue  # it grows with the length
+        further = {row - n for n, largest in seen.items() if (row := largest[table]) is not None}
+        if len(further) == 1:
+            yield table, further.pop()
 
 
 def _is_plain(value: Any) -> bool:

@@ -37,7 +37,7 @@ class Memory:
         key = storage._cdata
         if key in self.blocks:
             return self.blocks[key]
-        block = Storage(storage.nbytes(), category=category, path=path)
+        block = Storage(storage.nbytes(), category=category, path=path, shape=tensor.shape)
         self.book.come(block)
         self.adopt(storage, block)
         return block

@@ -171,9 +171,8 @@ class Repeats:
             if virtual is not None and place in gone:  # what was there for the cache; autograd keeps it longer
                 self._unheeded.add(id(virtual))
                 virtual = None
-            made.append(
-                self._block(virtual) if virtual is not None else Storage(block.num_bytes, category=event.of, path="")
-            )
+            own = Storage(block.num_bytes, category=event.of, path="", shape=block.shape)
+            made.append(own if virtual is None else self._block(virtual))
         return made
 
     def _source(
@@ -290,7 +289,7 @@ class Repeats:
 
     def _block(self, block: Storage) -> Storage:
         if id(block) not in self._fresh:
-            self._fresh[id(block)] = Storage(block.num_bytes)
+            self._fresh[id(block)] = Storage(block.num_bytes, shape=block.shape)
             self._recorded.append(block)
         return self._fresh[id(block)]
 

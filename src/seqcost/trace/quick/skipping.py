@@ -199,7 +199,7 @@ class Skipping:
         if self._memory is not None:
             theirs = source.made[made.block]
             if id(theirs) not in said.virtual:
-                block = said.virtual[id(theirs)] = Storage(theirs.num_bytes)
+                block = said.virtual[id(theirs)] = Storage(theirs.num_bytes, shape=theirs.shape)
                 self._memory.adopt(tensor.untyped_storage(), block)
         return tensor
 
@@ -219,7 +219,7 @@ class Skipping:
                     assert isinstance(gradient, FakeTensor)
                     assert block is not None
                     made = _memory_of(gradient.fake_mode, int(gradient.untyped_storage().nbytes()))
-                    own = said.virtual[id(block)] = Storage(block.num_bytes)
+                    own = said.virtual[id(block)] = Storage(block.num_bytes, shape=block.shape)
                     parameter.grad = _seen_as(gradient.fake_mode, made, gradient.dtype, gradient)
                     self._memory.adopt(parameter.grad.untyped_storage(), own)
 

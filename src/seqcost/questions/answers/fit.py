@@ -1,0 +1,102 @@
+"""The answer to "what fits?": the largest size within a limit, what stands at its peak, and what could be changed.
+
+JSON contract of `Fit.to_dict()`, stable: see docs/json.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seqcost.algebra.peak import PeakMemory
+from seqcost.plan import Largest
+
+MEMORY, POSITIONS, NOTHING = "memory", "positions", "nothing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The size that was asked about, and whether it fits."""
+
+    size: int
+    peak_bytes: int
+    fits: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"size": self.size, "peak_bytes": self.peak_bytes, "fits": self.fits}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How far a target goes within a limit of memory.
+
+    `find` is the size that is looked for: length, batch, D or L. `sizes` has the others, as they were. `memory` says
+    what the peak consists of at the size that was asked about, else at the largest that fits: `at`.
+    """
+
+    target: str
+    phase: str
+    dtype: str
+    find: str
+    sizes: Mapping[str, Any]
+    rung: str
+    limit_bytes: int
+    limit: str
+    largest: Largest
+    at: int
+    memory: PeakMemory | None
+    positions: int | None = None  # tokens that the model takes at most, where lengths are looked for
+    asked: Asked | None = None
+    optimizer: str | None = None
+    accumulate: int = 1
+    notes: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int | None:
+        """The largest that fits; None where not even the smallest does."""
+        return self.largest.size
+
+    @property
+    def bound(self) -> str:
+        """What ends it: "memory"; "positions", of which the model has no more; "nothing" as far as anybody asks."""
+        if self.largest.next_size is not None:
+            return MEMORY
+        return NOTHING if self.positions is None else POSITIONS
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON contract; see docs/json.md."""
+        found = self.largest
+        return {
+            "target": self.target,
+            "phase": self.phase,
+            "dtype": self.dtype,
+            "optimizer": self.optimizer,
+            "accumulate": self.accumulate,
+            "find": self.find,
+            "sizes": dict(self.sizes),
+            "rung": self.rung,
+            "limit_bytes": self.limit_bytes,
+            "limit": self.limit,
+            "size": found.size if self.bound != NOTHING else None,
+            "peak_bytes": found.cost,
+            "next_size": found.next_size,
+            "next_peak_bytes": found.next_cost,
+            "bound": self.bound,
+            "asked": None if self.asked is None else self.asked.to_dict(),
+            "at": self.at,
+            "memory": None if self.memory is None else self.memory.to_dict(),
+            "tensors": [] if self.memory is None else [held.to_dict() for held in self.memory.tensors],
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        from seqcost.report.fits import heading, sentences, tables
+        from seqcost.report.table import as_text
+
+        answer = self.to_dict()
+        return as_text(tables(answer), before=[heading(answer), *sentences(answer)], after=answer["notes"])
+
+    def _repr_html_(self) -> str:
+        from seqcost.report.notebook import fit_html
+
+        return fit_html(self.to_dict())

@@ -1,0 +1,146 @@
+"""What fits? The longest text, or the largest batch, width or number of layers, within a limit of memory.
+
+From the formula of the peak where there is one, else by tracing, and shown by the next size, which does not fit. The
+answer is a `Fit`: see answers/fit.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from seqcost.algebra.rendering import scaled
+from seqcost.errors import BadSize
+from seqcost.formulas.core.foreign_names import FRIENDLY
+from seqcost.plan import Largest
+from seqcost.questions.answers.fit import Asked, Fit
+from seqcost.questions.asked.arguments import one_of, sizes_in
+from seqcost.questions.asked.lengths import whole
+from seqcost.questions.asked.request import DEFAULT_LENGTH, Request
+from seqcost.questions.fitting.room import Room, room_for
+from seqcost.questions.fitting.setup import Look, Setup
+from seqcost.questions.fitting.solver import FINDS, Solver
+from seqcost.questions.targets.resolve import resolve
+
+
+def fit(
+    target: Any,
+    *,
+    memory: int | str | None = None,
+    find: str = "length",
+    length: int | str | None = None,
+    batch: int | str | None = None,
+    source: int | str | None = None,
+    phase: str = "train",
+    dtype: Any = None,
+    sizes: Mapping[str, Any] | None = None,
+    optimizer: str | None = None,
+    accumulate: int | str = 1,
+    trace: bool = False,
+) -> Fit:
+    """How far a target goes within a limit of memory, and what stands at the peak.
+
+    Parameters
+    ----------
+    target
+        What `count` takes, but no weights alone and nothing that has its inputs with it, whose sizes are fixed.
+    memory
+        What tensors may take: bytes, or text ("24GiB", "80 GB"). Where not given, all the memory of this machine.
+    find
+        What is looked for: "length", "batch", or a letter: "D" (width), "L" (layers).
+    length, batch
+        Where looked for, the size that is asked about: does it fit, and what stands at its peak? Otherwise the size at
+        which something else is looked for; length 1024 and batch 1 where not given.
+    source, dtype, sizes, optimizer, accumulate, trace
+        As in `count`.
+    phase
+        train (with an `optimizer` its step and states as well), forward, prefill or decode.
+
+    Raises
+    ------
+    UnknownName, BadSize, BadTarget, TraceFailed, MissingExtra
+        As `count` does; BadSize for a limit that the parameters alone exceed, and for what is no size of the target.
+
+    Examples
+    --------
+    >>> answer = fit("transformer", memory="24GiB")
+    >>> answer.size, answer.largest.cost <= 24 * 2**30 < answer.largest.next_cost
+    (123097, True)
+    >>> fit("llama-2-7b", memory="24GiB", dtype="bf16", phase="decode").bound
+    'memory'
+
+    """
+    find = one_of(FRIENDLY.get(find, find), "size to look for", FINDS)
+    room = room_for(memory)
+    request = Request.of(
+        phase=phase,
+        batch=batch,
+        source=source,
+        dtype=dtype,
+        optimizer=optimizer,
+        accumulate=accumulate,
+        trace=trace,
+    ).at(None if length is None else whole(length, "length"))
+    subject = resolve(target, sizes_in(sizes))
+    solver = Solver(Setup(subject=subject, request=request), find)
+    asked_size = {"length": request.T, "batch": request.B}.get(find)
+    found = solver.largest(room.limit_bytes)
+    asked = None
+    if asked_size is not None:
+        peak = solver.peak_bytes(asked_size)
+        asked = Asked(size=asked_size, peak_bytes=peak, fits=peak <= room.limit_bytes)
+    at = asked_size or _told_at(found, solver)
+    look = solver.look(at)
+    _refuse_less_than_parameters(solver, look, room, memory)
+    letter = FINDS[find]
+    return Fit(
+        target=subject.name,
+        phase=request.phase,
+        dtype=look.dtype,
+        find=find,
+        sizes={name: size for name, size in {**look.sizes, **subject.letters()}.items() if name != letter},
+        rung=look.rung,
+        limit_bytes=room.limit_bytes,
+        limit=room.said,
+        largest=found,
+        positions=solver.longest if find == "length" else None,
+        asked=asked,
+        at=at,
+        memory=look.memory,
+        optimizer=request.optimizer,
+        accumulate=request.accumulate,
+        notes=tuple(_notes(found, letter, request)),
+    )
+
+
+def _told_at(found: Largest, solver: Solver) -> int:
+    """The size whose peak is told: the largest that fits, the smallest where none does, a usual one where all do."""
+    if found.size is None:
+        return found.smallest
+    endless = found.next_size is None and solver.longest is None
+    return min(found.size, DEFAULT_LENGTH) if endless else found.size
+
+
+def _refuse_less_than_parameters(solver: Solver, look: Look, room: Room, memory: Any) -> None:
+    held = 0 if look.memory is None else look.memory.categories["parameters"]
+    if solver.find in ("length", "batch") and held > room.limit_bytes:
+        has = room.said.partition(",")[0]
+        given = f"memory = {memory} was given" if memory is not None else f"this machine has {has}"
+        raise BadSize(
+            f"{given}, and the parameters of {solver.setup.subject.name} alone take {scaled(held, 'B')} in "
+            f"{look.dtype}; give more, or a narrower dtype."
+        )
+
+
+def _notes(found: Largest, letter: str, request: Request) -> list[str]:
+    notes = []
+    if found.fits_again is not None:
+        notes.append(
+            f"the peak does not only grow with {letter}: {letter} = {found.next_size:,} does not fit, {letter} = "
+            f"{found.fits_again:,} does again"
+        )
+    if found.fails_before is not None:
+        notes.append(
+            f"the peak does not only grow with {letter}: {letter} = {found.fails_before:,} does not fit either"
+        )
+    if request.phase == "train" and request.optimizer is None:
+        notes.append("training ends with the gradients: no optimizer was asked for (--optimizer adamw)")
+    return notes

@@ -1,0 +1,98 @@
+"""An answer to "what fits?" as sentences and tables; reads plain rows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from seqcost.algebra.rendering import scaled
+from seqcost.report.memory import memory_tables
+from seqcost.report.table import Table
+
+Row = Mapping[str, Any]
+_LETTERS = {"length": "T", "batch": "B", "D": "D", "L": "L"}
+_WHAT = {"saved_activations": "saved", "temporaries": "temporary", "gradients": "gradient"}
+
+
+def sentences(answer: Row) -> list[str]:
+    """What fits, what does not, and why it ends there."""
+    letter, size, asked = _LETTERS[answer["find"]], answer["size"], answer["asked"]
+    said = []
+    if asked is not None:
+        verb = "fits" if asked["fits"] else "does not fit"
+        said.append(
+            f"{letter} = {asked['size']:,} {verb}: it takes {_bytes(asked['peak_bytes'])} of {answer['limit']}."
+        )
+    if answer["bound"] == "nothing":
+        said.append(f"Every {answer['find']} fits {answer['limit']}: {_bytes(answer['peak_bytes'])} at any {letter}.")
+    elif size is None:
+        smallest = f"the smallest {letter}" if answer["find"] in ("D", "L") else f"{letter} = 1"
+        said.append(f"Nothing fits {answer['limit']}: {smallest} takes {_bytes(answer['peak_bytes'])}.")
+    elif answer["bound"] == "positions":
+        said.append(
+            f"The model takes {letter} = {size:,} at most, by its positions; that fits {answer['limit']} with "
+            f"{_bytes(answer['peak_bytes'])}."
+        )
+    else:
+        said.append(f"{letter} = {size:,} is the largest that fits {answer['limit']}.")
+    return said
+
+
+def tables(answer: Row, *, most: int = 16) -> list[Table]:
+    """The sizes on both sides of the limit, what the peak consists of, its largest tensors."""
+    return [table for table in (_edge_table(answer), *_peak_tables(answer, most)) if table.rows]
+
+
+def heading(answer: Row) -> str:
+    """What was asked, in a line."""
+    sizes = answer["sizes"]
+    at = ", ".join(f"{letter} = {sizes[letter]:,}" for letter in ("B", "T", "S") if letter in sizes)
+    step = f" with {answer['optimizer']}" if answer["optimizer"] else ""
+    several = f", {answer['accumulate']} passes a step" if answer["accumulate"] > 1 else ""
+    by = "formula" if answer["rung"] == "formula" else f"trace ({answer['rung']})"
+    return f"{answer['target']} · {answer['phase']}{step}{several} · {answer['dtype']} · {at} · by {by}"
+
+
+def _edge_table(answer: Row) -> Table:
+    letter, limit = _LETTERS[answer["find"]], answer["limit_bytes"]
+    rows = []
+    for size, peak in (
+        (answer["size"], answer["peak_bytes"]),
+        (answer["next_size"], answer["next_peak_bytes"]),
+        *([] if answer["asked"] is None else [(answer["asked"]["size"], answer["asked"]["peak_bytes"])]),
+    ):
+        if size is not None and peak is not None:
+            rows.append((f"{size:,}", f"{peak:,}", scaled(peak, "B"), "fits" if peak <= limit else "does not fit"))
+    rows = sorted(set(rows), key=lambda row: int(row[0].replace(",", "")))
+    return Table.of("", (letter, "peak bytes", "", "<"), rows)
+
+
+def _peak_tables(answer: Row, most: int) -> list[Table]:
+    if answer["memory"] is None:
+        return []
+    letter = _LETTERS[answer["find"]]
+    whole, *_ = memory_tables({"memory": answer["memory"], "sizes": {"T": answer["at"]}})
+    whole = Table(f"at the peak of {letter} = {answer['at']:,}", whole.headings, whole.rows, whole.note)
+    peak = answer["memory"]["peak_bytes"]
+    rows = [
+        (
+            row["name"].split("::")[-1],
+            row["path"] or "—",
+            scaled(row["bytes"], "B"),
+            f"{100 * row['bytes'] / max(peak, 1):.1f} %",
+            f"{row['times']}×" * (row["times"] > 1) + f"[{','.join(map(str, row['shape']))}]",
+            _WHAT.get(row["category"], row["category"]),
+        )
+        for row in answer["tensors"]
+    ]
+    return [whole, Table.of("largest tensors there", ("<made by", "<in", "bytes", "share", "<shape", "<"), rows[:most])]
+
+
+def _bytes(size: int) -> str:
+    return f"{scaled(size, 'B')} ({size:,} bytes)"
+
+
+def flat_row(answer: Row) -> dict[str, object]:
+    """CSV: one row."""
+    keys = ("target", "phase", "dtype", "optimizer", "find", "rung", "limit_bytes", "size", "peak_bytes", "next_size",
+            "next_peak_bytes", "bound")  # fmt: skip
+    sizes = {name: value for name, value in answer["sizes"].items() if name in ("B", "T", "S")}
+    return {key: answer[key] for key in keys[:5]} | sizes | {key: answer[key] for key in keys[5:]}
