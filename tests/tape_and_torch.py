@@ -50,11 +50,14 @@ def costs(
 
 
 def _told(rows, flops, moved, saved, peak_bytes) -> dict:
-    launches = Counter()
+    launches, fresh = Counter(), Counter()
     for row in rows:
-        launches[str(row.direction), str(row.kernel)] += row.launches
+        key = str(row.direction), row.operator, str(row.kernel), row.sizes, row.itemsize
+        launches[key] += row.launches
+        fresh[key] += row.fresh
     return {
         "launches": dict(+launches),
+        "fresh": dict(+fresh),
         "contraction": flops.total(Kind.CONTRACTION),
         "pointwise": flops.total(Kind.POINTWISE),
         "bytes": moved.total(),

@@ -1,6 +1,5 @@
 """Formula and trace: two accounts of one cost that agree to the FLOP, the byte and the operator, in every phase."""
 
-from collections import Counter
 from operator import attrgetter
 
 import pytest
@@ -40,19 +39,25 @@ def both(config, phase, B, T, S, dtype="float32"):
     return written, traced
 
 
-def launches(rows):
-    counted = Counter()
+def launched(rows, *of):
+    """Launches, bytes and bytes of new memory of rows that are alike in `of`; apart from lines of a kernel's shares."""
+    counted = {}
     for row in rows:
-        counted[row.direction] += row.launches
-    return +counted
+        if row.launches:
+            key = tuple(getattr(row, name) for name in of)
+            before = counted.get(key, (0, 0, 0))
+            counted[key] = tuple(a + b for a, b in zip(before, (row.launches, row.bytes, row.fresh), strict=True))
+    return counted
 
 
 def check_the_same(written, traced):
-    """FLOPs, bytes, launches, the chain of operators and the peak: exactly."""
+    """FLOPs, bytes, the chain of operators, the peak, and what is launched, of which sizes, how often: exactly."""
     bills = written.bills
     assert traced.flops.total(Kind.CONTRACTION) == bills.flops.total(Kind.CONTRACTION)
     assert traced.flops.total(Kind.POINTWISE) == bills.flops.total(Kind.POINTWISE)
-    assert launches(traced.rows) == launches(written.rows)
+    kinds = ("direction", "operator", "kernel", "sizes", "itemsize")
+    assert launched(traced.rows, *kinds) == launched(written.rows, *kinds)
+    assert launched(traced.rows, "direction") == launched(written.rows, "direction")
     assert traced.traffic.total() == bills.moved.total()
     assert traced.depth == bills.depth.total()
     assert traced.peak_bytes == written.peak_bytes

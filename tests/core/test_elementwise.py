@@ -16,9 +16,11 @@ IN_TORCH = {
     "elu": functional.elu,
     "softplus": functional.softplus,
     "scale": lambda x: x * 2.0,
+    "divide": lambda x: x / 2.0,
     "shift": lambda x: x + 2.0,
     "complement": lambda x: 2.0 - x,
     "scale-whole": lambda x: x * 2,
+    "divide-whole": lambda x: x / 2,
     "shift-whole": lambda x: x + 2,
     "complement-whole": lambda x: 2 - x,
 }
@@ -69,6 +71,8 @@ def test_written_over_an_operand():
 
 def test_chosen_by_a_comparison():
     check_the_same(
-        lambda t, x: t.choose("where", t.compare("compare", x), t.unary("exp", x, "exp"), t.unary("sin", x, "sin")),
+        lambda t, x: t.choose(
+            "where", t.compare("compare", x, operator="gt"), t.unary("exp", x, "exp"), t.unary("sin", x, "sin")
+        ),
         lambda x: torch.where(x > 0, x.exp(), x.sin()),
     )

@@ -44,7 +44,8 @@ MOVES = {
     ),
     "one of an axis": (lambda t, x: t.unary("exp", t.select(x, 1), "exp"), lambda x: x[:, 3].exp()),
     "filled up": (lambda t, x: t.pad("pad", x, B, T + 3, D), lambda x: functional.pad(x, (0, 0, 0, 3))),
-    "cut to a triangle": (lambda t, x: t.triangle("tril", x), lambda x: x.tril()),
+    "cut to the lower triangle": (lambda t, x: t.lower("tril", x), lambda x: x.tril()),
+    "cut to the upper triangle": (lambda t, x: t.upper("triu", x), lambda x: x.triu()),
     "from the other end": (lambda t, x: t.flip("flip", x), lambda x: x.flip(1)),
     "side by side": (
         lambda t, x: t.cat("cat", [x, t.unary("exp", x, "exp")], B, T, 2 * D),

@@ -8,7 +8,7 @@ from torch.nn import functional
 PRODUCTS = {
     "of a batch": (
         lambda t, x: t.matmul("f", x, t.unary("exp", t.transpose(x, 0, 2, 1), "exp")),
-        lambda x: x @ x.transpose(1, 2).exp(),
+        lambda x: torch.bmm(x, x.transpose(1, 2).exp()),
     ),
     "with a view of itself": (
         lambda t, x: t.matmul("f", x, t.swapped(x)),

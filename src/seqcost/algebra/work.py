@@ -30,7 +30,7 @@ class Kernel(StrEnum):
     PRODUCT = "product"  # m, k, n of [m,k] @ [k,n]
     BATCHED_PRODUCT = "batched product"  # b, m, k, n
     ATTENTION = "attention"  # fused: sequences, heads, queries, keys, width of a key, width of a value
-    CONVOLUTION = "convolution"  # sequences, channels in, channels out, taps, positions out
+    CONVOLUTION = "convolution"  # sequences, channels in (of one group), channels out, taps, positions out
     FFT = "FFT"  # transforms, length
     RECURRENCE = "recurrence"  # fused: steps, sequences, width in, hidden width
     FACTORISATION = "factorisation"  # matrices, rows, columns
@@ -43,7 +43,7 @@ class Kernel(StrEnum):
     COPY = "copy"  # elements
     GATHER = "gather"  # elements taken
     SCATTER = "scatter"  # elements put
-    FILL = "fill"  # elements
+    FILL = "fill"  # elements, of memory that is left as it is too (`empty`)
     RANDOM = "random"  # elements
     OTHER = "other"  # elements written
 
@@ -55,14 +55,18 @@ Shown = tuple[tuple[int, ...], int]  # a tensor: its shape, and the bytes of one
 class Row:
     """Equal launches of one kernel.
 
-    `path` is the place in the model and `name` the line of the paper, or PyTorch's own name of the operator. `steps`
-    are those of its launches that lie on the longest chain of dependent operators; a fused recurrence has as many as
-    tokens. `itemsize` is the bytes of an element that the kernel computes with. An operator without a formula is not
-    `counted`: its FLOPs are unknown, its bytes and launches are not.
+    `path` is the place in the model and `name` the line of the paper, or PyTorch's own name of the operator.
+    `operator` is what PyTorch launches, by formula as by trace: the name without namespace, overload and the
+    underscore of an operator in place ("add" of `aten::add_.Tensor`); other namespaces keep theirs ("mylib::scan").
+    `steps` are those of its launches that lie on the longest chain of dependent operators; a fused recurrence has as
+    many as tokens. `itemsize` is the bytes of an element that the kernel computes with. `fresh` are those of results
+    that are new memory: none in place, nor of a view. An operator without a formula is not `counted`: its FLOPs are
+    unknown, its bytes and launches are not.
     """
 
     name: str
     kernel: Kernel
+    operator: str = ""
     path: str = ""
     direction: Direction = Direction.FORWARD
     sizes: tuple[Size, ...] = ()  # of one launch; see Kernel
@@ -70,6 +74,7 @@ class Row:
     contraction: Size = 0  # FLOPs of matrix products, convolutions and FFTs
     pointwise: Size = 0  # element-wise operations
     bytes: Size = 0  # read and written
+    fresh: Size = 0  # bytes allocated for results
     steps: Size = 0
     itemsize: Size = 4
     counted: bool = True
@@ -90,6 +95,7 @@ class Row:
             contraction=self.contraction * factor,
             pointwise=self.pointwise * factor,
             bytes=self.bytes * factor,
+            fresh=self.fresh * factor,
             steps=self.steps * (factor if chained is None else chained),
         )
 

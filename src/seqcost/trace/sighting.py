@@ -29,7 +29,7 @@ from seqcost.trace.quick.repeats import Repeats, Weights, multiplied, same_forwa
 from seqcost.trace.quick.skipping import Skipping
 from seqcost.trace.quick.stacks import Stack
 
-COLUMNS = ("launches", "contraction", "pointwise", "bytes")  # of an entry: sums over its launches
+COLUMNS = ("launches", "contraction", "pointwise", "bytes", "fresh")  # of an entry: sums over its launches
 # A forward pass of more operators is not run a second time to see what it would keep.
 MOST_OPERATORS_TWICE = 4000
 TOO_MANY = "too many operators for a second forward pass that records gradients; ask phase train"

@@ -69,8 +69,8 @@ class Engine:
             if one is None or node.inputs[i] is None or self._is_as_wide(one, itemsize):
                 continue
             found[i] = self._t.kernel(
-                f"{node.name}_backward", Kernel.COPY, [one], one.shape, itemsize=itemsize, strides=preserved(one),
-                note="as wide as what it is the gradient of",
+                f"{node.name}_backward", Kernel.COPY, [one], one.shape, operator="_to_copy", itemsize=itemsize,
+                strides=preserved(one), note="as wide as what it is the gradient of",
             )  # fmt: skip
 
     def _is_as_wide(self, value: Value, itemsize: Size | None) -> bool:
@@ -105,12 +105,16 @@ class Engine:
         n = old.numel
         if _alone(old):
             self._t.launch(
-                "sum", Kernel.ELEMENTWISE, [old, given], [], into=old, pointwise=n, note="gradients that meet"
-            )
+                "sum", Kernel.ELEMENTWISE, [old, given], [], operator="add", into=old, pointwise=n,
+                note="gradients that meet",
+            )  # fmt: skip
         else:
             total = self._t.new("sum", old.shape, old.storage.itemsize)
             total.strides = like(old.shape, [old, given])
-            self._t.launch("sum", Kernel.ELEMENTWISE, [old, given], [total], pointwise=n, note="gradients that meet")
+            self._t.launch(
+                "sum", Kernel.ELEMENTWISE, [old, given], [total], operator="add", pointwise=n,
+                note="gradients that meet",
+            )  # fmt: skip
             old = total
         there[place] = old
 
@@ -122,9 +126,13 @@ class Engine:
             with self._t.apart("loss"):
                 copied = self._t.new("gradient", found.shape, found.storage.itemsize)
                 self._t.launch(
-                    "gradient", Kernel.FILL, [copied], [], reads=[0], sizes=(0,), note="memory of the leaf's layout"
-                )
-                self._t.launch("gradient", Kernel.COPY, [found], [copied], note="the gradient as its leaf lies")
+                    "gradient", Kernel.FILL, [], [copied], operator="new_empty_strided", writes=0,
+                    note="memory of the leaf's layout",
+                )  # fmt: skip
+                self._t.launch(
+                    "gradient", Kernel.COPY, [found, copied], [], operator="copy", into=copied,
+                    reads=[found.elements, 0], note="the gradient as its leaf lies",
+                )  # fmt: skip
             found = copied
         found.storage.mark.turns_out(GRADIENTS)
         gradients[0] = found

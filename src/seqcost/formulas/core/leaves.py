@@ -36,23 +36,28 @@ class Leaves(Recorder):
         return self.resident("buffer", shape, belongs="weight", itemsize=itemsize, flows=False, on_chain=False)
 
     def constant(
-        self, name: str, *shape: Size, itemsize: Size | None = None, fills: int = 1, happens: Size = 1, note: str = ""
+        self,
+        name: str,
+        *shape: Size,
+        operator: str | None = "zeros",
+        itemsize: Size | None = None,
+        happens: Size = 1,
+        note: str = "",
     ) -> Value:
-        """A tensor made on the way from nothing: zeros, a mask; written `fills` times (0: by no operator)."""
+        """A tensor made on the way from nothing: zeros, positions; `operator` None: from plain numbers, by none."""
         out = self.new(name, shape, itemsize)
         if not isinstance(happens, int):
             out.storage.elements = out.storage.elements * happens  # what is not made is not kept
-        for i in range(fills):
-            before, after = ([out], []) if i else ([], [out])
-            self.launch(name, Kernel.FILL, before, after, into=out if i else None, happens=happens, note=note)
+        if operator is not None:
+            self.launch(name, Kernel.FILL, [], [out], operator=operator, happens=happens, note=note)
         return out
 
     def carried(self, name: str, *shape: Size, itemsize: Size | None = None) -> Value:
         """A tensor of the state that is handed in."""
         return self.resident(name, shape, belongs="state", itemsize=itemsize, flows=False, on_chain=True)
 
-    def state(self, name: str, *shape: Size, itemsize: Size | None = None) -> Value:
+    def state(self, name: str, *shape: Size, operator: str = "zeros", itemsize: Size | None = None) -> Value:
         """What is carried in: handed in where the run has started, else zeros."""
         if not self.run.started:
-            return self.constant(name, *shape, itemsize=itemsize)
+            return self.constant(name, *shape, operator=operator, itemsize=itemsize)
         return self.carried(name, *shape, itemsize=itemsize)

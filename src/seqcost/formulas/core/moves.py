@@ -62,10 +62,13 @@ class Moves(Leaves):
         out = Value(shape, x.storage, strides=None if strides is None else tidied(shape, strides), is_view=True)
 
         def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
-            return [t.kernel(f"{name}_backward", Kernel.COPY, [g], whole, itemsize=itemsize, note="into zeros")]
+            return [t._into_zeros(f"{name}_backward", g, whole, "slice_backward", itemsize)]
 
         self.follow(name, [x], [out], backward)
         return out
+
+    def _into_zeros(self, name: str, g: Value, whole: Sequence[Size], operator: str, itemsize: Size | None) -> Value:
+        return self.kernel(name, Kernel.COPY, [g], whole, operator=operator, itemsize=itemsize, note="into zeros")
 
     def parts(self, x: Value, *shapes: Sequence[Size], name: str = "parts") -> list[Value]:
         """All pieces at once (split, chunk, unbind): their gradients return as one, put side by side."""
@@ -83,10 +86,11 @@ class Moves(Leaves):
     ) -> Value:
         """Pieces copied side by side; zeros where there is none."""
         full = [
-            self.kernel(name, Kernel.FILL, [], s, itemsize=itemsize) if p is None else p
+            self.kernel(name, Kernel.FILL, [], s, operator="zeros", itemsize=itemsize) if p is None else p
             for p, s in zip(pieces, shapes, strict=True)
         ]
-        return self.kernel(name, Kernel.COPY, full, whole, itemsize=itemsize, strides=side_by_side(whole, full))
+        strides = side_by_side(whole, full)
+        return self.kernel(name, Kernel.COPY, full, whole, operator="cat", itemsize=itemsize, strides=strides)
 
     def select(self, x: Value, axis: int, *, name: str = "select") -> Value:
         """One index of an axis, which is gone then: a view; backward it is put into zeros, one kernel."""
@@ -94,7 +98,7 @@ class Moves(Leaves):
         out = _without(x, axis)
 
         def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
-            return [t.kernel(f"{name}_backward", Kernel.COPY, [g], whole, itemsize=itemsize, note="into zeros")]
+            return [t._into_zeros(f"{name}_backward", g, whole, "select_backward", itemsize)]
 
         self.follow(name, [x], [out], backward)
         return out
@@ -109,7 +113,9 @@ class Moves(Leaves):
 
         def backward(t: Any, gs: Sequence[Any], kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
             pieces = [
-                t.kernel(f"{name}_backward", Kernel.FILL, [], (), itemsize=itemsize, happens=weight) if g is None else g
+                t.kernel(f"{name}_backward", Kernel.FILL, [], (), operator="zeros", itemsize=itemsize, happens=weight)
+                if g is None
+                else g
                 for g, weight in zip(gs, weights, strict=True)
             ]
             return [t._stacked(f"{name}_backward", pieces, whole, weights, itemsize)]
@@ -142,8 +148,8 @@ class Moves(Leaves):
     ) -> Value:
         reads = [weight * piece.elements for piece, weight in zip(pieces, weights, strict=True)]
         return self.kernel(
-            name, Kernel.COPY, pieces, shape, reads=reads, itemsize=itemsize, note=note or "stacked"
-        )  # fmt: skip
+            name, Kernel.COPY, pieces, shape, operator="stack", reads=reads, itemsize=itemsize, note=note or "stacked"
+        )
 
     def pad(self, name: str, x: Value, *shape: Size, note: str = "") -> Value:
         """Copied into a larger shape, filled up with a number: F.pad; backward what filled up is cut off by a copy."""
@@ -151,33 +157,50 @@ class Moves(Leaves):
 
         def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
             inner = Value(tuple(whole), g.storage, strides=tidied(whole, strides_of(g)))
-            return [t.kernel(f"{name}_back", Kernel.COPY, [g], whole, itemsize=itemsize, strides=preserved(inner))]
+            return [t.kernel(
+                f"{name}_back", Kernel.COPY, [g], whole, operator="constant_pad_nd", itemsize=itemsize,
+                strides=preserved(inner),
+            )]  # fmt: skip
 
         return self.kernel(
-            name, Kernel.COPY, [x], shape, itemsize=itemsize, strides=side_by_side(shape, [x]),
-            note=note or "filled up", backward=backward,
+            name, Kernel.COPY, [x], shape, operator="constant_pad_nd", itemsize=itemsize,
+            strides=side_by_side(shape, [x]), note=note or "filled up", backward=backward,
         )  # fmt: skip
 
-    def triangle(self, name: str, x: Value, note: str = "") -> Value:
-        """The last two axes on one side of a diagonal, 0 on the other: tril, triu."""
+    def lower(self, name: str, x: Value, note: str = "") -> Value:
+        """The last two axes below a diagonal, 0 above: torch.tril."""
+        return self._triangle(name, x, "tril", note)
 
+    def upper(self, name: str, x: Value, note: str = "") -> Value:
+        """The last two axes above a diagonal, 0 below: torch.triu."""
+        return self._triangle(name, x, "triu", note)
+
+    def _triangle(self, name: str, x: Value, operator: str, note: str) -> Value:
         def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
-            return [t.kernel(f"{name}_backward", Kernel.COPY, [g], g.shape, itemsize=g.storage.itemsize)]
+            size = g.storage.itemsize
+            return [t.kernel(f"{name}_backward", Kernel.COPY, [g], g.shape, operator=operator, itemsize=size)]
 
         return self.kernel(
-            name, Kernel.COPY, [x], x.shape, itemsize=x.storage.itemsize, note=note or "0 beyond a diagonal",
-            backward=backward,
+            name, Kernel.COPY, [x], x.shape, operator=operator, itemsize=x.storage.itemsize,
+            note=note or "0 beyond a diagonal", backward=backward,
         )  # fmt: skip
+
+    def triangle_into(self, name: str, x: Value, operator: str, *, happens: Size = 1, note: str = "") -> None:
+        """0 beyond a diagonal written over x, which no gradient flows through: tril_, triu_."""
+        self.launch(name, Kernel.COPY, [x], [], operator=operator, into=x, happens=happens, note=note)
 
     def fill_where(self, name: str, x: Value, mask: Value, note: str = "") -> Value:
         """A number where a mask says so: masked_fill; backward 0 there. Autograd keeps the mask."""
 
         def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
-            return [t.kernel(f"{name}_backward", Kernel.COPY, [g, *kept], g.shape, itemsize=g.storage.itemsize), None]
+            return [t.kernel(
+                f"{name}_backward", Kernel.ELEMENTWISE, [g, *kept], g.shape, operator="masked_fill",
+                itemsize=g.storage.itemsize,
+            ), None]  # fmt: skip
 
         return self.kernel(
-            name, Kernel.COPY, [x, mask], x.shape, itemsize=x.storage.itemsize, note=note or "masked",
-            backward=backward, keeps=[(mask, None)],
+            name, Kernel.ELEMENTWISE, [x, mask], x.shape, operator="masked_fill", itemsize=x.storage.itemsize,
+            note=note or "masked", backward=backward, keeps=[(mask, None)],
         )  # fmt: skip
 
     def flip(self, name: str, x: Value, note: str = "", *, happens: Size = 1) -> Value:
@@ -187,7 +210,7 @@ class Moves(Leaves):
             return [t.flip(f"{name}_backward", t.detach(g))]
 
         return self.kernel(
-            name, Kernel.COPY, [x], x.shape, itemsize=x.storage.itemsize, strides=preserved(x),
+            name, Kernel.COPY, [x], x.shape, operator="flip", itemsize=x.storage.itemsize, strides=preserved(x),
             note=note or "from the other end", backward=backward, happens=happens,
         )  # fmt: skip
 
@@ -201,15 +224,15 @@ class Moves(Leaves):
                     for s, w in zip(shapes, wanted, strict=True)]  # fmt: skip
 
         return self.kernel(
-            name, Kernel.COPY, pieces, shape, itemsize=pieces[0].storage.itemsize, strides=side_by_side(shape, pieces),
-            note=note, backward=backward,
+            name, Kernel.COPY, pieces, shape, operator="cat", itemsize=pieces[0].storage.itemsize,
+            strides=side_by_side(shape, pieces), note=note, backward=backward,
         )  # fmt: skip
 
     def stacked(self, name: str, x: Value, note: str = "") -> Value:
         """x alone along a new first axis, copied."""
         shape = x.shape
         return self.kernel(
-            name, Kernel.COPY, [x], (ONE, *shape), itemsize=x.storage.itemsize, note=note,
+            name, Kernel.COPY, [x], (ONE, *shape), operator="stack", itemsize=x.storage.itemsize, note=note,
             backward=lambda t, g, kept, wanted: [t.view(g, *shape)],
         )  # fmt: skip
 
@@ -220,7 +243,7 @@ class Moves(Leaves):
     def copy(self, name: str, x: Value, *, note: str = "") -> Value:
         """In one piece: clone, contiguous; the gradient goes on as it is."""
         return self.kernel(
-            name, Kernel.COPY, [x], x.shape, itemsize=x.storage.itemsize, note=note,
+            name, Kernel.COPY, [x], x.shape, operator="clone", itemsize=x.storage.itemsize, note=note,
             backward=lambda t, g, kept, wanted: [g],
         )  # fmt: skip
 
@@ -243,10 +266,13 @@ class Moves(Leaves):
             return x
 
         def backward(t: Any, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
-            return [t.kernel(f"{name}_backward", Kernel.COPY, [g], g.shape, itemsize=before, strides=preserved(g))]
+            return [t.kernel(
+                f"{name}_backward", Kernel.COPY, [g], g.shape, operator="_to_copy", itemsize=before,
+                strides=preserved(g),
+            )]  # fmt: skip
 
         return self.kernel(
-            name, Kernel.COPY, [x], x.shape, itemsize=itemsize, strides=preserved(x), note=note,
+            name, Kernel.COPY, [x], x.shape, operator="_to_copy", itemsize=itemsize, strides=preserved(x), note=note,
             backward=backward,
         )  # fmt: skip
 

@@ -41,14 +41,16 @@ class Products(Elementwise):
 
             def to_input() -> Value:
                 return t.kernel(
-                    f"{name}_dx", Kernel.PRODUCT, [g, kept_weight], (rows, n_in), sizes=(rows, n_out, n_in),
-                    contraction=flops, buffer=t._matrix_bytes(g), itemsize=itemsize, note="g Wᵀ",
+                    f"{name}_dx", Kernel.PRODUCT, [g, kept_weight], (rows, n_in), operator="mm",
+                    sizes=(rows, n_out, n_in), contraction=flops, buffer=t._matrix_bytes(g), itemsize=itemsize,
+                    note="g Wᵀ",
                 )  # fmt: skip
 
             def to_weight() -> Value:
                 found = t.kernel(
-                    f"{name}_dw", Kernel.PRODUCT, [g, kept_x], (n_out, n_in), sizes=(n_out, rows, n_in),
-                    contraction=flops, buffer=t._matrix_bytes(g), itemsize=itemsize, note="gᵀ x",
+                    f"{name}_dw", Kernel.PRODUCT, [g, kept_x], (n_out, n_in), operator="mm",
+                    sizes=(n_out, rows, n_in), contraction=flops, buffer=t._matrix_bytes(g), itemsize=itemsize,
+                    note="gᵀ x",
                 )  # fmt: skip
                 return t.transpose(found, 1, 0)
 
@@ -61,9 +63,9 @@ class Products(Elementwise):
 
         first = 1 if bias else 0
         y = self.kernel(
-            name, Kernel.PRODUCT, inputs, (rows, n_out), sizes=(rows, n_in, n_out), contraction=flops,
-            pointwise=rows * n_out if bias else 0, backward=backward, keeps=[(flat, first + 1), (weight, first)],
-            itemsize=itemsize, note=note or ("x W + b" if bias else "x W"),
+            name, Kernel.PRODUCT, inputs, (rows, n_out), operator="addmm" if bias else "mm", sizes=(rows, n_in, n_out),
+            contraction=flops, pointwise=rows * n_out if bias else 0, backward=backward,
+            keeps=[(flat, first + 1), (weight, first)], itemsize=itemsize, note=note or ("x W + b" if bias else "x W"),
         )  # fmt: skip
         return y if len(front) == 1 else self.view(y, *front, n_out)
 
@@ -106,8 +108,9 @@ class Products(Elementwise):
 
         first = 0 if c is None else 1
         return self.kernel(
-            name, Kernel.BATCHED_PRODUCT, [a, b] if c is None else [c, a, b], shape, sizes=sizes, contraction=flops,
-            buffer=self._batched_bytes(a, b), pointwise=0 if c is None else product(shape), backward=backward,
+            name, Kernel.BATCHED_PRODUCT, [a, b] if c is None else [c, a, b], shape,
+            operator="bmm" if c is None else "baddbmm", sizes=sizes, contraction=flops,
+            pointwise=0 if c is None else product(shape), buffer=self._batched_bytes(a, b), backward=backward,
             keeps=[(a, first + 1), (b, first)], itemsize=itemsize, note=note,
         )  # fmt: skip
 
@@ -116,8 +119,8 @@ class Products(Elementwise):
         *batch, m, k = a.shape
         sizes = (product(batch), m, k, b.shape[-1])
         return self.kernel(
-            name, Kernel.BATCHED_PRODUCT, [a, b], (*batch, m, b.shape[-1]), sizes=sizes, contraction=2 * product(sizes),
-            buffer=self._batched_bytes(a, b), itemsize=itemsize, note=note,
+            name, Kernel.BATCHED_PRODUCT, [a, b], (*batch, m, b.shape[-1]), operator="bmm", sizes=sizes,
+            contraction=2 * product(sizes), buffer=self._batched_bytes(a, b), itemsize=itemsize, note=note,
         )  # fmt: skip
 
     def swapped(self, x: Value) -> Value:

@@ -140,7 +140,9 @@ def _pass(t: Tape, component: Playable, ending: Ending) -> "_Entries":
     if ending == Ending.LOSS:
         loss, kept = _loss(t, component, component.program(t, x, source))
         with t.at(LOSS):
-            seed = t.kernel("seed", Kernel.FILL, [loss], (), reads=[0], note="the gradient of a loss is 1")
+            seed = t.kernel(
+                "seed", Kernel.FILL, [loss], (), operator="ones_like", reads=[0], note="the gradient of a loss is 1"
+            )
         engine = Engine(t)  # holds the gradients of the leaves, as the parameters do
         engine.run(loss, seed)
         return kept
@@ -180,7 +182,7 @@ def _saved(kept: "_Entries", few: "Mapping[tuple[int, int], _Entries]", counts: 
 
 
 def _rows(t: Tape, few: Mapping[tuple[int, int], Tape], steps: dict[Key, Size]) -> list[Row]:
-    """The rows of all turns, those of one kernel, name and size together, with their steps on the chain."""
+    """The rows of all turns, those of one operator, name and size together, with their steps on the chain."""
     first, general = _by_key(t)
     of_few = {at: _by_key(other) for at, other in few.items()}
     for rows, _ in of_few.values():
@@ -188,7 +190,7 @@ def _rows(t: Tape, few: Mapping[tuple[int, int], Tape], steps: dict[Key, Size]) 
     out = []
     for key, row in first.items():
         seen = {at: entries.get(key, []) for at, (_, entries) in of_few.items()}
-        launches, contraction, pointwise, moved = with_few(general.get(key, []), seen, t.counts, 4)
+        launches, contraction, pointwise, moved, fresh = with_few(general.get(key, []), seen, t.counts, 5)
         out.append(
             replace(
                 row,
@@ -196,6 +198,7 @@ def _rows(t: Tape, few: Mapping[tuple[int, int], Tape], steps: dict[Key, Size]) 
                 contraction=contraction,
                 pointwise=pointwise,
                 bytes=moved,
+                fresh=fresh,
                 steps=steps.pop((row.direction, row.path, row.name), 0),
             )
         )
@@ -212,8 +215,8 @@ def _by_key(t: Tape) -> tuple[dict[Any, Row], _Entries]:
     first: dict[Any, Row] = {}
     entries: _Entries = {}
     for row, turns in t.rows:
-        key = (row.direction, row.path, row.name, row.kernel, *row.sizes, row.itemsize)
+        key = (row.direction, row.path, row.name, row.kernel, row.operator, *row.sizes, row.itemsize)
         first.setdefault(key, row)
-        amounts = row.launches, row.contraction, row.pointwise, row.bytes
+        amounts = row.launches, row.contraction, row.pointwise, row.bytes, row.fresh
         entries.setdefault(key, []).append((turns, amounts))
     return first, entries

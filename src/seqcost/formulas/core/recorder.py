@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 from seqcost.algebra import Size
@@ -12,7 +11,8 @@ from seqcost.formulas.core.chain import Step, after, latest
 from seqcost.formulas.core.comparing import apart, equal
 from seqcost.formulas.core.loops import Loop, Turn
 from seqcost.formulas.core.memory import Memory
-from seqcost.formulas.core.values import Backward, Node, Storage, Value, product, same
+from seqcost.formulas.core.traffic import fresh_bytes, moved_bytes
+from seqcost.formulas.core.values import Backward, Node, Storage, Value, product
 from seqcost.formulas.core.workload import Workload
 
 # Turns that are passed one by one before and after the one that stands for all others. The first knows no earlier
@@ -197,6 +197,7 @@ class Recorder:
         inputs: Sequence[Value],
         results: Sequence[Value],
         *,
+        operator: str,
         sizes: tuple[Size, ...] = (),
         contraction: Size = 0,
         pointwise: Size = 0,
@@ -210,20 +211,21 @@ class Recorder:
     ) -> None:
         """One kernel: reads `inputs`, writes `results` (and `into`, one of the inputs, in place).
 
-        `reads` are the elements read of each input, `writes` those written in place, where it is not all of them;
-        `buffer` the bytes that the kernel holds besides its tensors; `happens` is 0 where the sizes leave the kernel
-        out.
+        `operator` is PyTorch's, as in a row of work. `reads` are the elements read of each input, `writes` those that
+        are written, where it is not all of them; `buffer` the bytes that the kernel holds besides its tensors;
+        `happens` is 0 where the sizes leave the kernel out.
         """
-        moved = self._moved(inputs, results, reads, into, writes) if self.counting else 0
+        moved = moved_bytes(self.bytes_of, inputs, results, reads, into, writes) if self.counting else 0
+        fresh = fresh_bytes(self.bytes_of, results) if self.counting else 0
         if not (isinstance(happens, int) and happens == 1):
             contraction, pointwise, moved = contraction * happens, pointwise * happens, moved * happens
-            steps = steps * happens
+            steps, fresh = steps * happens, fresh * happens
         if self.counting:
             written = results[0] if results else into if into is not None else inputs[0]
             row = Row(
-                name=name, path=self._path, direction=self._direction, kernel=kernel, sizes=sizes or (written.numel,),
-                launches=happens, contraction=contraction, pointwise=pointwise, bytes=moved,
-                itemsize=self.bytes_of(written.storage.itemsize), note=note,
+                name=name, path=self._path, direction=self._direction, kernel=kernel, operator=operator,
+                sizes=sizes or (written.numel,), launches=happens, contraction=contraction, pointwise=pointwise,
+                bytes=moved, fresh=fresh, itemsize=self.bytes_of(written.storage.itemsize), note=note,
             )  # fmt: skip
             self.rows.append((row, self._turns))
         if self.remembering:
@@ -241,33 +243,11 @@ class Recorder:
             mark.step = latest((mark.step, step))
         self.last = latest((self.last, step))
 
-    def _moved(
-        self,
-        inputs: Sequence[Value],
-        results: Sequence[Value],
-        reads: Sequence[Size] | None,
-        into: Value | None,
-        writes: Size | None,
-    ) -> Size:
-        """Bytes read and written, of inputs that show the same once."""
-        tensors: list[tuple[Size, Size]] = []  # elements, and bytes of one
-        seen: list[Value] = []
-        for i, value in enumerate(inputs):
-            if any(_show_the_same(value, v) for v in seen):
-                continue
-            seen.append(value)
-            elements = value.elements if reads is None else reads[i]
-            tensors.append((elements, self.bytes_of(value.storage.itemsize)))
-        tensors.extend((value.elements, self.bytes_of(value.storage.itemsize)) for value in results)
-        if into is not None:
-            tensors.append((into.elements if writes is None else writes, self.bytes_of(into.storage.itemsize)))
-        return _sum_of_products(tuple(tensors))
-
-    def line(self, name: str, kernel: Kernel, sizes: tuple[Size, ...], **amounts: Any) -> None:
+    def line(self, name: str, kernel: Kernel, operator: str, sizes: tuple[Size, ...], **amounts: Any) -> None:
         """A further line of the paper that the kernel before has computed: no launch, no traffic of its own."""
         row = Row(
-            name=name, path=self._path, direction=self._direction, kernel=kernel, sizes=sizes, launches=0,
-            itemsize=self.run.itemsize, **amounts,
+            name=name, path=self._path, direction=self._direction, kernel=kernel, operator=operator, sizes=sizes,
+            launches=0, itemsize=self.run.itemsize, **amounts,
         )  # fmt: skip
         self.rows.append((row, self._turns))
 
@@ -278,6 +258,7 @@ class Recorder:
         inputs: Sequence[Value],
         shape: Sequence[Size],
         *,
+        operator: str,
         backward: Backward | None = None,
         keeps: Sequence[tuple[Value, int | None]] = (),
         keeps_result: bool = False,
@@ -288,7 +269,7 @@ class Recorder:
         """One kernel of one result, the way back through it included; `details` as in `launch`."""
         out = self.new(name, shape, itemsize)
         out.strides = strides
-        self.launch(name, kernel, inputs, [out], **details)
+        self.launch(name, kernel, inputs, [out], operator=operator, **details)
         if backward is not None:
             self.follow(name, inputs, [out], backward, [*keeps, *([(out, None)] if keeps_result else [])])
         return out
@@ -361,22 +342,6 @@ class Recorder:
             if turn.index == len(turn.loop.turns) - 1:
                 turn.loop.last = None
             self._enter(turn)
-
-
-@lru_cache(maxsize=2**14)
-def _sum_of_products(pairs: tuple[tuple[Size, Size], ...]) -> Size:
-    return sum((a * b for a, b in pairs), start=0)
-
-
-def _show_the_same(a: Value, b: Value) -> bool:
-    """Whether two operands are one to a kernel that reads them: all elements of one storage, in the same order."""
-    return a is b or (
-        a.storage is b.storage
-        and equal(a.elements, a.storage.elements)
-        and same(a.shape, b.shape)
-        and (a.strides is None) == (b.strides is None)
-        and (a.strides is None or b.strides is None or same(a.strides, b.strides))
-    )
 
 
 def _held(value: Value) -> Value:

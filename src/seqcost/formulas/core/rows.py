@@ -18,7 +18,10 @@ class Rows(Moves):
         """x summed down to a shape that it was broadcast from; without a way back."""
         out = self.new(name, shape, x.storage.itemsize)
         sizes = (out.elements, _ratio(x.numel, out.elements))
-        self.launch(name, Kernel.REDUCTION, [x], [out], sizes=sizes, pointwise=x.numel, happens=happens, note=note)
+        self.launch(
+            name, Kernel.REDUCTION, [x], [out], operator="sum", sizes=sizes, pointwise=x.numel, happens=happens,
+            note=note,
+        )  # fmt: skip
         out.is_view = len(shape) < len(x.shape)  # summed with the axis kept, then viewed without it
         return out
 
@@ -49,18 +52,23 @@ class Rows(Moves):
                     step = inside
                 wide.insert(0, 0 if i in over and not is_one(whole[i]) else step)
             shown = Value(whole, g.storage, strides=tidied(whole, wide), is_view=True)
-            return [t.pointwise(f"{name}_backward", [shown], 1, "g / n", number=True) if mean else shown]
+            return [
+                t.pointwise(f"{name}_backward", [shown], 1, "g / n", operator="div", number=True) if mean else shown
+            ]
 
         out = self.new(name, shape, x.storage.itemsize)
         sizes = (out.elements, _ratio(x.numel, out.elements))
-        self.launch(name, Kernel.REDUCTION, [x], [out], sizes=sizes, pointwise=x.numel, note=note)
+        self.launch(
+            name, Kernel.REDUCTION, [x], [out], operator="mean" if mean else "sum", sizes=sizes, pointwise=x.numel,
+            note=note,
+        )  # fmt: skip
         self.follow(name, [x], [out], backward)
         return out
 
     def largest(self, name: str, x: Value, note: str = "") -> Value:
         """Greatest number of each row, its axis kept; without a way back."""
         return self.kernel(
-            name, Kernel.REDUCTION, [x], (*x.shape[:-1], ONE), sizes=_rows(x), pointwise=x.numel,
+            name, Kernel.REDUCTION, [x], (*x.shape[:-1], ONE), operator="amax", sizes=_rows(x), pointwise=x.numel,
             itemsize=x.storage.itemsize, note=note or "greatest",
         )  # fmt: skip
 
@@ -76,14 +84,14 @@ class Rows(Moves):
             happens = 1 if isinstance(length, int) else where(length > 1, 1, 0)  # a sum of one element is itself
             turned = t.flip(f"{name}_backward", t.detach(g), happens=happens)
             summed = t.kernel(
-                f"{name}_backward", Kernel.SCAN, [turned], g.shape, sizes=sizes, pointwise=turned.numel, itemsize=size,
-                happens=happens,
+                f"{name}_backward", Kernel.SCAN, [turned], g.shape, operator="cumsum", sizes=sizes,
+                pointwise=turned.numel, itemsize=size, happens=happens,
             )  # fmt: skip
             return [t.flip(f"{name}_backward", summed, "and back", happens=happens)]  # the others are there until here
 
         return self.kernel(
-            name, Kernel.SCAN, [x], x.shape, sizes=sizes, pointwise=x.numel, itemsize=x.storage.itemsize,
-            backward=backward, note=note or "running sum",
+            name, Kernel.SCAN, [x], x.shape, operator="cumsum", sizes=sizes, pointwise=x.numel,
+            itemsize=x.storage.itemsize, backward=backward, note=note or "running sum",
         )  # fmt: skip
 
     def softmax(self, name: str, x: Value, note: str = "") -> Value:
@@ -94,14 +102,16 @@ class Rows(Moves):
             (y,) = kept
             return [
                 t.kernel(
-                    f"{name}_backward", Kernel.SOFTMAX, [g, y], y.shape, sizes=sizes, itemsize=y.storage.itemsize,
-                    pointwise=pointwise.SOFTMAX_BACKWARD * y.numel, buffer=t.copy_bytes(g, y), note="a (g − Σ g a)",
+                    f"{name}_backward", Kernel.SOFTMAX, [g, y], y.shape, operator="_softmax_backward_data",
+                    sizes=sizes, itemsize=y.storage.itemsize, pointwise=pointwise.SOFTMAX_BACKWARD * y.numel,
+                    buffer=t.copy_bytes(g, y), note="a (g − Σ g a)",
                 )
             ]  # fmt: skip
 
         return self.kernel(
-            name, Kernel.SOFTMAX, [x], x.shape, sizes=sizes, pointwise=pointwise.SOFTMAX * x.numel, keeps_result=True,
-            buffer=self.copy_bytes(x), itemsize=x.storage.itemsize, backward=backward, note=note or "softmax",
+            name, Kernel.SOFTMAX, [x], x.shape, operator="_softmax", sizes=sizes,
+            pointwise=pointwise.SOFTMAX * x.numel, keeps_result=True, buffer=self.copy_bytes(x),
+            itemsize=x.storage.itemsize, backward=backward, note=note or "softmax",
         )  # fmt: skip
 
     def copy_bytes(self, *values: Value) -> Size:

@@ -58,8 +58,8 @@ class Aaren(Component):
 
     def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
         B, T, D = x.shape
-        m_BH = t.state("start_largest", B, self.H, itemsize=t.wide)
-        wu_BHK1 = t.state("start_sums", B, self.H, self.K + 1, itemsize=t.wide)
+        m_BH = t.state("start_largest", B, self.H, operator="full", itemsize=t.wide)
+        wu_BHK1 = t.state("start_sums", B, self.H, self.K + 1, operator="full", itemsize=t.wide)
         if t.run.stepping:
             x = t.view(x, B, D)
             o, *after = prefix_attention_step(t, *self._scores_values(t, x), m_BH, wu_BHK1)

@@ -45,8 +45,8 @@ class Aft(Component):
 
     def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
         B, T, D = x.shape
-        m_BD = t.state("start_largest", B, D, itemsize=t.wide)
-        wu_BD2 = t.state("start_sums", B, D, 2, itemsize=t.wide)
+        m_BD = t.state("start_largest", B, D, operator="full", itemsize=t.wide)
+        wu_BD2 = t.state("start_sums", B, D, 2, operator="full", itemsize=t.wide)
         q, k, v = self._projected(t, t.view(x, B, D) if t.run.stepping else x)
         if t.run.stepping:
             o, *after = prefix_attention_step(t, k, v, m_BD, wu_BD2)

@@ -164,7 +164,7 @@ class Attention(Component):
         P = t.run.P
         past = t.carried(name, B, P, G, width)
         return t.kernel(
-            "cache", Kernel.COPY, [past, new], (B, P + T, G, width), happens=where(P > 0, 1, 0),
+            "cache", Kernel.COPY, [past, new], (B, P + T, G, width), operator="cat", happens=where(P > 0, 1, 0),
             note="past and new ones joined",
         )  # fmt: skip
 
@@ -177,7 +177,9 @@ class Attention(Component):
         happens = where(T > 1, 1, 0) * (where(P > 0, 1, 0) if alone else 1)
         if self.cross or not self.causal or (isinstance(happens, int) and not happens):
             return None, 0
-        return t.constant("mask", T, P + T, fills=2, happens=happens, note="−∞ above the diagonal"), happens
+        mask = t.constant("mask", T, P + T, operator="full", happens=happens, note="−∞")
+        t.triangle_into("mask", mask, "triu", happens=happens, note="above the diagonal, 0 elsewhere")
+        return mask, happens
 
     def _fused(self, t: Tape, q: Value, k: Value, v: Value) -> Value:
         B, T = q.shape[:2]
@@ -200,7 +202,10 @@ class Attention(Component):
         if mask is not None:
             groups, each = exact_div(H, G, "query heads over key/value heads"), mask
             if not equal(expanded(groups), 1):
-                each = t.kernel("mask", Kernel.COPY, [mask], (rows[1], S), happens=happens, note="for each of a group")
+                each = t.kernel(
+                    "mask", Kernel.COPY, [mask], (rows[1], S), operator="repeat", happens=happens,
+                    note="for each of a group",
+                )  # fmt: skip
             scores = t.add_into("add_mask", scores, each, happens, "scores + mask [T,S]")
             del each
         scores = t.view(scores, B, H, T, S)

@@ -135,7 +135,7 @@ class BigBird(Component):
             t.part(t.view(masked, ONE, ONE, ONE, (n + 1) * C), ONE, ONE, ONE, n * C),
             note="the global blocks see all keys",
         )
-        at = t.constant("plan", H * (n - 2) * (OWN_SLOTS + self.R), itemsize=ID_BYTES, fills=0)  # made of numbers
+        at = t.constant("plan", H * (n - 2) * (OWN_SLOTS + self.R), itemsize=ID_BYTES, operator=None)  # made of numbers
         note = "each other block sees 5 + R gathered ones"
         between = planned_attention(t, middle, k, v, t.view(masked, ONE, n + 1, C), at, note)
         ends = t.parts(t.view(edges, B, H, 2, C, K), (B, H, 1, C, K), (B, H, 1, C, K), name="global_split")

@@ -110,7 +110,7 @@ class Gla(Component):
 
         q = t.unary("query_scale", projected("query", K), "scale", "q/√K")
         k, v = projected("key", K), projected("value", V)
-        log_decay = t.unary("decay_root", _log_sigmoid(t, "decay_log", gates()), "scale", "log α = log σ/τ")
+        log_decay = t.unary("decay_root", _log_sigmoid(t, "decay_log", gates()), "divide", "log α = log σ/τ")
         return q, k, v, t.view(log_decay, *front, H, K)
 
     def _gated(self, t: Tape, y: Value, x: Value) -> Value:
@@ -133,10 +133,10 @@ def _log_sigmoid(t: Tape, name: str, x: Value) -> Value:
     """Logarithm of σ(x): the kernel writes exp(−|x|) besides, which its backward reads."""
     size = x.storage.itemsize
     y, rest = t.new(name, x.shape, size), t.new(f"{name}_exp", x.shape, size)
-    t.launch(name, Kernel.ELEMENTWISE, [x], [y, rest], pointwise=x.numel, note="log σ")
+    t.launch(name, Kernel.ELEMENTWISE, [x], [y, rest], operator="log_sigmoid_forward", pointwise=x.numel, note="log σ")
 
     def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
-        return [t.pointwise(f"{name}_backward", [g, *kept], 1)]
+        return [t.pointwise(f"{name}_backward", [g, *kept], 1, operator="log_sigmoid_backward")]
 
     t.follow(name, [x], [y], backward, [(x, None), (rest, None)])
     return y

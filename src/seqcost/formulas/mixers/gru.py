@@ -83,7 +83,7 @@ def _times(t: Tape, name: str, a: Value, b: Value, note: str) -> Value:
     before = t.copy(name, t.detach(a), note="kept for the way back") if t.recording else a
 
     def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
-        db = t.pointwise(f"{name}_db", [g, kept[1]], 1, "g ⊙ a") if wanted[1] else None
-        return [t.pointwise(f"{name}_da", [g, kept[0]], 1, "g ⊙ b") if wanted[0] else None, db]
+        db = t.pointwise(f"{name}_db", [g, kept[1]], 1, "g ⊙ a", operator="mul") if wanted[1] else None
+        return [t.pointwise(f"{name}_da", [g, kept[0]], 1, "g ⊙ b", operator="mul") if wanted[0] else None, db]
 
-    return t.in_place(name, a, [b], 1, backward=backward, keeps=[(b, 0), (before, 1)], note=note)
+    return t.in_place(name, a, [b], 1, operator="mul", backward=backward, keeps=[(b, 0), (before, 1)], note=note)

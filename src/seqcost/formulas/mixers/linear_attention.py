@@ -200,7 +200,7 @@ class LinearAttention(Component):
         half = t.unary(
             f"{label}_half",
             t.sum(f"{label}_norm", t.unary(f"{label}_square", scaled, "square"), -1, keep=True, note="‖x'‖²"),
-            "scale-whole",
+            "divide-whole",
             "/ 2",
         )
         exponent = t.subtract(f"{label}_exponent", dots, half)

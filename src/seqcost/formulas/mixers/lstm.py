@@ -25,6 +25,7 @@ from seqcost.formulas.ops.onednn.lstm import (
 from seqcost.formulas.parts.recurrence import batch_first, check_cell, time_first
 
 GATES = 4
+_OPERATOR = "mkldnn_rnn_layer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,14 +85,18 @@ class Lstm(Component):
         taken = lstm_forward_bytes(**sizes) if t.recording else lstm_inference_bytes(**sizes, threads=threads)
         shape = (T, B, D, N)
         t.launch(
-            "hidden", Kernel.RECURRENCE, [x, *weights, h, c], [*results, workspace], sizes=shape, buffer=taken,
-            contraction=products[N], steps=T, note="U h_{t−1} + b': four matrix-vector products per token",
+            "hidden", Kernel.RECURRENCE, [x, *weights, h, c], [*results, workspace], operator=_OPERATOR, sizes=shape,
+            buffer=taken, contraction=products[N], steps=T,
+            note="U h_{t−1} + b': four matrix-vector products per token",
         )  # fmt: skip
         t.line(
-            "input", Kernel.RECURRENCE, shape, contraction=products[D],
+            "input", Kernel.RECURRENCE, _OPERATOR, shape, contraction=products[D],
             note="W x_t + b: four matrix-vector products per token",
         )  # fmt: skip
-        t.line("cell", Kernel.RECURRENCE, shape, pointwise=pointwise.LSTM_CELL * B * T * N, note="σ, tanh, c_t and h_t")
+        t.line(
+            "cell", Kernel.RECURRENCE, _OPERATOR, shape, pointwise=pointwise.LSTM_CELL * B * T * N,
+            note="σ, tanh, c_t and h_t",
+        )  # fmt: skip
 
         def backward(t: Tape, gs: Sequence[Any], kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
             shapes = [(T, B, D), (4 * N, D), (4 * N, N), (4 * N,), (4 * N,), (B, N), (B, N)]
@@ -102,13 +107,14 @@ class Lstm(Component):
             for g, zeros in zip(gs, (T * B * N, B * N, B * N), strict=True):
                 if g is None or not g.in_one_piece:
                     copied = copied + zeros * itemsize
+            back = f"{_OPERATOR}_backward"
             t.launch(
-                "hidden_backward", Kernel.RECURRENCE, [*kept, *given], made, sizes=shape, steps=T,
+                "hidden_backward", Kernel.RECURRENCE, [*kept, *given], made, operator=back, sizes=shape, steps=T,
                 contraction=2 * products[N], buffer=lstm_backward_bytes(**sizes, copied=copied), note="g Uᵀ, hᵀ g",
             )  # fmt: skip
-            t.line("input_backward", Kernel.RECURRENCE, shape, contraction=2 * products[D], note="g Wᵀ, xᵀ g")
+            t.line("input_backward", Kernel.RECURRENCE, back, shape, contraction=2 * products[D], note="g Wᵀ, xᵀ g")
             t.line(
-                "cell_backward", Kernel.RECURRENCE, shape, pointwise=pointwise.LSTM_CELL_BACKWARD * B * T * N,
+                "cell_backward", Kernel.RECURRENCE, back, shape, pointwise=pointwise.LSTM_CELL_BACKWARD * B * T * N,
                 note="through σ, tanh, ⊙ and +; Σ g",
             )  # fmt: skip
             return made

@@ -39,7 +39,7 @@ class RgLru(Component):
 
     def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
         B, T, D = x.shape
-        start = t.state("start", B, D, itemsize=t.wide)
+        start = t.state("start", B, D, operator="full", itemsize=t.wide)
         if t.run.stepping:
             a, b = self._recurrence(t, t.view(x, B, D))
             h = last = t.add_product("scan", b, a, start, "h = a ⊙ h + b")

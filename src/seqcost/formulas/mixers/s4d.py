@@ -73,7 +73,7 @@ class S4d(Component):
         return self._out(t, _tokens_first(t, y), x)
 
     def _state(self, t: Tape, B: Size) -> Value:
-        return t.state("start", B, self.D, self.N, itemsize=t.wide)
+        return t.state("start", B, self.D, self.N, operator="full", itemsize=t.wide)
 
     def _system(self, t: Tape) -> Diagonal:
         D, M = self.D, self.modes

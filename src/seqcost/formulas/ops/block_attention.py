@@ -113,14 +113,14 @@ def band_mask(t: Tape, band: Band, S: Size, T: Size, group: Size = 1) -> Value:
     filled = t.pad("mask", t.constant("mask", ONE, S), ONE, band.filled(T), note="")
     windows = _windows(t, "mask", t.view(filled, ONE, band.filled(T), 1), band, T)
     valid = t.copy("mask", t.view(windows, ONE, d, n, keys))
-    outside = t.constant("mask", C, keys)
-    late = t.triangle("mask", outside)
-    t.launch("mask", Kernel.COPY, [outside], [], into=outside)
-    inside = t.pointwise("mask", [late, outside], 1)
+    outside = t.constant("mask", C, keys, operator="full")
+    late = t.upper("mask", outside)
+    t.triangle_into("mask", outside, "tril")
+    inside = t.pointwise("mask", [late, outside], 1, operator="minimum")
     del late
     shape = (ONE, d, n, group, C, keys)
     mask = t.kernel(
-        "mask", Kernel.ELEMENTWISE, [inside, valid], shape, pointwise=product(shape),
+        "mask", Kernel.ELEMENTWISE, [inside, valid], shape, operator="minimum", pointwise=product(shape),
         note="0 or −∞, for each block; shared by batch and heads",
     )  # fmt: skip
     return t.view(mask, ONE, d * n * group, C, keys)
@@ -161,6 +161,6 @@ def planned_attention(
 def _of_any_head(t: Tape, at: Value) -> Value:
     """Numbers of blocks within their head."""
     return t.kernel(
-        "plan", Kernel.ELEMENTWISE, [at], at.shape, pointwise=at.numel, itemsize=ID_BYTES, buffer=ID_BYTES,
-        note="of any head",
+        "plan", Kernel.ELEMENTWISE, [at], at.shape, operator="remainder", pointwise=at.numel, itemsize=ID_BYTES,
+        buffer=ID_BYTES, note="of any head",
     )  # fmt: skip

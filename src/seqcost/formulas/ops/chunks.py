@@ -33,11 +33,11 @@ def pair_decays(t: Tape, log_ZnC1: Value) -> Value:
     """[Z,n,C,C]: in row j and column i the product of the decays of the tokens after j up to i; 0 below."""
     Z, n, C, _ = log_ZnC1.shape
     rows = t.expand("decay_rows", t.transpose(log_ZnC1, 0, 1, 3, 2), Z, n, C, C)
-    later = t.cumsum("decay_sum", t.triangle("decay_later", rows, "log decays of the tokens after each one"))
+    later = t.cumsum("decay_sum", t.upper("decay_later", rows, "log decays of the tokens after each one"))
     del rows
     decay = t.unary("decay", later, "exp", "summed up from token to token")
     del later
-    return t.triangle("decay_causal", decay, "nothing later than the query")
+    return t.upper("decay_causal", decay, "nothing later than the query")
 
 
 def walk(

@@ -33,7 +33,8 @@ def convolution(
     """
     n = product(shape)
     flops = 2 * n * product(weight.shape[1:])
-    sizes = (*shape, *weight.shape[1:])
+    (sequences, n_out, *positions), (_, n_in, *taps) = shape, weight.shape
+    sizes = (sequences, n_in, n_out, product(taps), product(positions))
     inputs = [x, weight, t.weight(shape[1])] if bias else [x, weight]
     itemsize = x.storage.itemsize
 
@@ -47,7 +48,7 @@ def convolution(
             found[0] = None
         made = [value for value in found if value is not None]
         t.launch(
-            f"{name}_backward", Kernel.CONVOLUTION, [g, *kept], made, sizes=sizes,
+            f"{name}_backward", Kernel.CONVOLUTION, [g, *kept], made, operator="convolution_backward", sizes=sizes,
             contraction=flops * (1 + wanted[0]), pointwise=n if bias else 0, note="g ∗ Wᵀ, gᵀ ∗ x, Σ g",
             buffer=_backward_bytes(_call(t, (*kept, g), dilation, groups, bias=bias), to_input=wanted[0]),
         )  # fmt: skip
@@ -57,8 +58,8 @@ def convolution(
     y.strides = _layout(shape, (x, weight))
     call = _call(t, (x, weight, y), dilation, groups, bias=bias)
     t.launch(
-        name, Kernel.CONVOLUTION, inputs, [y], sizes=sizes, contraction=flops, pointwise=n if bias else 0,
-        buffer=0 if call is None else forward_bytes(call), note=note or "x ∗ W",
+        name, Kernel.CONVOLUTION, inputs, [y], operator="convolution", sizes=sizes, contraction=flops,
+        pointwise=n if bias else 0, buffer=0 if call is None else forward_bytes(call), note=note or "x ∗ W",
     )  # fmt: skip
     t.follow(name, inputs, [y], backward, [(x, None), (weight, None)])
     return y

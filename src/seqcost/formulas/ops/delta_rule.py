@@ -41,7 +41,7 @@ def delta_rule(
     del queries
     to_end_ZnC1 = end_Zn11 = None
     if log_decay_BTH is None:
-        scores_ZnCC = t.triangle("causal", scores_ZnCC, "nothing later than the query")
+        scores_ZnCC = t.upper("causal", scores_ZnCC, "nothing later than the query")
     else:
         log_ZnC1 = chunked(t, "decay", t.view(t.float32("decay_float32", log_decay_BTH), B, T, H, ONE), C)
         decay_ZnCC = pair_decays(t, log_ZnC1)
@@ -121,8 +121,8 @@ def solve_triangular(t: Tape, name: str, upper: Value, sides: Value, note: str =
 
     def solved(t: Tape, name: str, system: Value, right: Value, note: str) -> Value:
         return t.kernel(
-            name, Kernel.FACTORISATION, [system, right], shape, sizes=(Z, C, C), contraction=flops, itemsize=size,
-            strides=layout, note=note,
+            name, Kernel.FACTORISATION, [system, right], shape, operator="linalg_solve_triangular", sizes=(Z, C, C),
+            contraction=flops, itemsize=size, strides=layout, note=note,
         )  # fmt: skip
 
     def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
@@ -131,8 +131,8 @@ def solve_triangular(t: Tape, name: str, upper: Value, sides: Value, note: str =
         if not wanted[0]:
             return [None, dsides]
         found = t.product(f"{name}_dsystem", t.swapped(x), dsides, size, "Xᵀ g")
-        found = t.pointwise(f"{name}_dsystem", [found], 1, "−")
-        found = t.triangle(f"{name}_dsystem", found, "the strictly upper part")
+        found = t.pointwise(f"{name}_dsystem", [found], 1, "−", operator="neg")
+        found = t.upper(f"{name}_dsystem", found, "the strictly upper part")
         return [found, dsides if wanted[1] else None]
 
     x = solved(t, name, upper, sides, note or "X (I + L) = sides")

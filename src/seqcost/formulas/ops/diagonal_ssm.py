@@ -104,7 +104,9 @@ def _factors(t: Tape, system: Diagonal, n: Size, C: Size) -> tuple[Pair, Value, 
     """Powers at the first tokens of n chunks [D,n,M]; these times the gain [D,n,N]; powers inside a chunk [D,N,C]."""
     rate, angle = system.rate, system.angle
     D, M = rate.shape
-    starts, tokens = (t.constant(name, size, itemsize=t.wide) for name, size in (("starts", n), ("tokens", C)))
+    starts, tokens = (
+        t.constant(name, size, operator="arange", itemsize=t.wide) for name, size in (("starts", n), ("tokens", C))
+    )
     starts = t.view(starts, n, ONE, ONE)
 
     def exponents(name: str, x: Value, at: Value) -> Value:

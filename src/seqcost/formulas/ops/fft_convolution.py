@@ -51,9 +51,9 @@ def _spectrum(t: Tape, name: str, x: Value) -> Value:
     *rows, n = filled.shape
     levels = ceil_log2(x.shape[-1])
     return t.kernel(
-        f"{name}_transform", Kernel.FFT, [filled], (*rows, 2**levels + 1), sizes=(product(rows), n),
-        contraction=transform_flops(levels, product(rows)), itemsize=2 * t.bytes_of(filled.storage.itemsize),
-        note="to frequencies",
+        f"{name}_transform", Kernel.FFT, [filled], (*rows, 2**levels + 1), operator="_fft_r2c",
+        sizes=(product(rows), n), contraction=transform_flops(levels, product(rows)),
+        itemsize=2 * t.bytes_of(filled.storage.itemsize), note="to frequencies",
     )  # fmt: skip
 
 
@@ -66,19 +66,21 @@ def _times(t: Tape, name: str, many: Value, few: Value) -> Value:
     """Of frequencies [D,B,*] and [D,*]."""
     D, frequencies = few.shape if len(few.shape) == 2 else (few.shape[0], few.shape[-1])
     other = t.view(few, D, ONE, frequencies) if len(few.shape) == 2 else few
-    return t.pointwise(name, [many, other], pointwise.COMPLEX_PRODUCT, "one product per frequency")
+    return t.pointwise(name, [many, other], pointwise.COMPLEX_PRODUCT, "one product per frequency", operator="mul")
 
 
 def _conjugate(t: Tape, name: str, x: Value) -> Value:
-    return t.pointwise(f"{name}_transform_again", [_spectrum(t, f"{name}_again", x)], 1, "and conjugated")
+    spectrum = [_spectrum(t, f"{name}_again", x)]
+    return t.pointwise(f"{name}_transform_again", [spectrum.pop()], 1, "and conjugated", operator="_conj_physical")
 
 
 def _correlated(t: Tape, g: Value, u: Value) -> Value:
     """Frequencies of the gradient times those of the input, summed over the sequences."""
-    D, _, frequencies = g.shape
+    D, sequences, frequencies = g.shape
     both = _times(t, "kernel_gradient", g, _conjugate(t, "input", u))
     return t.kernel(
-        "kernel_gradient", Kernel.REDUCTION, [both], (D, frequencies), pointwise=pointwise.COMPLEX_ADD * both.numel,
+        "kernel_gradient", Kernel.REDUCTION, [both], (D, frequencies), operator="sum",
+        sizes=(D * frequencies, sequences), pointwise=pointwise.COMPLEX_ADD * both.numel,
         itemsize=both.storage.itemsize, note="Σ over the sequences",
     )  # fmt: skip
 
@@ -90,7 +92,7 @@ def _cut(t: Tape, name: str, spectrum: Value, like: Value, itemsize: Size | None
     levels = ceil_log2(T)
     n = 2 * 2**levels
     long = t.kernel(
-        name, Kernel.FFT, [spectrum], (*rows, n), sizes=(product(rows), n), itemsize=itemsize,
+        name, Kernel.FFT, [spectrum], (*rows, n), operator="_fft_c2r", sizes=(product(rows), n), itemsize=itemsize,
         contraction=transform_flops(levels, product(rows)), pointwise=n * product(rows), note="back from frequencies",
     )  # fmt: skip
     return t.part(long, *rows, T)

@@ -11,6 +11,8 @@ from seqcost.formulas.core.layout import tidied
 from seqcost.formulas.core.tape import Tape
 from seqcost.formulas.core.values import Value, contiguous_strides
 
+_OPERATOR = "_scaled_dot_product_flash_attention_for_cpu"
+
 
 def fused_attention(
     t: Tape,
@@ -48,7 +50,7 @@ def fused_attention(
     def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
         grads = [by_token(t, "dq", H, Q, K), by_token(t, "dk", G, S, K), by_token(t, "dv", G, S, V)]
         t.launch(
-            f"{name}_backward", Kernel.ATTENTION, [g, *kept], grads, sizes=sizes,
+            f"{name}_backward", Kernel.ATTENTION, [g, *kept], grads, operator=f"{_OPERATOR}_backward", sizes=sizes,
             contraction=2 * pairs * (3 * K + 2 * V),
             pointwise=(pointwise.ATTENTION_BACKWARD + masked) * pairs,
             buffer=attention_backward_bytes(Q, S, itemsize, threads) + t.copy_bytes(t.transpose(g, 0, 2, 1, 3)),
@@ -60,7 +62,8 @@ def fused_attention(
     reads = [value.elements for value in (q, k, v)] + ([] if mask is None else [mask.elements * masks])
     y, lse = by_token(t, name, H, Q, V), t.new("logsumexp", (Z, H, Q), t.run.state_itemsize)
     t.launch(
-        name, Kernel.ATTENTION, inputs, [y, lse], sizes=sizes, reads=reads, contraction=2 * pairs * (K + V),
+        name, Kernel.ATTENTION, inputs, [y, lse], operator=_OPERATOR, sizes=sizes, reads=reads,
+        contraction=2 * pairs * (K + V),
         pointwise=(pointwise.ATTENTION + masked) * pairs, buffer=attention_bytes(Q, S, K, itemsize, threads),
         note=note or "q kᵀ, softmax and its product with v, tile by tile",
     )  # fmt: skip

@@ -109,7 +109,7 @@ def masked_attention(
     q_ZTK, k_ZTK, v_ZTV = t.view(q, Z, T, K), t.view(k, Z, T, K), t.view(v, Z, T, V)
     y = t.matmul(
         "mix",
-        t.triangle(
+        t.lower(
             "mask",
             t.matmul("scores", q_ZTK, t.transpose(k_ZTK, 0, 2, 1), "q [T,K] @ kᵀ [K,T]"),
             "later tokens set to 0",
@@ -176,7 +176,7 @@ def _read(t: Tape, cut: _Chunks, pairs: Value) -> Value:
 
 
 def _ungated(t: Tape, cut: _Chunks) -> _Mixed:
-    y = _read(t, cut, t.triangle("mask", _scores(t, cut), "later tokens set to 0"))
+    y = _read(t, cut, t.lower("mask", _scores(t, cut), "later tokens set to 0"))
     return _Mixed(y, cut.q, cut.k, None)
 
 
@@ -184,19 +184,15 @@ def _constant(t: Tape, cut: _Chunks, gate_H: Value) -> _Mixed:
     """Tables that all sequences share: distances within a chunk, tokens since its start."""
     Z, n, C, K = cut.q.shape
     B, H, size = cut.B, cut.H, gate_H.storage.itemsize
-    at_C = t.constant("positions", C, itemsize=size)
-    apart_CC = t.unary(
-        "distance",
-        t.pointwise("distance", [t.view(at_C, C, ONE), at_C], 1, "between tokens of a chunk"),
-        "relu",
-        "at least 0",
-    )
+    at_C = t.constant("positions", C, operator="arange", itemsize=size)
+    apart = [t.pointwise("distance", [t.view(at_C, C, ONE), at_C], 1, "between tokens of a chunk", operator="sub")]
+    apart_CC = t.pointwise("distance", [apart.pop()], 1, "at least 0", operator="clamp")
     fading = t.unary("decay", t.multiply("distance_decay", t.view(gate_H, H, ONE, ONE), apart_CC), "exp")
-    pairs_HCC = t.triangle("decay_mask", fading, "later tokens set to 0")
+    pairs_HCC = t.lower("decay_mask", fading, "later tokens set to 0")
     del fading
-    left_n1 = t.view(t.constant("tokens_left", n, itemsize=size), n, ONE)
+    left_n1 = t.view(t.constant("tokens_left", n, operator="arange", itemsize=size), n, ONE)
     since_nC = t.pointwise(
-        "tokens_since", [t.unary("positions", at_C, "shift-whole"), left_n1], 1, "the chunk began"
+        "tokens_since", [t.unary("positions", at_C, "shift-whole"), left_n1], 1, "the chunk began", operator="minimum"
     )  # fmt: skip
     faded_HnC = t.multiply("log_decay", t.view(gate_H, H, ONE, ONE), since_nC, "log decay since the chunk began")
     end_Hn1 = t.part(faded_HnC, H, n, ONE)
@@ -250,7 +246,7 @@ def _by_feature(t: Tape, cut: _Chunks, gate_BTHK: Value, m: Size, J: Size) -> _M
 
     starts = t.view(t.part(over_ZnmmK, Z, n, m, m, K, name="over_starts"), Z, n, m, m, ONE, K)
     to_start = t.add("to_start", starts, t.view(rest_ZnmJK, Z, n, ONE, m, J, K), "log decay of each key to a sub-chunk")
-    square = t.triangle("not_before", t.constant("not_before", C, C, itemsize=BOOL))
+    square = t.upper("not_before", t.constant("not_before", C, C, operator="ones", itemsize=BOOL))
     not_before_mC1 = t.view(t.part(square, m, C), m, C, ONE)
     del square
     hidden = t.fill_where("not_before_hidden", t.view(to_start, Z, n, m, C, K), not_before_mC1)
@@ -273,7 +269,7 @@ def _by_feature(t: Tape, cut: _Chunks, gate_BTHK: Value, m: Size, J: Size) -> _M
         "own_keys", t.view(cut.k, Z, n, m, ONE, J, K), t.unary("between_exp", between_ZnmJJK, "exp"),
         "k faded to each token of its sub-chunk",
     )  # fmt: skip
-    own = t.triangle(
+    own = t.lower(
         "own_mask",
         t.view(
             t.matmul(
@@ -302,7 +298,7 @@ def _by_feature(t: Tape, cut: _Chunks, gate_BTHK: Value, m: Size, J: Size) -> _M
 def _sums(t: Tape, name: str, x_XLK: Value, columns: Size, note: str) -> Value:
     """Running sums over the rows of x [...,L,K] that begin at each of the columns: [...,L,columns,K]."""
     *front, L, K = x_XLK.shape
-    outside = t.triangle(f"{name}_outside", t.constant(f"{name}_outside", L, columns, itemsize=BOOL))
-    outside = t.view(outside, L, columns, ONE)
+    every = [t.constant(f"{name}_outside", L, columns, operator="ones", itemsize=BOOL)]
+    outside = t.view(t.upper(f"{name}_outside", every.pop()), L, columns, ONE)
     shown = t.expand(f"{name}_columns", t.view(x_XLK, *front, L, ONE, K), *front, L, columns, K)
     return t.cumsum(name, t.fill_where(f"{name}_hidden", shown, outside), -3, note)

@@ -22,8 +22,8 @@ def overlapping(t: Tape, name: str, x: Value, axis: int, count: Size, size: Size
     def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
         return [
             t.kernel(
-                f"{name}_backward", Kernel.SCATTER, [g], whole, sizes=(g.numel,), pointwise=g.numel, itemsize=itemsize,
-                note="gradients of windows that overlap",
+                f"{name}_backward", Kernel.SCATTER, [g], whole, operator="unfold_backward", sizes=(g.numel,),
+                pointwise=g.numel, itemsize=itemsize, note="gradients of windows that overlap",
             )
         ]  # fmt: skip
 
@@ -40,11 +40,11 @@ def looked_up(t: Tape, name: str, x: Value, axis: int, at: Value, note: str = "l
 
     def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
         (which,) = kept
-        return [_added(t, f"{name}_backward", whole, g, which), None]
+        return [_added(t, f"{name}_backward", "index_add", whole, g, which), None]
 
     return t.kernel(
-        name, Kernel.GATHER, [x, at], shape, sizes=(n,), reads=[n, at.numel], itemsize=itemsize, backward=backward,
-        keeps=[(at, 0)], note=note,
+        name, Kernel.GATHER, [x, at], shape, operator="index_select", sizes=(n,), reads=[n, at.numel],
+        itemsize=itemsize, backward=backward, keeps=[(at, 0)], note=note,
     )  # fmt: skip
 
 
@@ -55,22 +55,23 @@ def gathered(t: Tape, name: str, x: Value, index: Value, note: str = "looked up"
 
     def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
         _, which = kept
-        return [_added(t, f"{name}_backward", whole, g, which), None]
+        return [_added(t, f"{name}_backward", "scatter_add", whole, g, which), None]
 
     return t.kernel(
-        name, Kernel.GATHER, [x, index], index.shape, sizes=(n,), reads=[n, index.elements], itemsize=itemsize,
-        backward=backward, keeps=[(x, 0), (index, 0)], note=note,
+        name, Kernel.GATHER, [x, index], index.shape, operator="gather", sizes=(n,), reads=[n, index.elements],
+        itemsize=itemsize, backward=backward, keeps=[(x, 0), (index, 0)], note=note,
     )  # fmt: skip
 
 
-def _added(t: Tape, name: str, whole: Sequence[Size], g: Value, which: Value) -> Value:
+def _added(t: Tape, name: str, operator: str, whole: Sequence[Size], g: Value, which: Value) -> Value:
     """Gradients added to zeros where an index says."""
     n = g.numel
     zeros = t.kernel(
-        name, Kernel.FILL, [g], whole, reads=[0], itemsize=g.storage.itemsize, note="zeros, for the gradient"
-    )
+        name, Kernel.FILL, [g], whole, operator="new_zeros", reads=[0], itemsize=g.storage.itemsize,
+        note="zeros, for the gradient",
+    )  # fmt: skip
     t.launch(
-        name, Kernel.SCATTER, [zeros, g, which], [], into=zeros, sizes=(n,), pointwise=n,
+        name, Kernel.SCATTER, [zeros, g, which], [], operator=operator, into=zeros, sizes=(n,), pointwise=n,
         reads=[g.elements, g.elements, which.elements], writes=g.elements, note="added where they came from",
     )  # fmt: skip
     return zeros

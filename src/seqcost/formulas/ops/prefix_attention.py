@@ -32,7 +32,7 @@ def prefix_attention_step(
     t: Tape, s_BH: Value, v_BHV: Value, m_BH: Value, wu_BHV1: Value
 ) -> tuple[Value, Value, Value]:
     """Scores [B,H] and values [B,H,V] of one token → o [B,H,V], and m, w and u after it."""
-    now_BH = t.pointwise("largest", [m_BH, s_BH], 1, "max(m, s)")
+    now_BH = t.pointwise("largest", [m_BH, s_BH], 1, "max(m, s)", operator="maximum")
     decay_BH1, weight_BH1 = _exponents(t, m_BH, now_BH, s_BH)
     wu_BHV1 = t.add_product(
         "scan", _weighted(t, weight_BH1, v_BHV), decay_BH1, wu_BHV1, "w and u of one more token"
@@ -44,7 +44,9 @@ def running_maximum(t: Tape, name: str, x: Value) -> Value:
     """torch.cummax along the tokens, which writes the positions of the maxima too. No gradient flows through it."""
     B, T, H = x.shape
     y, at = t.new(name, x.shape, x.storage.itemsize), t.new(f"{name}_positions", x.shape, POSITION_BYTES)
-    t.launch(name, Kernel.SCAN, [x], [y, at], sizes=(B * H, T), pointwise=x.numel, note="running maximum")
+    t.launch(
+        name, Kernel.SCAN, [x], [y, at], operator="cummax", sizes=(B * H, T), pointwise=x.numel, note="running maximum"
+    )
     return y
 
 

@@ -13,9 +13,12 @@ from seqcost.formulas.ops.pieces import gathered
 
 def distances(t: Tape, name: str, rows: Size, columns: Size, more: Size) -> Value:
     """Labels [rows, columns + more] by clipped distance; the further columns have a label of their own."""
-    ends = t.constant(name, columns, itemsize=ID_BYTES), t.constant(name, rows, itemsize=ID_BYTES)
-    apart = t.kernel(name, Kernel.ELEMENTWISE, list(ends), (rows, columns), pointwise=rows * columns, itemsize=ID_BYTES)
-    t.launch(name, Kernel.ELEMENTWISE, [apart], [], into=apart, pointwise=rows * columns, note="clipped")
+    ends = [t.constant(name, size, operator="arange", itemsize=ID_BYTES) for size in (columns, rows)]
+    pairs = rows * columns
+    apart = t.kernel(
+        name, Kernel.ELEMENTWISE, ends, (rows, columns), operator="sub", pointwise=pairs, itemsize=ID_BYTES
+    )
+    t.launch(name, Kernel.ELEMENTWISE, [apart], [], operator="clamp", into=apart, pointwise=pairs, note="clipped")
     return t.pad(name, apart, rows, columns + more, note="the label of each pair")
 
 

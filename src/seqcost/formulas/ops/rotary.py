@@ -17,15 +17,16 @@ def rotary_tables(t: Tape, T: Size, K: Size, *, wide: bool = False) -> tuple[Val
     angle = t.view(angles(t, "rope_", T, t.buffer(halve(K), itemsize=ANGLE_BYTES)), T, ONE, halve(K))
     size = t.wide if wide else None
     return tuple(
-        t.cast("rope_cast", t.pointwise(name, [angle], 1), size, "tables in the working dtype")
-        for name in ("rope_cosine", "rope_sine")
+        t.cast("rope_cast", t.pointwise(name, [angle], 1, operator=operator), size, "tables in the working dtype")
+        for name, operator in (("rope_cosine", "cos"), ("rope_sine", "sin"))
     )  # type: ignore[return-value]  # two of them
 
 
 def angles(t: Tape, prefix: str, T: Size, frequency: Value) -> Value:
     """Position × frequency [T,K/2]."""
-    at = t.constant(f"{prefix}positions", T, itemsize=ANGLE_BYTES, note="P … P + T − 1")
-    return t.pointwise(f"{prefix}angles", [t.view(at, T, ONE), frequency], 1, "position × frequency")
+    at = t.constant(f"{prefix}positions", T, operator="arange", itemsize=ANGLE_BYTES, note="P … P + T − 1")
+    places = t.view(at, T, ONE)
+    return t.pointwise(f"{prefix}angles", [places, frequency], 1, "position × frequency", operator="mul")
 
 
 def rotary(t: Tape, name: str, x: Value, cos: Value, sin: Value) -> Value:

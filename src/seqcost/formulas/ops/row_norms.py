@@ -28,7 +28,7 @@ def l2_norm(t: Tape, name: str, x: Value) -> Value:
 def rms_norm(t: Tape, name: str, x: Value) -> Value:
     """Each row over its root mean square: x / √(mean x² + ε), brought to numbers of at most 1 before."""
     most = t.largest(f"{name}_most", t.unary(f"{name}_sizes", t.detach(x), "abs"), "max |x|")
-    most = t.pointwise(f"{name}_most_or_1", [most], 1, "or 1")
+    most = t.pointwise(f"{name}_most_or_1", [most], 1, "or 1", operator="clamp_min")
     share = t.unary(f"{name}_share", most, "reciprocal")
     del most
     x = t.multiply(f"{name}_scaled", x, share, "x / max |x|")
@@ -59,7 +59,7 @@ def layer_norm(t: Tape, name: str, x: Value, *weights: Value, result: str = "", 
     forward = (0, pointwise.SCALE, pointwise.SCALE + pointwise.SHIFT)[len(weights)]
     back = (0, pointwise.SCALE_BACKWARD, pointwise.SCALE_BACKWARD + pointwise.SHIFT_BACKWARD)[len(weights)]
     t.launch(
-        name, Kernel.NORM, [x, *weights], [y, mean, deviation], sizes=(rows, D),
+        name, Kernel.NORM, [x, *weights], [y, mean, deviation], operator="native_layer_norm", sizes=(rows, D),
         pointwise=(pointwise.NORM + forward) * n, buffer=t.copy_bytes(x), note=note or "γ (x − μ)/σ + β",
     )  # fmt: skip
 
@@ -68,7 +68,8 @@ def layer_norm(t: Tape, name: str, x: Value, *weights: Value, result: str = "", 
         dweights = [t.new("dweight", (D,)) if w else None for w in wanted[1:]]
         adds_up = layer_norm_backward_bytes(D, t.run.itemsize, t.run.threads) if any(wanted[1:]) else 0
         t.launch(
-            f"{name}_backward", Kernel.NORM, [g, *kept], [v for v in (dx, *dweights) if v is not None], sizes=(rows, D),
+            f"{name}_backward", Kernel.NORM, [g, *kept], [v for v in (dx, *dweights) if v is not None],
+            operator="native_layer_norm_backward", sizes=(rows, D),
             pointwise=((pointwise.NORM_BACKWARD if wanted[0] else 0) + back) * n,
             buffer=t.copy_bytes(g, kept[0]) + adds_up, note="dx, dγ, dβ",
         )  # fmt: skip

@@ -58,7 +58,9 @@ def _scan(t: Tape, a: Value, b: Value, start: Value, C: int) -> tuple[Value, Val
 
     def backward(t: Tape, gs: Sequence[Any], kept: Any, wanted: Sequence[bool]) -> list[Value | None]:
         g: Any = [
-            t.kernel("scan_backward", Kernel.FILL, [], shape, itemsize=wide) if given is None else given
+            t.kernel("scan_backward", Kernel.FILL, [], shape, operator="zeros", itemsize=wide)
+            if given is None
+            else given
             for given, shape in zip(gs, shapes, strict=True)
         ]
         return _backward(t, *kept, *g, C, wanted)  # type: ignore[call-arg]  # as many as it takes

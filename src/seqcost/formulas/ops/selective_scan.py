@@ -213,7 +213,7 @@ def _sum_e(t: Tape, name: str, h: Value, weights: Value, note: str) -> Value:
 def _times(t: Tape, name: str, first: Value, *others: Value) -> Value:
     """The product in the memory of the first."""
     for other in others:
-        first = t.in_place(name, first, [other], 1, backward=_none, note="dh_t ⊙ decay ⊙ h_{t−1}")
+        first = t.in_place(name, first, [other], 1, operator="mul", backward=_none, note="dh_t ⊙ decay ⊙ h_{t−1}")
     return first
 
 
@@ -226,4 +226,13 @@ def _summed(t: Tape, name: str, a: Value, b: Value, shape: Sequence[Size]) -> Va
 
 
 def _zeros(t: Tape, name: str, like: Value) -> Value:
-    return t.kernel(name, Kernel.FILL, [like], like.shape, reads=[0], itemsize=like.storage.itemsize, note="0")
+    return t.kernel(
+        name,
+        Kernel.FILL,
+        [like],
+        like.shape,
+        operator="zeros_like",
+        reads=[0],
+        itemsize=like.storage.itemsize,
+        note="0",
+    )

@@ -60,7 +60,7 @@ def chunked_ssd(
     write_ZCN, read_ZCN = (_groups_first(t, name, z, C) for name, z in (("write", write), ("read", read)))
 
     between = t.unary("between", _sums(t, gate_BnHC), "exp", "the decay from token s to token t")
-    scores = t.triangle("causal", t.matmul("scores", write_ZCN, t.swapped(read_ZCN), "B [C,N] @ Cᵀ [N,C]"), "t ≥ s")
+    scores = t.upper("causal", t.matmul("scores", write_ZCN, t.swapped(read_ZCN), "B [C,N] @ Cᵀ [N,C]"), "t ≥ s")
     weights = t.multiply("decayed", t.view(scores, Z, ONE, C, C), t.view(between, Z, heads, C, C), "scores ⊙ decay")
     y = t.matmul("within", t.view(x_ZXC, B * n * H, V, C), t.view(weights, B * n * H, C, C), "x [V,C] @ weights [C,C]")
 
@@ -84,7 +84,7 @@ def _sums(t: Tape, gate: Value) -> Value:
     """[B,n,H,C] → [B,n,H,C,C]: the gates after token s, up to token t, added up."""
     B, n, H, C = gate.shape
     gates = t.expand("gates", t.view(gate, B, n, H, ONE, C), B, n, H, C, C)
-    return t.cumsum("between_sum", t.triangle("between_mask", gates, "gates after token s"))
+    return t.cumsum("between_sum", t.upper("between_mask", gates, "gates after token s"))
 
 
 def _after(t: Tape, state: Value, written: Value, through: Value) -> Value:

@@ -144,7 +144,7 @@ def fallen(t: Tape, inner: Inner, sums: Inner, fall_1: Value) -> Inner:
 def _pair_weights(t: Tape, tokens: Tokens, rule: Rule) -> tuple[Value, Value]:
     """−t_i r_j for j ≤ i, else 0, and the same times q_i·k_j + 1."""
     Z, n, C, K = tokens.q.shape
-    weights_ZnCC = t.triangle(
+    weights_ZnCC = t.lower(
         "causal",
         t.multiply("pair_rates", t.swapped(tokens.rate), t.view(rule.fall, C, ONE), "−t_i r_j"),
         "0 for j > i",

@@ -47,11 +47,11 @@ def look_up(t: Tape, name: str, ids: Value, table: Value, note: str = "") -> Val
     def backward(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
         (which,) = kept
         return [None, t.kernel(
-            f"{name}_backward", Kernel.SCATTER, [g, which], (U, D), sizes=(n,), pointwise=n,
-            note="g added to the rows that were read",
+            f"{name}_backward", Kernel.SCATTER, [g, which], (U, D), operator="embedding_dense_backward", sizes=(n,),
+            pointwise=n, note="g added to the rows that were read",
         )]  # fmt: skip
 
     return t.kernel(
-        name, Kernel.GATHER, [ids, table], (*ids.shape, D), sizes=(n,), reads=[ids.numel, n], backward=backward,
-        keeps=[(ids, None)], note=note,
+        name, Kernel.GATHER, [ids, table], (*ids.shape, D), operator="embedding", sizes=(n,), reads=[ids.numel, n],
+        backward=backward, keeps=[(ids, None)], note=note,
     )  # fmt: skip

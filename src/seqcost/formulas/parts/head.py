@@ -72,7 +72,7 @@ class Pooler(Component):
         return Bill.of(Kind.PARAMETERS, weight=(self.D * self.D, "W"), bias=(self.D, "b"))
 
     def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
-        first = t.part(x, t.run.B, self.D, name="first")
+        first = t.select(x, 1, name="first")
         return t.unary("tanh", t.linear("dense", first, self.D, note="x_1 [B,D] @ W [D,D]"), "tanh")
 
 
@@ -107,24 +107,24 @@ class CrossEntropy(Component):
         def soften(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
             (y,) = kept
             return [t.kernel(
-                "log_softmax_backward", Kernel.SOFTMAX, [g, y], y.shape, sizes=(rows, self.U),
-                pointwise=pointwise.LOG_SOFTMAX_BACKWARD * n, note="g − softmax · Σ g",
+                "log_softmax_backward", Kernel.SOFTMAX, [g, y], y.shape, operator="_log_softmax_backward_data",
+                sizes=(rows, self.U), pointwise=pointwise.LOG_SOFTMAX_BACKWARD * n, note="g − softmax · Σ g",
             )]  # fmt: skip
 
         y = t.kernel(
-            "log_softmax", Kernel.SOFTMAX, [logits], (rows, self.U), sizes=(rows, self.U), keeps_result=True,
-            pointwise=pointwise.LOG_SOFTMAX * n, backward=soften, note="log softmax",
+            "log_softmax", Kernel.SOFTMAX, [logits], (rows, self.U), operator="_log_softmax", sizes=(rows, self.U),
+            keeps_result=True, pointwise=pointwise.LOG_SOFTMAX * n, backward=soften, note="log softmax",
         )  # fmt: skip
         loss, count = t.new("loss", ()), t.new("number", ())
         t.launch(
-            "pick", Kernel.GATHER, [y, targets], [loss, count], sizes=(rows,), reads=[rows, rows], pointwise=rows,
-            note="mean of the targets' entries",
+            "pick", Kernel.GATHER, [y, targets], [loss, count], operator="nll_loss_forward", sizes=(rows,),
+            reads=[rows, rows], pointwise=rows, note="mean of the targets' entries",
         )  # fmt: skip
 
         def spread(t: Tape, g: Value, kept: Sequence[Any], wanted: Sequence[bool]) -> list[Value | None]:
             return [t.kernel(
-                "pick_backward", Kernel.SCATTER, [g, *kept], (rows, self.U), sizes=(rows,), pointwise=rows,
-                note="−1/BT at the targets",
+                "pick_backward", Kernel.SCATTER, [g, *kept], (rows, self.U), operator="nll_loss_backward",
+                sizes=(rows,), pointwise=rows, note="−1/BT at the targets",
             ), None]  # fmt: skip
 
         t.follow("pick", [y, targets], [loss], spread, [(y, None), (targets, None), (count, None)])

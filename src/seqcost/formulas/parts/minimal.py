@@ -60,7 +60,7 @@ class Minimal(Component):
 
     def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
         B, T = x.shape[:2]
-        start = t.state("start", B, self.N, itemsize=t.wide)
+        start = t.state("start", B, self.N, operator="full", itemsize=t.wide)
         if t.run.stepping:
             a, b = self.recurrence(t, self._pieces(t, t.view(x, B, self.D)))
             h = last = t.add_product("scan", b, a, start, "h = a ⊙ h + b")
@@ -87,6 +87,7 @@ class Minimal(Component):
 def positive(t: Tape, x: Value) -> Value:
     """The function x + ½ where x ≥ 0, else σ(x): the candidate state kept above 0 (Feng et al. 2024, appendix B.3)."""
     return t.choose(
-        "candidate", t.compare("candidate_sign", x, "x ≥ 0"), t.unary("candidate_shift", x, "shift", "x + ½"),
+        "candidate", t.compare("candidate_sign", x, "x ≥ 0", operator="ge"),
+        t.unary("candidate_shift", x, "shift", "x + ½"),
         t.unary("candidate_gate", x, "sigmoid", "σ(x)"), "one of the two",
     )  # fmt: skip

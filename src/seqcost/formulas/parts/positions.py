@@ -68,18 +68,19 @@ class SinusoidalPositions(Component):
         return t.cast("cast", self._beside(t, angle, T), None, "table in the working dtype")
 
     def _beside(self, t: Tape, angle: Value, T: Size) -> Value:
-        both = [t.pointwise("sine", [angle], 1), t.pointwise("cosine", [angle], 1)]
+        both = [t.pointwise("sine", [angle], 1, operator="sin"), t.pointwise("cosine", [angle], 1, operator="cos")]
         return t.kernel(
-            "join", Kernel.COPY, both, (T, self.D), itemsize=ANGLE_BYTES, note="sines and cosines side by side"
-        )
+            "join", Kernel.COPY, both, (T, self.D), operator="cat", itemsize=ANGLE_BYTES,
+            note="sines and cosines side by side",
+        )  # fmt: skip
 
     @staticmethod
     def _frequencies(t: Tape, half: Size) -> Value:
         """10000^(−2i/D), made on the way."""
-        even = [t.constant("features", half, itemsize=ANGLE_BYTES, note="0, 2 … D − 2")]
-        minus = [t.pointwise("exponents", [even.pop()], 1, "−2i")]
-        share = [t.pointwise("exponents", [minus.pop()], 1, "over D", buffer=2 * ANGLE_BYTES)]
-        return t.pointwise("frequencies", [share.pop()], 1, "10000^(−2i/D)", buffer=ANGLE_BYTES)
+        even = [t.constant("features", half, operator="arange", itemsize=ANGLE_BYTES, note="0, 2 … D − 2")]
+        minus = [t.pointwise("exponents", [even.pop()], 1, "−2i", operator="neg")]
+        share = [t.pointwise("exponents", [minus.pop()], 1, "over D", operator="div", buffer=2 * ANGLE_BYTES)]
+        return t.pointwise("frequencies", [share.pop()], 1, "10000^(−2i/D)", operator="pow", buffer=ANGLE_BYTES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,5 +100,5 @@ class TokenType(Component):
         return Bill.of(Kind.PARAMETERS, table=(self.A * self.D, "s"))
 
     def program(self, t: Tape, x: Value, source: Value | None = None) -> Value:
-        first = t.part(t.weight(self.A, self.D), self.D, name="table")
+        first = t.select(t.weight(self.A, self.D), 0, name="table")
         return t.add("add", x, first, "x + s of the first segment")

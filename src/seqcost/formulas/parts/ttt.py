@@ -156,7 +156,9 @@ class Ttt(Component):
     def _falls(self, t: Tape) -> Value:
         """−t of each place in the mini-batch."""
         name = "place_rates"
-        own = t.unary(name, t.constant(name, self.C, itemsize=t.wide), "reciprocal", "−max(0, 1/i + τ_i)")
+        own = t.unary(
+            name, t.constant(name, self.C, operator="arange", itemsize=t.wide), "reciprocal", "−max(0, 1/i + τ_i)"
+        )
 
         def summed() -> Value:
             return t.add(name, own, t.float32(name, t.weight(self.C)))

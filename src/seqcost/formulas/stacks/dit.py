@@ -60,7 +60,7 @@ class Condition(Component):
             for name in ("time", "label")
         )
         angle = self._angle(t, time)
-        waves = [t.pointwise("cosine", [angle], 1), t.pointwise("sine", [angle], 1)]
+        waves = [t.pointwise("cosine", [angle], 1, operator="cos"), t.pointwise("sine", [angle], 1, operator="sin")]
         joined = [t.cat("waves", waves, B, TIME_FEATURES, note="side by side")]
         del waves
         features = t.cast("cast", joined.pop(), None, "in the working dtype")
@@ -74,7 +74,8 @@ class Condition(Component):
     @staticmethod
     def _angle(t: Tape, time: Value) -> Value:
         at = t.view(t.cast("time", time, _ANGLE_BYTES, "in float32"), t.run.B, ONE)
-        return t.pointwise("angle", [at, t.buffer(TIME_FEATURES // 2, itemsize=_ANGLE_BYTES)], 1, "ω t")
+        frequencies = t.buffer(TIME_FEATURES // 2, itemsize=_ANGLE_BYTES)
+        return t.pointwise("angle", [at, frequencies], 1, "ω t", operator="mul")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -149,12 +149,12 @@ class Reversible(Component):
                 with t.at(name):
                     d_read, d_added = (
                         d_added,
-                        t.pointwise("sum", [d_read, _there(d_input)], 1, "both ways in"),
+                        t.pointwise("sum", [d_read, _there(d_input)], 1, "both ways in", operator="add"),
                     )
                     if left or i:
-                        read, added = t.pointwise("rebuild", [added, again], 1, "y − f(x)"), read
+                        read, added = t.pointwise("rebuild", [added, again], 1, "y − f(x)", operator="sub"), read
                 gradients = [*d_weights, *gradients]
-        return [t.pointwise("sum", [d_read, d_added], 1, "both ways into x"), *gradients]
+        return [t.pointwise("sum", [d_read, d_added], 1, "both ways into x", operator="add"), *gradients]
 
     @staticmethod
     def _halves(t: Tape, name: str, y: Value) -> tuple[Value, Value]:

@@ -18,17 +18,18 @@ def rows_of(entries: Mapping[Key, Entry], steps: Steps) -> Iterator[Row]:
             for shapes, amounts in entry.by_shapes.items():
                 yield _row(key, entry, amounts, steps.get((key, shapes), 0), shapes)
         else:
-            amounts = [entry.launches, entry.contraction, entry.pointwise, entry.bytes]
+            amounts = [entry.launches, entry.contraction, entry.pointwise, entry.bytes, entry.fresh]
             yield _row(key, entry, amounts, steps.get((key, None), 0))
 
 
 def _row(key: Key, entry: Entry, amounts: list[Any], steps: int, shapes: Shapes | None = None) -> Row:
     direction, path, name = key
-    launches, contraction, pointwise, moved = (int(amount) for amount in amounts)
+    launches, contraction, pointwise, moved, fresh = (int(amount) for amount in amounts)
     operands, results = ((), ()) if shapes is None else (_shown(shapes[0]), _shown(shapes[1]))
     return Row(
         name=name,
         kernel=entry.kernel,
+        operator=name.removeprefix("aten::"),
         path=path,
         direction=Direction(direction),
         sizes=() if shapes is None else tuple(int(size) for size in shapes[2]),
@@ -36,6 +37,7 @@ def _row(key: Key, entry: Entry, amounts: list[Any], steps: int, shapes: Shapes 
         contraction=contraction,
         pointwise=pointwise,
         bytes=moved,
+        fresh=fresh,
         steps=int(steps),
         itemsize=next((size for _, size in (*results, *operands)), 4),
         counted=entry.known,

@@ -19,6 +19,7 @@ from seqcost.trace.book.history import History, Moment, Repeat, Storage
 
 Key = tuple[str, str, str]  # forward, backward or optimizer; module path; operator
 Shown = tuple[tuple[torch.Size, torch.dtype], ...]
+Amounts = tuple[Any, Any, Any, Any, Any]  # launches, FLOPs of contractions, pointwise operations, bytes, fresh ones
 Shapes = tuple[Shown, Shown, tuple[Any, ...]]  # operands in the order of the arguments, results, sizes of a launch
 
 
@@ -30,18 +31,20 @@ class Entry:
     contraction: Any = 0
     pointwise: Any = 0
     bytes: Any = 0
+    fresh: Any = 0
     alive_bytes: list[Any] = field(default_factory=list)  # during each launch
     kernel: Kernel = Kernel.OTHER
     known: bool = True
-    by_shapes: dict[Shapes, list[Any]] = field(default_factory=dict)  # those four, of launches that are alike
+    by_shapes: dict[Shapes, list[Any]] = field(default_factory=dict)  # those five, of launches that are alike
 
-    def book(self, amounts: tuple[Any, Any, Any, Any], shapes: Shapes | None) -> None:
-        """Add launches, FLOPs of contractions, pointwise operations, bytes; apart by shapes where those are noted."""
-        launches, contraction, pointwise, moved = amounts
+    def book(self, amounts: Amounts, shapes: Shapes | None) -> None:
+        """Add what launches come to; apart by shapes where those are noted."""
+        launches, contraction, pointwise, moved, fresh = amounts
         self.launches += launches
         self.contraction += contraction
         self.pointwise += pointwise
         self.bytes += moved
+        self.fresh += fresh
         if shapes is not None:
             alike = self.by_shapes.get(shapes)
             self.by_shapes[shapes] = (
@@ -57,7 +60,7 @@ class Op:
     shapes: Shapes | None
     kernel: Kernel
     known: bool
-    amounts: tuple[Any, Any, Any, Any]
+    amounts: Amounts
     kernel_bytes: Any
     steps: Any
     used: list[Storage]

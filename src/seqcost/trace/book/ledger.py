@@ -155,6 +155,7 @@ class Ledger(TorchDispatchMode):
             0 if costs.contraction is None else times * costs.contraction(*args, out=out, **named),
             0 if costs.pointwise is None else times * costs.pointwise(*args, out=out, **named),
             times * moved_bytes(func, operands, changed, results),
+            times * sum(block.num_bytes for block in dict.fromkeys(made)),
         )
         self.book.enter(
             Op(

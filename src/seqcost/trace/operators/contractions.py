@@ -216,13 +216,24 @@ def _attention_backward_sizes(gradient: Any, q: Any, k: Any, v: Any, *_: Any, **
     return _attention_sizes(q, k, v)
 
 
-def _convolution_sizes(x: Any, weight: Any, *_: Any, out: Any, **__: Any) -> tuple[Any, ...]:
-    y = first(out)
-    return (x.shape[0], x.shape[1], y.shape[1], _product(weight.shape[2:]), _product(y.shape[2:]))
+def _convolution_sizes(
+    x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, *_: Any, out: Any,
+    **__: Any,
+) -> tuple[Any, ...]:  # fmt: skip
+    return _convolved(x, weight, first(out), transposed=transposed)
 
 
-def _convolution_backward_sizes(g: Any, x: Any, weight: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
-    return (x.shape[0], x.shape[1], g.shape[1], _product(weight.shape[2:]), _product(g.shape[2:]))
+def _convolution_backward_sizes(
+    g: Any, x: Any, weight: Any, bias_sizes: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
+    *_: Any, **__: Any,
+) -> tuple[Any, ...]:  # fmt: skip
+    return _convolved(x, weight, g, transposed=transposed)
+
+
+def _convolved(x: Any, weight: Any, y: Any, *, transposed: bool) -> tuple[Any, ...]:
+    # weight [C_out, C/groups, *]; transposed [C, C_out/groups, *]
+    groups = y.shape[1] // weight.shape[1] if transposed else x.shape[1] // weight.shape[1]
+    return (x.shape[0], x.shape[1] // groups, y.shape[1], _product(weight.shape[2:]), _product(y.shape[2:]))
 
 
 def _lstm_sizes(x: Any, w_input: Any, w_state: Any, *_: Any, **__: Any) -> tuple[Any, ...]:

@@ -120,6 +120,10 @@ def _source_sizes(*args: Any, out: Any, **_: Any) -> tuple[Any, ...]:
     return elements(*args, out=given[-1] if len(given) > 1 else out)
 
 
+def _filled_sizes(x: Any, dim: int, index: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
+    return (x.numel() // x.shape[dim] * index.numel(),)
+
+
 def _step_sizes(parameters: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
     return (sum(p.numel() for p in parameters),)
 
@@ -130,6 +134,11 @@ def _norm(formula: Formula, sizes: Formula) -> Operator:
 
 def _put(formula: Formula) -> Operator:
     return Operator(Kernel.SCATTER, pointwise=formula, sizes=_source_sizes)
+
+
+def _picked(kernel: Kernel, place: int, names: str) -> dict[str, Operator]:
+    """One element for each target, which is the argument at a place."""
+    return alike(kernel, lambda *args, **_: args[place].numel(), names, lambda *args, **_: (args[place].numel(),))
 
 
 def _weighed(kernel: Kernel, of: Any, weights: dict[int, str]) -> dict[str, Operator]:
@@ -167,7 +176,8 @@ POINTWISE: dict[str, Operator] = one_table(
     alike(Kernel.ELEMENTWISE, nothing, "where masked_fill _assert_async _assert_scalar _functional_assert_async"),
     alike(Kernel.GATHER, nothing, "embedding index _unsafe_index index_select gather take masked_select nonzero"),
     {f"aten::{name}": _put(nothing) for name in ("scatter", "index_copy", "masked_scatter")},
-    alike(Kernel.SCATTER, nothing, "index_fill masked_scatter_backward value_selecting_reduction_backward"),
+    alike(Kernel.SCATTER, nothing, "masked_scatter_backward value_selecting_reduction_backward"),
+    alike(Kernel.SCATTER, nothing, "index_fill", _filled_sizes),
     alike(Kernel.SOFTMAX, of_result(pointwise.SOFTMAX), "_softmax _safe_softmax"),
     alike(Kernel.SOFTMAX, of_result(pointwise.SOFTMAX_BACKWARD), "_softmax_backward_data"),
     alike(Kernel.SOFTMAX, of_result(pointwise.LOG_SOFTMAX), "_log_softmax"),
@@ -202,8 +212,8 @@ POINTWISE: dict[str, Operator] = one_table(
     alike(Kernel.ELEMENTWISE, _gelu_backward, "gelu_backward"),
     alike(Kernel.REDUCTION, _sum, "sum"),
     alike(Kernel.REDUCTION, lambda x, *_, **__: min(x.shape), "trace"),
-    alike(Kernel.GATHER, lambda x, target, *_, **__: target.numel(), "nll_loss_forward nll_loss2d_forward"),
-    alike(Kernel.SCATTER, lambda g, x, target, *_, **__: target.numel(), "nll_loss_backward nll_loss2d_backward"),
+    _picked(Kernel.GATHER, 1, "nll_loss_forward nll_loss2d_forward"),
+    _picked(Kernel.SCATTER, 2, "nll_loss_backward nll_loss2d_backward"),
     {
         "aten::native_layer_norm": _norm(_layer_norm, _normed_sizes),
         "aten::native_layer_norm_backward": _norm(_layer_norm_backward, _backward_sizes),

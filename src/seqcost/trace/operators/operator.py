@@ -49,9 +49,9 @@ def one_table(*tables: Mapping[str, Operator]) -> dict[str, Operator]:
     return found
 
 
-def alike(kernel: Kernel, formula: Formula, names: str) -> dict[str, Operator]:
+def alike(kernel: Kernel, formula: Formula, names: str, sizes: Formula | None = None) -> dict[str, Operator]:
     """Operators of ATen with one kernel and one formula of pointwise operations, their names apart by blanks."""
-    return {f"aten::{name}": Operator(kernel, pointwise=formula) for name in names.split()}
+    return {f"aten::{name}": Operator(kernel, pointwise=formula, sizes=sizes) for name in names.split()}
 
 
 def of_result(weight: int) -> Formula:
@@ -87,6 +87,11 @@ def elements(*args: Any, out: Any, **_: Any) -> tuple[Any, ...]:
     """Of the first result; of the first argument, where an operator writes into that and returns nothing."""
     tensor = next(tensors_of((out, args)), None)
     return () if tensor is None else (tensor.numel(),)
+
+
+def _put(*args: Any, out: Any, **_: Any) -> tuple[Any, ...]:
+    """Elements of the first operand: a gradient that is added to where it came from."""
+    return elements(out=args)
 
 
 def _reduced(*args: Any, out: Any, **_: Any) -> tuple[Any, ...]:
@@ -137,5 +142,6 @@ _SIZES: Mapping[Kernel, Formula] = dict.fromkeys(Kernel, elements) | {
     Kernel.SCAN: _along,
     Kernel.SOFTMAX: _along,
     Kernel.SORT: _along,
+    Kernel.SCATTER: _put,
     Kernel.NORM: _normed,
 }

@@ -107,6 +107,11 @@ _POINTS = {
 _GRIDS = {2: 4, 3: 8}
 
 
+def _as_large(kernel: Kernel, formula: Formula, names: str) -> dict[str, Operator]:
+    """Operators of as many operations as elements that they take or put."""
+    return alike(kernel, formula, names, lambda *args, **named: (formula(*args, **named),))
+
+
 def _each(pattern: str, kernel: Kernel, formula_of: Any, cases: Any) -> dict[str, Operator]:
     """An operator for each case, whose name and formula have it in them."""
     return one_table(*(alike(kernel, formula_of(case), pattern.format(case)) for case in cases))
@@ -138,9 +143,9 @@ WINDOWS: dict[str, Operator] = one_table(
     _each("replication_pad{}d_backward", Kernel.SCATTER, lambda _: _ADDED, _DIMS),
     alike(Kernel.COPY, nothing, "im2col pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle"),
     alike(Kernel.SCATTER, of_operand(1), "col2im"),  # windows that overlap are added
-    alike(Kernel.GATHER, _bag, "_embedding_bag _embedding_bag_forward_only"),
-    alike(Kernel.SCATTER, _bag_backward, "_embedding_bag_backward _embedding_bag_dense_backward"),
-    alike(Kernel.SCATTER, _index_reduce, "index_reduce"),
+    _as_large(Kernel.GATHER, _bag, "_embedding_bag _embedding_bag_forward_only"),
+    _as_large(Kernel.SCATTER, _bag_backward, "_embedding_bag_backward _embedding_bag_dense_backward"),
+    _as_large(Kernel.SCATTER, _index_reduce, "index_reduce"),
     alike(Kernel.REDUCTION, of_operand(1), "segment_reduce"),
     alike(Kernel.GATHER, lambda g, y, x, *_, **__: x.numel(), "_segment_reduce_backward"),
     alike(Kernel.SCATTER, of_operand(1), "histc"),
