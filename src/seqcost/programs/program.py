@@ -26,6 +26,7 @@ from torch.nn import functional
 from seqcost.errors import BadTarget, UnknownName
 from seqcost.fakes.parts import named_parameters
 from seqcost.fakes.trees import map_tensors, tensors_in
+from seqcost.programs.changes import changed
 from seqcost.programs.files.replayed import name_of
 from seqcost.programs.hugging_face.caches import Carried, call_with_cache, step_arguments
 from seqcost.programs.hugging_face.models import is_hugging_face
@@ -51,6 +52,7 @@ class Program:
     successors: Tensor | None = None  # (B, T): the token after each token
     optimizer: torch.optim.Optimizer | None = None
     accumulate: int = 1  # forward and backward passes, each over inputs of B sequences, before a step
+    loss: Callable[[Any, Any], Tensor] | None = None  # in place of the cross-entropy: see changes
 
     def run(self) -> None:
         """Execute the phase once and drop everything it made."""
@@ -156,6 +158,8 @@ class Program:
         results = [t for t in tensors_in(output) if t.is_floating_point() and t.requires_grad]
         if not results:
             raise self._nothing_to_train()
+        if self.loss is not None and self.successors is not None:
+            return self.loss(results[0], self.successors)
         if self.successors is not None and _is_logits(results[0], self.successors, self.module):
             return functional.cross_entropy(results[0].view(-1, results[0].shape[-1]), self.successors.view(-1))
         loss = results[0].sum()
@@ -205,10 +209,16 @@ def load(
     check_phase(phase)
     check_training(phase, optimizer, accumulate)
     target = Target.of_spec(spec)
-    built = target.build(B=B, T=T).converted(dtype, device)
+    built = changed(target.build(B=B, T=T).converted(dtype, device), target.changes)
     inputs = built.inputs_at(B, T, text=text)
     return prepare(
-        built.module, inputs, phase=phase, own_mode=target.own_mode, optimizer=optimizer, accumulate=accumulate
+        built.module,
+        inputs,
+        phase=phase,
+        own_mode=target.own_mode,
+        optimizer=optimizer,
+        accumulate=accumulate,
+        loss=built.loss,
     )
 
 
@@ -226,6 +236,7 @@ def prepare(
     own_mode: bool = False,
     optimizer: str | None = None,
     accumulate: int = 1,
+    loss: Callable[[Any, Any], Tensor] | None = None,
 ) -> Program:
     """Program of a module that is built; with `own_mode` it stays in train() or eval() as it was built."""
     check_training(phase, optimizer, accumulate)
@@ -244,7 +255,9 @@ def prepare(
     refuse_sparse_gradients(module)
     successors = _successors(module, args, kwargs)
     stepping = None if optimizer is None else ready_optimizer(optimizer, module)
-    return Program(phase, module, args, kwargs, successors=successors, optimizer=stepping, accumulate=accumulate)
+    return Program(
+        phase, module, args, kwargs, successors=successors, optimizer=stepping, accumulate=accumulate, loss=loss
+    )
 
 
 def _detached(values: Any) -> Any:

@@ -6,8 +6,8 @@ length.
 """
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Built:
     module: nn.Module
     given: Inputs | None = None
     source: int | None = None  # tokens of a second sequence, where it is not as long as the first
+    loss: Callable[[Any, Any], torch.Tensor] | None = None  # of features and what should have been said, see changes
 
     def inputs_at(self, B: int, T: int, *, text: bytes | None = None) -> Inputs:
         """The inputs that came with the module, else inputs of B sequences of T tokens."""
@@ -68,6 +69,7 @@ class Target:
     own_mode: bool = False  # the module is ours and is run in the mode it was built in
     source: int | None = None  # tokens of a second sequence, where it is not as long as the first
     shapes_only: bool = False
+    changes: Mapping[str, Any] = field(default_factory=dict)  # that are made to the module once it is built
 
     @classmethod
     def of_spec(cls, spec: dict[str, Any]) -> "Target":
@@ -75,12 +77,12 @@ class Target:
 
         "catalogue": name, sizes, source (optional: the length of a second sequence); "callable": path, which reads
         "package.module:function"; "hugging-face": name, config, sizes (settings of the config to override), source;
-        "exported-program" and "onnx": path, of a file.
+        "exported-program" and "onnx": path, of a file. Any may have "changes": see programs.changes.
         """
         kind = str(spec.get("kind"))
         if kind not in _MAKERS:
             raise UnknownName.among("kind of target", kind, _MAKERS)
-        return _MAKERS[kind](spec)
+        return replace(_MAKERS[kind](spec), changes=dict(spec.get("changes") or {}))
 
     @classmethod
     def of_module(cls, module: Any, inputs: Any = None) -> "Target":

@@ -28,6 +28,7 @@ from seqcost.fakes.threads import ONE_AT_A_TIME
 from seqcost.fakes.trees import tensors_in
 from seqcost.fakes.values import values_known
 from seqcost.formulas.core.component import Component
+from seqcost.programs.changes import changed
 from seqcost.programs.files.replayed import Replayed
 from seqcost.programs.hugging_face.models import is_hugging_face
 from seqcost.programs.hugging_face.quantised import said_of
@@ -77,7 +78,7 @@ class Rung:
         self.asked = T or default
         if not self.target.takes_sizes:
             with self.inside():
-                built = self._built = self.build(self.asked)
+                built = self._built = self._changed(self.asked)
             if built.given is not None:
                 self.reading = read(built.given.args, built.given.kwargs, built.module, B=B, T=T)
                 B, self.asked = self.reading.B, self.reading.T
@@ -86,18 +87,21 @@ class Rung:
                 B, self.asked = B or axes.fixed_batch, T or axes.fixed_length or default
         elif not self.target.takes_batch:
             with self.inside():
-                built = self.build(self.asked)
+                built = self._changed(self.asked)
             if built.given is not None:  # they have a length as it was asked for, and a batch of their own
                 B = read(built.given.args, built.given.kwargs, built.module, B=B, T=None).B
         self.B = B or 1
         return self.asked
+
+    def _changed(self, T: int) -> Built:
+        return changed(self.build(T), self.target.changes)
 
     def look(self, T: int, *, keeping: bool = True) -> Sighting:
         """One run at length T; without `keeping` in half the time, a forward pass then says nothing of saved bytes."""
         tell(f"tracing {self.target.name}, {self.phase}, T = {T}")
         with self.inside():
             if self._built is None or self.target.takes_sizes:
-                self._built, self._stacks = self.build(T), None
+                self._built, self._stacks = self._changed(T), None
             built = self._built
             theirs = is_hugging_face(built.module)
             padding = nullcontext() if built.given is not None else without_padding()
@@ -121,6 +125,7 @@ class Rung:
             own_mode=self.target.own_mode,
             optimizer=self.optimizer,
             accumulate=self.accumulate,
+            loss=built.loss,
         )
         paths = Paths(built.module)
         with _as_it_was(built.module, self._forget_stacks), paths.following_ways_in(built.module):

@@ -37,14 +37,16 @@ def on_plain_torch() -> Iterator[None]:
 
 @contextmanager
 def without_padding() -> Iterator[None]:
-    """Treat a mask of padding that models make for themselves as what it is, all ones.
+    """Treat a mask of padding that models make for themselves as what it is, all ones, and positions as one text's.
 
-    The package reads its values to leave the mask out of attention; on fake tensors it cannot, and keeps it.
+    The package reads the values to leave masks out of attention; on fake tensors it cannot, and keeps them. Positions
+    it reads where there is no cache: several texts might be packed into one.
     """
     masks = sys.modules.get("transformers.masking_utils")
     with (
         _with(masks, "_ignore_causal_mask_sdpa", _told(lambda mask: mask.sum() == mask.numel())),
         _with(masks, "_ignore_bidirectional_mask_sdpa", _told(lambda mask: mask.all())),
+        _with(masks, "find_packed_sequence_indices", _one_text),
     ):
         yield
 
@@ -83,6 +85,17 @@ def _told(question: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return ignore
 
     return change
+
+
+def _one_text(plain: Callable[..., Any]) -> Callable[..., Any]:
+    def find(position_ids: Any, *args: Any, **kwargs: Any) -> Any:
+        found = plain(position_ids, *args, **kwargs)
+        if not isinstance(found, FakeTensor):
+            return found
+        (found[:, -1] == 0).all()  # a CPU puts the question, too
+        return None
+
+    return find
 
 
 @contextmanager
