@@ -55,7 +55,8 @@ def test_explain_in_every_form(seqcost, tmp_path):
 
 @pytest.mark.slow
 def test_compare_measures_and_writes_one_page_and_pictures(seqcost, tmp_path):
-    ended = seqcost("compare", "rnn", "lstm", "--width", "16", "--lengths", "8,32", "--measure", "--out", "report")
+    ended = seqcost("compare", "rnn", "lstm", "--width", "16", "--lengths", "8,32", "--measure",
+                    "--processes", "1", "--retries", "0", "--out", "report")  # fmt: skip
     assert ended.code == 0, ended.err
     assert "measured on this machine" in ended.out
     assert "crossovers" in ended.out
@@ -76,7 +77,7 @@ def test_compare_measures_and_writes_one_page_and_pictures(seqcost, tmp_path):
 def test_results_are_exported(seqcost, tmp_path, suffix):
     if suffix == "parquet":
         pytest.importorskip("pyarrow")
-    seqcost("compare", "rnn", "--width", "16", "--lengths", "8", "--measure")
+    seqcost("measure", "rnn", "--width", "16", "--lengths", "8", "--processes", "1", "--retries", "0")
     ended = seqcost("results", "--export", f"runs.{suffix}")
     assert ended.code == 0
     assert (tmp_path / f"runs.{suffix}").stat().st_size > 0

@@ -23,7 +23,8 @@ EXPORTS = {
     ),
     "seqcost.measure": "Limits measure sweep",
     "seqcost.records": (
-        "Environment Interval Job PHASES Run STATUSES Store default_path median_interval merge this_environment"
+        "Best Environment Interval Job PHASES Pooled Reference Run STATUSES Store default_path median_interval pool "
+        "this_environment"
     ),
     "seqcost.plan": "Choice Largest front largest",
     "seqcost.programs": "PHASES Phase Program Target load",

@@ -30,6 +30,23 @@ def adder(spec, *, phase, B, T, dtype, device, text):
     return Program(lambda: x_T + 1, [x_T])
 
 
+def says_which_process(spec, *, phase, B, T, dtype, device, text):
+    """Hold T MiB while running; leave the number of the process in a file, and fail where the target names this T."""
+    with Path(spec["file"]).open("a") as file:
+        file.write(f"{os.getpid()} ")
+
+    def run():
+        if spec.get("raises_at") == T:
+            raise ValueError("too long for it")
+        if spec.get("dies_at") == T:
+            os._exit(3)
+        held = torch.ones(T * MIB // 4)
+        time.sleep(spec.get("sleep_s", 0))
+        del held
+
+    return Program(run)
+
+
 def of_kind(spec, *, phase, B, T, dtype, device, text):
     """Behave as the target says."""
     if spec["kind"] == "loads badly":

@@ -14,6 +14,7 @@ import pytest
 from seqcost.errors import BadTarget
 from seqcost.measure import Limits, measure
 from seqcost.measure.limits import MEMORY_SHARE, available_bytes
+from seqcost.measure.runner import measure_each
 
 MIB = 2**20
 LIMITS = Limits(time_s=60, memory_bytes=2**31)
@@ -191,3 +192,82 @@ def test_a_run_says_what_others_did_meanwhile(make_job):
     assert not replace(disturbed, other_cores=None).is_disturbed
     on_many = replace(disturbed.environment, num_cores=64)
     assert not replace(disturbed, other_cores=3.0, environment=on_many, job=make_job(threads=8)).is_disturbed
+
+
+def each(jobs, limits=LIMITS):
+    return list(measure_each(jobs, limits, loader="loaders:says_which_process"))
+
+
+def test_jobs_share_a_process_and_each_has_a_record_of_its_own(make_job, tmp_path):
+    """The larger first: what it held is no part of the peak of the one after it."""
+    jobs = [make_job(file=str(tmp_path / "processes"), T=T) for T in (300, 1)]
+    runs = each(jobs)
+    assert [run.job for run in runs] == jobs
+    assert len(set((tmp_path / "processes").read_text().split())) == 1
+    assert [run.peak_allocated_bytes for run in runs] == [300 * MIB, 1 * MIB]
+    grown = [run.peak_resident_bytes - run.baseline_resident_bytes for run in runs]
+    assert grown == pytest.approx([300 * MIB, 1 * MIB], abs=8 * MIB)
+    assert runs[1].baseline_resident_bytes == pytest.approx(runs[0].baseline_resident_bytes, abs=20 * MIB)
+
+
+@pytest.mark.parametrize(("how", "said"), [("raises_at", "too long for it"), ("dies_at", "exit code 3")])
+def test_after_a_bad_end_the_next_job_has_a_process_of_its_own(make_job, tmp_path, how, said):
+    jobs = [make_job(file=str(tmp_path / "processes"), T=T, **{how: 2}) for T in (1, 2, 3)]
+    runs = each(jobs)
+    assert [run.status for run in runs] == ["ok", "failed", "ok"]
+    assert said in runs[1].reason
+    first, second, third = (tmp_path / "processes").read_text().split()
+    assert first == second != third
+
+
+def test_the_limits_are_those_of_each_job(make_job, tmp_path):
+    """Three jobs of three seconds and more each, together longer than one of them may take."""
+    jobs = [make_job(file=str(tmp_path / "processes"), T=T, sleep_s=0.3) for T in (1, 2, 3)]
+    runs = each(jobs, Limits(time_s=8, memory_bytes=2**31))
+    assert [run.status for run in runs] == ["ok"] * 3
+    too_large = [make_job(file=str(tmp_path / "processes"), T=T, sleep_s=0.1) for T in (1, 900, 2)]
+    assert [run.status for run in each(too_large, Limits(time_s=60, memory_bytes=900 * MIB))] == ["ok", "memory", "ok"]
+
+
+def test_a_reference_before_and_after_says_how_the_machine_was(make_job):
+    found = measure(make_job("adder", T=1000), LIMITS, loader="loaders:adder")
+    times_s = (*found.reference.product_s, *found.reference.add_s)
+    assert all(1e-4 < time_s < 1 for time_s in times_s)
+    assert found.other_cores_before >= 0
+
+
+def test_where_the_system_keeps_the_peak_of_the_job_before_it_is_unknown(make_job, monkeypatch):
+    """On a system that cannot forget: the worker sends none, and the record says why."""
+    from seqcost.measure import runner
+
+    class Worker:
+        def __init__(self, environ):
+            self.is_gone = False
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def ask(self, order, limits):
+            facts = {"wall_s": [1.0], "peak_resident_bytes": None, "peak_allocated_bytes": 8}
+            return runner.Answer(facts, highest_bytes=123)
+
+    monkeypatch.setattr(runner, "Worker", Worker)
+    monkeypatch.setattr(runner, "others_now", lambda: 0.0)
+    found = measure(make_job(), LIMITS)
+    assert (found.status, found.peak_resident_bytes) == ("ok", None)
+    assert found.reason.startswith("the peak of resident memory is unknown: this system keeps")
+
+
+def test_a_quiet_machine_is_waited_for_but_not_for_ever(make_job, monkeypatch):
+    from seqcost.measure import runner
+
+    looks = iter([1.9, 1.5, 0.1])
+    monkeypatch.setattr(runner, "others_now", lambda: next(looks))
+    where = dataclasses.replace(runner.this_environment(), num_cores=2)
+    monkeypatch.setattr(runner, "this_environment", lambda: where)
+    assert runner._cores_of_others(make_job(threads=2), 60) == 0.1
+    looks = iter([1.9, 1.9])
+    assert runner._cores_of_others(make_job(threads=2), 0) == 1.9

@@ -5,10 +5,9 @@ import seqcost
 from seqcost.algebra import Curve
 from seqcost.algebra.crossings import crossings
 from seqcost.errors import BadSize, BadTarget, UnknownName
-from seqcost.questions.answers.comparison import Point
 from seqcost.questions.answers.complexity import complexity_row
-from seqcost.questions.answers.verdicts import balance, cheapest, interpolated
-from seqcost.questions.compare import WAITING
+from seqcost.questions.answers.verdicts import balance, cheapest
+from seqcost.questions.measure import WAITING
 from seqcost.report.comparisons import points_table
 from seqcost.report.sentences import sentences
 
@@ -77,32 +76,6 @@ def test_crossings_of_polynomials_and_of_plain_functions():
     ]
 
 
-class Record:
-    is_disturbed = False
-    peak_allocated_bytes = None
-
-    def __init__(self, seconds, spread=0.01, *, disturbed=False):
-        self.median_s, self.is_disturbed = seconds, disturbed
-        self.interval_s = None if spread is None else (seconds * (1 - spread), seconds * (1 + spread))
-
-
-def points(name, times, **record):
-    return [Point(name, n, None, 1, Record(t, **record)) for n, t in times.items()]
-
-
-def test_measured_crossovers_lie_between_the_lengths_that_bracket_them():
-    flat, steep = points("flat", {64: 1.0, 256: 1.0}), points("steep", {64: 0.5, 256: 8.0})
-    (found,) = interpolated([*flat, *steep])
-    assert (found.rising, found.other, found.low, found.high) == ("steep", "flat", 64, 256)
-    assert found.length == pytest.approx(90.5, abs=0.1)  # 0.5·(T/64)² = 1 at 64·√2
-
-
-@pytest.mark.parametrize("record", [{"spread": 0.99}, {"spread": None}, {"disturbed": True}])
-def test_noise_crosses_nothing(record):
-    flat, steep = points("flat", {64: 1.0, 256: 1.0}), points("steep", {64: 0.5, 256: 8.0}, **record)
-    assert interpolated([*flat, *steep]) == []
-
-
 def test_who_costs_least_is_told_for_every_length_where_all_have_a_function():
     line, parabola = Curve.polynomial((0, 100)), Curve.polynomial((0, 0, 3))
     found = cheapest("flops", {"line": line, "parabola": parabola}, {})
@@ -146,7 +119,7 @@ def test_the_trace_agrees_to_the_flop():
 def test_runs_stand_beside_the_formulas(tmp_path):
     book = tmp_path / "book.txt"
     book.write_text("In the beginning was the Word. " * 20, "utf-8")
-    asked = {"lengths": [8, 32], "sizes": {"width": 24}, "trace": False, "measure": True, "text": book}
+    asked = {"lengths": [8, 32], "sizes": {"width": 24}, "trace": False, "measure": True, "text": book, "retries": 0}
     asked["store"] = tmp_path / "runs.sqlite"
     started = []
 
@@ -154,12 +127,14 @@ def test_runs_stand_beside_the_formulas(tmp_path):
         if what != WAITING:  # where another measurement runs on this machine
             started.append(what)
 
-    answer = seqcost.compare(["rnn"], **asked, on_start=starts)
-    assert [p.run.status for p in answer.points] == ["ok", "ok"]
+    answer = seqcost.compare(["rnn"], **asked, processes=1, on_start=starts)
+    assert [(p.run.status, p.run.num_processes, p.run.interval_s) for p in answer.points] == [("ok", 1, None)] * 2
     assert [getattr(what, "T", what) for what in started] == [8, 32, "counting rnn"]
-    again = seqcost.compare(["rnn"], **asked, on_start=starts)
+    again = seqcost.compare(["rnn"], **asked, processes=1, on_start=starts)
     assert started[3:] == ["counting rnn"], "what was measured before is not measured again"
     assert again.points[0].run == answer.points[0].run
+    (row, _) = again.to_dict()["points"]
+    assert (row["num_processes"], row["interval_basis"]) == (1, "one process gives no interval")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from seqcost.records import Run
+from seqcost.records import Reference, Run
 
 
 def test_statistics_are_those_of_the_raw_times(make_run):
@@ -31,3 +31,15 @@ def test_a_run_that_is_not_ok_says_why_and_has_no_times(make_run):
         make_run(status="timeout", reason="stopped.")
     with pytest.raises(AssertionError):
         make_run(wall_s=())
+
+
+def test_a_reference_goes_there_and_back(make_run):
+    run = make_run(reference=Reference((1e-3, 2e-3), (3e-3, 1 / 3)), other_cores_before=0.25)
+    assert Run.from_dict(run.to_dict()) == run
+    for spoilt in (
+        {"product_s": [1e-3, 1e-3]},
+        {"product_s": [1e-3], "add_s": [1, 1]},
+        {"product_s": [0, 1], "add_s": [1, 1]},
+    ):
+        with pytest.raises((ValueError, KeyError)):
+            Run.from_dict(run.to_dict() | {"reference": spoilt})

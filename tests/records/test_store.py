@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from seqcost.errors import BadTarget
-from seqcost.records import Run, Store, default_path
+from seqcost.records import Best, Reference, Run, Store, default_path, pool
 
 
 @pytest.fixture
@@ -183,3 +183,52 @@ def test_documents_in_a_store_of_version_1_stay_readable(make_run):
         "time_limit_s": 300.0, "memory_limit_bytes": 17179869184,
     }  # fmt: skip
     assert Run.from_dict(document) == make_run(wall_s=(0.5, 0.25))
+
+
+WRITTEN_BEFORE = """{"job": {"target": {"kind": "catalogue", "name": "rnn", "sizes": {"D": 256, "L": 2}},
+"phase": "forward", "B": 1, "T": 1024, "dtype": "float32", "device": "cpu", "threads": 2, "text_sha256": null},
+"environment": {"machine_id": "0123456789ab", "cpu_model": "AMD EPYC", "num_cores": 2, "memory_bytes": 25276502016,
+"gpu_models": [], "os": "Linux", "python_version": "3.11.7", "torch_version": "2.13.0", "numpy_version": "2.4.6",
+"seqcost_version": "0.1.0", "commit": null, "dirty": null, "source_sha256": "2eadc4214913b70588f857eb546aead5"},
+"status": "ok", "reason": null, "wall_s": [0.0245, 0.0241, 0.0237, 0.0238, 0.0236], "num_warmup": 2,
+"peak_allocated_bytes": 6566912, "peak_resident_bytes": 410730496, "baseline_resident_bytes": 397021184,
+"other_cores": 0.0, "started_at": "2026-11-26T22:39:48+00:00", "time_limit_s": 300.0, "memory_limit_bytes": 19554258124
+}"""
+
+
+def test_what_was_written_before_there_was_a_reference_is_read_and_pooled(path, make_run):
+    """A row as the version before wrote it, beside one of today; what it did not know is unknown, not 0."""
+    Store(path).close()
+    with sqlite3.connect(path) as raw:
+        raw.execute(
+            "INSERT INTO runs (job_key, fingerprint, status, document) VALUES (?, ?, ?, ?)",
+            ("key", "fingerprint", "ok", WRITTEN_BEFORE),
+        )
+    raw.close()
+    with Store(path) as store:
+        (old,) = store.runs()
+        assert (old.median_s, old.reference, old.other_cores_before, old.is_disturbed) == (0.0238, None, None, False)
+        store.add(replace(old, wall_s=(0.03,), reference=Reference((1e-3, 1e-3), (2e-3, 2e-3))))
+        both = list(store.runs())
+        assert pool(both).num_processes == 2
+        assert store.odd_rows == {}
+
+
+def test_the_best_reference_is_of_this_machine_these_threads_and_this_pytorch(path, make_run, make_job, environment):
+    def run(product_s, add_s=(5.0, 5.0), *, threads=1, **elsewhere):
+        where = replace(environment, **elsewhere)
+        return make_run(job=make_job(threads=threads), environment=where, reference=Reference(product_s, add_s))
+
+    with Store(path) as store:
+        assert store.best_reference(environment, 1) is None
+        store.add(make_run())
+        assert store.best_reference(environment, 1) is None, "no reference is no best"
+        for made in (run((3.0, 2.0)), run((4.0, 4.0), (5.0, 1.0), source_sha256="1" * 32), run((9.0, 9.0))):
+            store.add(made)
+        store.add(run((0.1, 0.1), threads=2))
+        store.add(run((0.1, 0.1), machine_id="elsewhere"))
+        store.add(run((0.1, 0.1), torch_version="2.12.0"))
+        store._connection.execute(
+            "INSERT INTO runs (job_key, fingerprint, status, document) VALUES ('a', 'b', 'ok', 'no JSON')"
+        )
+        assert store.best_reference(environment, 1) == Best(product_s=2.0, add_s=1.0)

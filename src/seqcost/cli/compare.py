@@ -11,10 +11,8 @@ from seqcost.cli.waiting import waiting
 from seqcost.errors import BadSize, BadTarget
 from seqcost.extras import installed, missing, need
 from seqcost.questions.asked.lengths import parse_lengths, parse_whole
+from seqcost.records.pooling import PROCESSES
 from seqcost.writing import check_folder
-
-_BYTES = "a whole number of bytes (8G, 512M, 10^9) is allowed, in which k, M and G are powers of 1024"
-_SECONDS = "a whole number of seconds (60, 300) is allowed"
 
 
 def compare_command(
@@ -39,13 +37,12 @@ def compare_command(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="where the report goes [default: seqcost-report]")
     ] = None,
-    store: Annotated[Path | None, typer.Option("--store", metavar="FILE", help="where runs are kept")] = None,
-    time_limit: Annotated[str, typer.Option("--time-limit", metavar="SECONDS", help="of one run")] = "300",
-    memory_limit: Annotated[
-        str | None,
-        typer.Option("--memory-limit", metavar="BYTES", help="of one run: 8G [default: 80 % of what is free]"),
-    ] = None,
-    again: Annotated[bool, typer.Option("--again", help="measure anew what was measured before")] = False,
+    store: options.RunStore = None,
+    time_limit: options.TimeLimit = "300",
+    memory_limit: options.MemoryLimit = None,
+    processes: options.Processes = str(PROCESSES),
+    retries: options.Retries = "2",
+    again: options.Again = False,
     trace: Annotated[bool, typer.Option("--trace/--no-trace", help="trace each layer beside its formula, too")] = False,
     report: Annotated[
         bool | None,
@@ -79,11 +76,11 @@ def compare_command(
     from seqcost.questions.compare import compare, confirmed
     from seqcost.records import this_environment
     from seqcost.report.comparisons import agreement_table, tables, write_report
+    from seqcost.report.measurements import done_text
     from seqcost.report.sentences import sentences
 
-    bounds: dict[str, Any] = {"time_s": float(parse_whole(time_limit, "--time-limit", _SECONDS))}
-    if memory_limit is not None:
-        bounds["memory_bytes"] = parse_whole(memory_limit, "--memory-limit", _BYTES)
+    bounds = options.bounds_of(time_limit, memory_limit)
+    num_processes = parse_whole(processes, "--processes")
     limits = None
     if measure:
         from seqcost.measure import Limits
@@ -92,7 +89,8 @@ def compare_command(
     asked = parse_lengths(lengths or ["64..4096"])
     names = list(dict.fromkeys([*(targets or ()), *(language_models() if every else ())]))
     sizes = options.sizes_from(assignments, width, layers, heads, vocab)
-    with waiting("counting", len(names) * (len(asked) + 1 if measure else 1)) as on_start:
+    parts = len(names) * (len(asked) * num_processes + 1 if measure else 1)
+    with waiting("counting", parts) as on_start:
         answer = compare(
             names,
             lengths=asked,
@@ -105,8 +103,11 @@ def compare_command(
             text=text,
             store=store,
             limits=limits,
+            processes=num_processes,
+            retries=retries,
             again=again,
             on_start=on_start,
+            on_done=lambda done: on_start.end(done_text(done)),
         )
     if parquet is not None:
         options.write_parquet(answer.to_dict()["points"], parquet)

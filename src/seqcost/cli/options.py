@@ -63,6 +63,18 @@ Causal = Annotated[
     str, typer.Option("--causal", help="pairs of causal attention: full or half", autocompletion=completion.conventions)
 ]
 Lines = Annotated[str, typer.Option("--lines", help="how many lines to show")]
+RunStore = Annotated[Path | None, typer.Option("--store", metavar="FILE", help="where runs are kept")]
+TimeLimit = Annotated[str, typer.Option("--time-limit", metavar="SECONDS", help="of one run")]
+MemoryLimit = Annotated[
+    str | None, typer.Option("--memory-limit", metavar="BYTES", help="of one run: 8G [default: 80 % of what is free]")
+]
+Processes = Annotated[
+    str, typer.Option("--processes", metavar="N", help="started processes a job, spread over time, at least")
+]
+Retries = Annotated[
+    str, typer.Option("--retries", metavar="N", help="how often a run is repeated that other processes disturbed")
+]
+Again = Annotated[bool, typer.Option("--again", help="measure anew what was measured before")]
 Parquet = Annotated[
     Path | None, typer.Option("--parquet", metavar="FILE.parquet", help="also write the rows of --csv, with types")
 ]
@@ -75,6 +87,18 @@ def sizes_from(
     sizes = dict(parse_assignment(text) for text in assignments or ())
     friendly = {"width": width, "layers": layers, "heads": heads, "vocab": vocab}
     return sizes | {word: parse_whole(value, f"--{word}") for word, value in friendly.items() if value is not None}
+
+
+_BYTES = "a whole number of bytes (8G, 512M, 10^9) is allowed, in which k, M and G are powers of 1024"
+_SECONDS = "a whole number of seconds (60, 300) is allowed"
+
+
+def bounds_of(time_limit: str, memory_limit: str | None) -> dict[str, Any]:
+    """What `Limits` of a run takes."""
+    bounds: dict[str, Any] = {"time_s": float(parse_whole(time_limit, "--time-limit", _SECONDS))}
+    if memory_limit is not None:
+        bounds["memory_bytes"] = parse_whole(memory_limit, "--memory-limit", _BYTES)
+    return bounds
 
 
 def check_parquet(path: Path | None) -> None:

@@ -20,12 +20,12 @@ def results_command(
     as_json: options.Json = False,
     as_csv: options.Csv = False,
 ) -> None:
-    """Every measured run on record, a row each; runs of different machines stay apart."""
+    """Every job on record, its processes pooled; --json, --csv and --export give each run. Machines stay apart."""
     from seqcost.records import Store
     from seqcost.records.export import row
 
     if store is not None and not store.exists():
-        raise BadTarget(f"the store {store} does not exist; give one that compare --measure has written.")
+        raise BadTarget(f"the store {store} does not exist; give one that measure or compare --measure has written.")
     with Store(store) as kept:
         if export is not None:
             _export(kept, export)

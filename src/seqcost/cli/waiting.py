@@ -1,5 +1,7 @@
 """What a question is at, on standard error, once it has taken a second: a bar in a terminal, elsewhere lines.
 
+A part that has a result worth a line (a measured run) has that line at once, where there is no terminal.
+
 SEQCOST_PROGRESS=0 in the environment turns it off, for whoever reads standard error by program.
 """
 
@@ -7,7 +9,8 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 
 from seqcost.foreign import harmless
 from seqcost.progress import listening
@@ -16,12 +19,18 @@ _PATIENCE = 1.0  # seconds without a word
 _SELDOM = 10.0  # seconds between two lines, where they stay: in a file or a log
 
 
-class _Under:
+class Under:
     """What is under way, how many of its parts have been begun, and whether it is over."""
 
     def __init__(self, what: str, total: int | None) -> None:
         self.total, self.begun, self.over = total, 0, threading.Event()
+        self.in_lines = False  # whether what it says stays: in a file or a log
+        self.said, self.said_at_s = "", 0.0
         self.say(what)
+
+    def __call__(self, what: object) -> None:
+        """The same as `begin`: it is given where a function is asked for."""
+        self.begin(what)
 
     def begin(self, what: object) -> None:
         """One of the parts that are counted."""
@@ -29,32 +38,40 @@ class _Under:
         self.say(str(what))
 
     def say(self, what: str) -> None:
+        """What is under way from now on."""
         self.what = harmless(what)
+
+    def end(self, what: str) -> None:
+        """A part has ended, with this result."""
+        if self.in_lines:
+            self.said, self.said_at_s = self.what, time.monotonic()  # that it was under way needs no line any more
+            _print(harmless(what))
 
 
 @contextlib.contextmanager
-def waiting(what: str, total: int | None = None) -> Iterator[Callable[[object], None]]:
-    """Show what is told inside; gives the function that a question of `total` parts tells of each.
+def waiting(what: str, total: int | None = None) -> Iterator[Under]:
+    """Show what is told inside; gives the function that a question of `total` parts tells of each, and its end.
 
     Another thread shows it, so that what takes long by itself (a model that is built, a library that is loaded) is seen
     too; it has ended when this returns.
     """
-    under = _Under(what, total)
+    under = Under(what, total)
     if os.environ.get("SEQCOST_PROGRESS") == "0":
-        yield under.begin
+        yield under
         return
     terminal = sys.stderr is not None and sys.stderr.isatty()
+    under.in_lines = not terminal
     showing = threading.Thread(target=_show_a_bar if terminal else _print_lines, args=(under,), daemon=True)
     showing.start()
     try:
         with listening(under.say):
-            yield under.begin
+            yield under
     finally:
         under.over.set()
         showing.join()
 
 
-def _show_a_bar(under: _Under) -> None:
+def _show_a_bar(under: Under) -> None:
     if under.over.wait(_PATIENCE):
         return
     from rich.console import Console
@@ -70,10 +87,14 @@ def _show_a_bar(under: _Under) -> None:
                 return
 
 
-def _print_lines(under: _Under) -> None:
-    said, seconds = None, _PATIENCE
+def _print_lines(under: Under) -> None:
+    seconds = _PATIENCE
     while not under.over.wait(seconds):
-        if said != under.what:
-            said, seconds = under.what, _SELDOM
-            with contextlib.suppress(OSError, ValueError):  # nobody reads, or the stream is closed
-                print(f"seqcost: {said} …", file=sys.stderr, flush=True)  # noqa: T201
+        if under.said != under.what and time.monotonic() - under.said_at_s >= seconds:
+            under.said, under.said_at_s, seconds = under.what, time.monotonic(), _SELDOM
+            _print(f"{under.said} …")
+
+
+def _print(line: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # nobody reads, or the stream is closed
+        print(f"seqcost: {line}", file=sys.stderr, flush=True)  # noqa: T201

@@ -5,16 +5,25 @@ would lend every run 4 GB), and cannot be reset. Elsewhere ru_maxrss is all ther
 swapped pages.
 """
 
+import ctypes
 import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 
-def forget_peak() -> None:
-    """From here on the peak starts at what is held now; where the system cannot do that, the old peak stays."""
+def forget_peak() -> bool:
+    """From here on the peak starts at what is held now; False where the system cannot do that: the old peak stays."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # proc_pid_clear_refs(5): resets the high-water mark
+        return True
+    return False
+
+
+def give_back() -> None:
+    """Hand freed memory back to the system, so that a job does not hold what the one before it had; glibc alone can."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def peak_resident_bytes() -> int:

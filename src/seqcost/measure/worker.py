@@ -1,11 +1,11 @@
-"""The process that runs one job and measures it; started by the runner, never imported.
+"""The process that runs jobs and measures them, one after the other; started by the runner, never imported.
 
-    python -m seqcost.measure.worker --result-fd N < one line of JSON
+    python -m seqcost.measure.worker --result-fd N < a line of JSON a job
 
-The line holds the job, the time limit, the path of the text, the import path of the caller and the loader. Standard
-input then stays open: when it ends, whoever started us is gone and we end too. Two lines go to descriptor N: the
-times, then the peak of allocated memory, whose recording is slow and may be cut off without losing the times. An
-error is a line like them, never a traceback.
+A line holds the job, the time limit, the path of the text, the import path of the caller and the loader. The next one
+comes when the answer to the last was read. Standard input stays open: when it ends, whoever started us is gone and we
+end too. Two lines a job go to descriptor N: the times, then the peak of allocated memory, whose recording is slow and
+may be cut off without losing the times. An error is a line like them, never a traceback, and the end.
 
 The garbage collector is off while runs are timed and works between them, so that no repetition pays for another. Not
 covered: pinning to cores, clock frequency, dropping caches between repetitions.
@@ -16,6 +16,7 @@ import gc
 import importlib
 import json
 import os
+import queue
 import signal
 import sys
 import threading
@@ -29,8 +30,9 @@ import torch
 
 from seqcost.errors import SeqcostError
 from seqcost.measure.peak import peak_allocated_bytes
+from seqcost.measure.reference import look
 from seqcost.measure.repeat import repeat
-from seqcost.measure.resident import forget_peak, peak_resident_bytes
+from seqcost.measure.resident import forget_peak, give_back, peak_resident_bytes
 
 BUDGET_SHARE = 0.5  # of the time limit; the rest is for loading, and for the recording of allocations
 NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
@@ -52,30 +54,47 @@ class Report:
 
 
 def main() -> None:
-    """Load, time, record; whatever happens, say so on the pipe."""
-    parser = argparse.ArgumentParser(description="Runs one job for seqcost.measure; not meant to be started by hand.")
+    """Job after job: load, time, record; whatever happens, say so on the pipe."""
+    parser = argparse.ArgumentParser(description="Runs jobs for seqcost.measure; not meant to be started by hand.")
     parser.add_argument("--result-fd", type=int, required=True)
     report = Report(parser.parse_args().result_fd)
+    orders: queue.Queue[bytes] = queue.Queue()
     with own_stdin() as stdin:
-        order = json.loads(stdin.readline())
-        report.key = order["key"]
-        threading.Thread(target=end_with, args=(stdin,), daemon=True).start()
-        stage = "loading"
-        try:
-            program = load(order)
-            gc.collect()
-            gc.freeze()  # what is loaded stays: a collection between two runs then costs microseconds
-            gc.disable()
-            device = torch.device(order["job"]["device"])
-            stage = "running"
-            report.send(**times(program.run, device, BUDGET_SHARE * order["time_limit_s"]))
-            stage = "recording its allocations"
-            gc.collect()
-            report.send(peak_allocated_bytes=peak_allocated_bytes(program.run_once, program.lasting_tensors(), device))
-        except BaseException as error:  # noqa: BLE001 - whatever the module raises, SystemExit included, is a result
-            report.send(**failure(error, stage))
+        threading.Thread(target=take_orders, args=(stdin, orders), daemon=True).start()
+        is_first = True
+        while do(json.loads(orders.get()), report, is_first=is_first):
+            is_first = False
         sys.stdout.flush()
         os._exit(0)  # threads that the module left behind must not keep us
+
+
+def do(order: dict[str, Any], report: Report, *, is_first: bool) -> bool:
+    """One job; False where it failed, after which this process is worth nothing."""
+    report.key = order["key"]
+    stage = "loading"
+    try:
+        program = load(order)
+        gc.collect()
+        gc.freeze()  # what is loaded stays: a collection between two runs then costs microseconds
+        gc.disable()
+        give_back()
+        device = torch.device(order["job"]["device"])
+        before = look()
+        stage = "running"
+        facts = times(program.run, device, BUDGET_SHARE * order["time_limit_s"], is_first=is_first)
+        after = look()
+        report.send(**facts, reference={name: [before[name], after[name]] for name in before})
+        stage = "recording its allocations"
+        gc.collect()
+        report.send(peak_allocated_bytes=peak_allocated_bytes(program.run_once, program.lasting_tensors(), device))
+    except BaseException as error:  # noqa: BLE001 - whatever the module raises, SystemExit included, is a result
+        report.send(**failure(error, stage))
+        return False
+    del program
+    gc.unfreeze()
+    gc.enable()
+    gc.collect()
+    return True
 
 
 def load(order: dict[str, Any]) -> Any:
@@ -99,8 +118,8 @@ def take_the_counted_form(device: str) -> None:
         use_kernels("torch")
 
 
-def times(run: Callable[[], object], device: torch.device, budget_s: float) -> dict[str, object]:
-    """Seconds of the repetitions, and resident memory before and at most."""
+def times(run: Callable[[], object], device: torch.device, budget_s: float, *, is_first: bool) -> dict[str, object]:
+    """Seconds of the repetitions, and resident memory before and at most; None where that is of an earlier job."""
 
     def once() -> float:
         gc.collect()
@@ -110,14 +129,14 @@ def times(run: Callable[[], object], device: torch.device, budget_s: float) -> d
         synchronize(device)
         return time.perf_counter() - start_s
 
-    forget_peak()
+    is_own = forget_peak() or is_first
     baseline_bytes = psutil.Process().memory_info().rss
     wall_s, num_warmup = repeat(once, budget_s)
     return {
         "wall_s": wall_s,
         "num_warmup": num_warmup,
         "baseline_resident_bytes": baseline_bytes,
-        "peak_resident_bytes": peak_resident_bytes(),
+        "peak_resident_bytes": peak_resident_bytes() if is_own else None,
     }
 
 
@@ -147,10 +166,10 @@ def own_stdin() -> BinaryIO:
     return pipe
 
 
-def end_with(stdin: BinaryIO) -> None:
-    """End this process and those it started as soon as the runner is gone."""
-    while stdin.read(1):
-        pass
+def take_orders(stdin: BinaryIO, orders: "queue.Queue[bytes]") -> None:
+    """Pass on each line; end this process and those it started as soon as the runner is gone."""
+    for line in stdin:
+        orders.put(line)
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)

@@ -31,6 +31,7 @@ COLUMNS = {
     "interval_coverage": "double", "spread": "double", "num_repetitions": "int64", "num_warmup": "int64",
     "peak_allocated_bytes": "int64", "peak_resident_bytes": "int64", "baseline_resident_bytes": "int64",
     "time_limit_s": "double", "memory_limit_bytes": "int64", "other_cores": "double",
+    "other_cores_before": "double", "disturbed": "bool", "reference_product_s": "list", "reference_add_s": "list",
     "fingerprint": "string", "machine_id": "string", "cpu_model": "string", "num_cores": "int64",
     "memory_bytes": "int64", "gpu_models": "list", "os": "string", "python_version": "string",
     "torch_version": "string", "numpy_version": "string", "seqcost_version": "string", "commit": "string",
@@ -52,6 +53,9 @@ def row(run: Run) -> dict[str, Any]:
         "num_repetitions": len(run.wall_s),
         "interval_low_s": low_s,
         "interval_high_s": high_s,
+        "disturbed": run.is_disturbed,
+        "reference_product_s": run.reference.product_s if run.reference else (),
+        "reference_add_s": run.reference.add_s if run.reference else (),
     }
     return {name: list(facts[name]) if kind == "list" else facts[name] for name, kind in COLUMNS.items()}
 
@@ -72,8 +76,9 @@ def write_parquet(runs: Iterable[Run], path: Path) -> None:
     types = {
         "string": pyarrow.string(), "int64": pyarrow.int64(), "double": pyarrow.float64(), "bool": pyarrow.bool_(),
     }  # fmt: skip
-    lists = {"gpu_models": pyarrow.list_(pyarrow.string()), "wall_s": pyarrow.list_(pyarrow.float64())}
-    schema = pyarrow.schema([(name, lists.get(name) or types[kind]) for name, kind in COLUMNS.items()])
+    types["list"] = pyarrow.list_(pyarrow.float64())
+    texts = {"gpu_models": pyarrow.list_(pyarrow.string())}
+    schema = pyarrow.schema([(name, texts.get(name) or types[kind]) for name, kind in COLUMNS.items()])
     table = pyarrow.Table.from_pylist([row(run) for run in runs], schema=schema)
     with _whole(path) as part:
         parquet.write_table(table, part)

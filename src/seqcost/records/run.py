@@ -1,4 +1,4 @@
-"""What became of one job: raw numbers first, statistics as properties over them.
+"""What became of one job in one process: raw numbers first, statistics as properties over them.
 
 Times are those of each repetition, warm-up left out. Unknown is None, never 0. Not covered: what the run was
 predicted to cost; a prediction stands beside a record, not in it.
@@ -11,10 +11,18 @@ from typing import Any
 
 from seqcost.records.environment import Environment
 from seqcost.records.job import Job
+from seqcost.records.reference import Reference
 from seqcost.records.statistics import Interval, median_interval
 
 TOLERATED_CORES = 0.25  # of other processes, beside which a run is not disturbed
 STATUSES = ("ok", "timeout", "memory", "failed")
+
+
+def disturbs(other_cores: float | None, num_cores: int, threads: int) -> bool:
+    """Whether a job of so many threads lacks cores where others keep so many busy; False where nobody knows."""
+    if other_cores is None:
+        return False
+    return other_cores > TOLERATED_CORES and num_cores - other_cores < threads + TOLERATED_CORES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +39,8 @@ class Run:
     peak_resident_bytes: int | None = None  # of a stopped run the most that was seen, so at least this
     baseline_resident_bytes: int | None = None  # with everything loaded, before the first run
     other_cores: float | None = None  # cores that other processes kept busy meanwhile, on average
+    other_cores_before: float | None = None  # the same, over the half second before its process was started
+    reference: Reference | None = None  # what fixed kernels took before and after it, in the same process
     started_at: str  # UTC, ISO 8601
     time_limit_s: float
     memory_limit_bytes: int
@@ -42,11 +52,8 @@ class Run:
 
     @property
     def is_disturbed(self) -> bool:
-        """Whether others took so much of the machine that its times cannot be trusted."""
-        if self.other_cores is None:
-            return False
-        left = self.environment.num_cores - self.other_cores
-        return self.other_cores > TOLERATED_CORES and left < self.job.threads + TOLERATED_CORES
+        """Whether others took so much of the machine, while it ran, that its times cannot be trusted."""
+        return disturbs(self.other_cores, self.environment.num_cores, self.job.threads)
 
     @property
     def median_s(self) -> float | None:
@@ -83,20 +90,26 @@ class Run:
     def to_dict(self) -> dict[str, Any]:
         """Every field, as JSON holds it; statistics are left out, they follow."""
         fields = {**asdict(self), "job": self.job.to_dict(), "environment": self.environment.to_dict()}
-        return {**fields, "wall_s": list(self.wall_s)}
+        reference = None if self.reference is None else self.reference.to_dict()
+        return {**fields, "wall_s": list(self.wall_s), "reference": reference}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Run":
-        """Back from `to_dict`, equal in every field; ValueError, TypeError or KeyError where that is not what it is."""
+        """Back from `to_dict`, equal in every field; ValueError, TypeError or KeyError where that is not what it is.
+
+        What an earlier seqcost did not write yet (the load before, the reference) is unknown.
+        """
         if fields["status"] not in STATUSES:
             raise ValueError(f"unknown status {fields['status']!r}")
         if (fields["status"] == "ok") != bool(fields["wall_s"]) or not (fields["status"] == "ok" or fields["reason"]):
             raise ValueError("times without an end in ok, or an end without times or a reason")
+        reference = fields.get("reference")
         return cls(
             **{
                 **fields,
                 "job": Job(**fields["job"]),
                 "environment": Environment.from_dict(fields["environment"]),
                 "wall_s": tuple(fields["wall_s"]),
+                "reference": None if reference is None else Reference.from_dict(reference),
             }
         )

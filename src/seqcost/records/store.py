@@ -27,6 +27,7 @@ from seqcost.here import store_path
 from seqcost.records.environment import Environment
 from seqcost.records.export import write_csv, write_parquet
 from seqcost.records.job import Job
+from seqcost.records.reference import Best
 from seqcost.records.run import Run
 
 APPLICATION_ID = 0x53716374  # "Sqct" in the file's header: a SQLite file of another program is left alone
@@ -178,6 +179,28 @@ class Store:
                 f"SELECT id, document FROM runs {where} ORDER BY id", [*conditions.values()]
             )
             yield from self._read(rows)
+
+    def best_reference(self, environment: Environment, threads: int) -> Best | None:
+        """The shortest that the reference kernels took on this machine with so many threads and this PyTorch.
+
+        None where nothing is known. Other versions of seqcost count: the kernels are PyTorch's.
+        """
+        shortest = ", ".join(
+            f"min(json_extract(document, '$.reference.{name}[{i}]'))" for name in ("product_s", "add_s") for i in (0, 1)
+        )
+        facts = {
+            "environment.machine_id": environment.machine_id,
+            "environment.torch_version": environment.torch_version,
+        }
+        same = " AND ".join(f"json_extract(document, '$.{path}') = ?" for path in (*facts, "job.threads"))
+        # Inside a CASE: a row that is no JSON would end the look-up, and the order of a plain AND is not kept.
+        with self._one_sentence():
+            found = self._connection.execute(
+                f"SELECT {shortest} FROM runs WHERE CASE WHEN json_valid(document) THEN {same} END",
+                (environment.machine_id, environment.torch_version, threads),
+            ).fetchone()
+        times = [time_s for time_s in found if isinstance(time_s, float) and time_s > 0]
+        return Best(min(times[:2]), min(times[2:])) if len(times) == len(found) else None
 
     def _read(self, rows: Iterable[tuple[int, str]]) -> Iterator[Run]:
         for number, document in rows:

@@ -15,6 +15,7 @@ from seqcost.extras import installed
 from seqcost.report.counts import amount_text, by_what
 from seqcost.report.families import family_panels, longest_table, many, measured_tables, verdicts_table
 from seqcost.report.formulas import document
+from seqcost.report.measurements import about, around, untold_rows
 from seqcost.report.plots import Panel, Series, draw, to_png
 from seqcost.report.sentences import LEGEND, legend, sentences, sizes_of
 from seqcost.report.table import Table
@@ -48,9 +49,14 @@ def points_table(answer: Row) -> Table:
 def measured_table(answer: Row) -> Table:
     """On this machine, one row per target and length."""
     rows = [_measured_row(point) for point in answer["points"] if "status" in point]
-    note = "± half the interval of the median. Peak: allocated tensors; resident: the whole process, PyTorch included."
+    pooled = any(point.get("num_processes") for point in answer["points"])
+    note = f"± {BETWEEN if pooled else WITHIN}. Peak: allocated tensors; resident: the whole process, PyTorch included."
     headings = ("<target", "T", "time", "±", "peak", "resident", "<")
     return Table.of(f"{answer['phase']}, measured on this machine", headings, rows, note)
+
+
+BETWEEN = "half the interval between processes"
+WITHIN = "half the interval of the median"  # of an answer kept from before a job ran in several
 
 
 def _measured_row(point: Row) -> list[str]:
@@ -72,11 +78,12 @@ def crossovers_table(answer: Row) -> Table:
         (
             QUANTITIES[c["quantity"]].title,
             f"{c['rising']} over {c['other']}",
-            f"T = {c['length']:,}" if c["how"] == "solved" else f"T ≈ {c['length']:,.0f}",
-            c["how"] if c["how"] == "solved" else f"{c['how']} between {c['low']:,} and {c['high']:,}",
+            f"T = {c['length']:,}" if c["how"] == "solved" else about(c),
+            c["how"] if c["how"] == "solved" else around(c),
         )
         for c in answer["crossovers"]
     ]
+    rows += untold_rows(answer)
     rows += [(QUANTITIES[q].title, order, where, "solved") for q, order, where in _orders(answer["dominances"])]
     return Table.of("crossovers: from this length on the first costs more", ("<in", "<who", "<from", "<how"), rows)
 

@@ -103,7 +103,7 @@ def verdicts_table(answer: Row) -> Table:
     )
     note = (
         "T at which it costs less. FLOPs and bytes are solved from the formulas, time and peak interpolated between "
-        "measured lengths. —: no formula in T, or nothing to compare."
+        "measured lengths at which the intervals are apart. —: no formula in T, nothing to compare, or not told apart."
     )
     return Table.of(f"cheaper than {reference}", ("<target", *(f"<{row.heading}" for row in columns)), rows, note)
 
@@ -137,11 +137,9 @@ def _throughout(answer: Row, quantity: str, name: str, reference: str) -> str:
     for d in answer["dominances"]:
         if d["quantity"] == quantity and {d["costly"], d["cheap"]} == {name, reference}:
             return "always" if d["cheap"] == name else "never"
-    key = QUANTITIES[quantity].measured
-    if not key:
-        return "—"
-    theirs = {p["T"]: p.get(key) for p in answer["points"] if p["target"] == reference}
-    signs = {
-        p[key] < theirs[p["T"]] for p in answer["points"] if p["target"] == name and p.get(key) and theirs.get(p["T"])
-    }
-    return "—" if len(signs) != 1 else "always" if signs.pop() else "never"
+    for row in answer.get("standings", ()):
+        if row["quantity"] == quantity and {row["one"], row["other"]} == {name, reference}:
+            cheaper, dearer = (row["below"], row["above"]) if row["one"] == name else (row["above"], row["below"])
+            if not row["untold"] and (cheaper or dearer):
+                return "never" if dearer else "always"
+    return "—"

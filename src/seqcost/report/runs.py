@@ -1,10 +1,10 @@
-"""Measured runs as tables, one per machine and version: they are never mixed."""
+"""What is on record as tables, one per machine and version: they are never mixed. A row a job, its runs pooled."""
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from seqcost.algebra.rendering import scaled, seconds
-from seqcost.records import Run
+from seqcost.records import Job, Pooled, Run, pool
 from seqcost.report.table import Table
 
 
@@ -18,11 +18,24 @@ def runs_tables(runs: Sequence[Run]) -> Iterator[Table]:
         versions = f"torch {where.torch_version}, seqcost {where.seqcost_version}"
         source = f" {(where.commit or '')[:8]}{' + changes' if where.dirty else ''}"
         title = f"{where.cpu_model}, {where.num_cores} cores, {scaled(where.memory_bytes, 'B')}; {versions}{source}"
-        headings = ("<target", "<phase", "B", "T", "<dtype", "<status", "median", "±", "peak", "resident", "<when")
-        yield Table.of(title, headings, [_cells(run) for run in group])
+        headings = (
+            "<target", "<phase", "B", "T", "<dtype", "<status", "median", "±", "processes", "peak", "resident", "<when",
+        )  # fmt: skip
+        jobs: dict[Job, list[Run]] = {}
+        for run in group:
+            jobs.setdefault(run.job, []).append(run)
+        pooled = [pool(found) for found in jobs.values()]
+        yield Table.of(title, headings, [_cells(one) for one in pooled], " ".join(_notes(pooled)))
 
 
-def _cells(run: Run) -> list[str]:
+def _notes(pooled: Sequence[Pooled]) -> Iterator[str]:
+    if any(one.interval_s for one in pooled):
+        yield "±: half the interval between processes; one process gives none."
+    if any(one.is_disturbed for one in pooled):
+        yield "*: others kept the machine busy, and too few runs are on record beside which they did not."
+
+
+def _cells(run: Pooled) -> list[str]:
     job, interval = run.job, run.interval_s
     half = f"{50 * (interval[1] - interval[0]) / run.median_s:.0f} %" if interval and run.median_s else ""
     return [
@@ -32,11 +45,12 @@ def _cells(run: Run) -> list[str]:
         f"{job.T:,}",
         job.dtype,
         run.status,
-        "—" if run.median_s is None else seconds(run.median_s),
+        "—" if run.median_s is None else f"{seconds(run.median_s)}{'*' * run.is_disturbed}",
         half,
+        str(run.num_processes),
         _bytes(run.peak_allocated_bytes),
         _bytes(run.peak_resident_bytes),
-        run.started_at[:16].replace("T", " "),
+        run.runs[-1].started_at[:16].replace("T", " "),
     ]
 
 

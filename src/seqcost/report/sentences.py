@@ -26,26 +26,37 @@ def sentences(answer: Row) -> list[str]:
     """All of them, the answer first."""
     if len(answer["targets"]) < 2:
         return [*_balances(answer), *remarks(answer)]
-    return [*_cheapest(answer), *_balances(answer), *_unlike(answer), *remarks(answer)]
+    return [*cheapest(answer), *_balances(answer), *_unlike(answer), *remarks(answer)]
 
 
-def _cheapest(answer: Row) -> list[str]:
+def cheapest(answer: Row) -> list[str]:
+    """Who costs least of each quantity, and from which length on."""
     by_quantity: dict[str, list[Row]] = {}
     for row in answer.get("cheapest", ()):
         by_quantity.setdefault(row["quantity"], []).append(row)
     out = []
     for quantity, rows in by_quantity.items():
         first, *later = rows
+        title, measured = QUANTITIES[quantity].title, any(row.get("among") for row in rows)
         scope = "" if first["exact"] else f", of the lengths {_span(answer['lengths'])}"
         if not later:
-            every = (
-                _everywhere(first["start"]) if first["exact"] else f"at all of the lengths {_span(answer['lengths'])}"
-            )
-            out.append(f"{QUANTITIES[quantity].title}: {first['target']} costs least {every}.")
+            each = "any" if first.get("among") else "all"
+            some = f"at {each} of the lengths {_span(answer['lengths'])}"
+            every = _everywhere(first["start"]) if first["exact"] else some
+            out.append(f"{title}: {_least(first)} {every}.")
             continue
-        changes = ", ".join(f"{row['target']} from T = {row['start']:,} on" for row in later)
-        out.append(f"{QUANTITIES[quantity].title}: {first['target']} costs least at first, {changes}{scope}.")
+        told = _least if measured else lambda row: str(row["target"])
+        changes = ", ".join(f"{told(row)} from T = {row['start']:,} on" for row in later)
+        out.append(f"{title}: {_least(first)} at first, {changes}{scope}.")
     return out
+
+
+def _least(row: Row) -> str:
+    """Who costs least, or which are not told apart."""
+    among = row.get("among") or ()
+    if not among:
+        return f"{row['target']} costs least"
+    return f"{', '.join(among[:-1])} and {among[-1]} are not told apart"
 
 
 def _everywhere(start: int) -> str:
@@ -88,6 +99,12 @@ def remarks(answer: Row) -> list[str]:
         out.append(
             f"{runs} made while other processes kept up to {most:g} cores busy (marked *): their times are too long; "
             "measure on a quiet machine with --again."
+        )
+    alone = any(point.get("num_processes") == 1 for point in answer["points"])
+    if alone and len(answer["targets"]) > 1:
+        out.append(
+            "One process gives no interval: which target takes longer, and from which length on, is not told; "
+            "give --processes 3 or more."
         )
     return out
 

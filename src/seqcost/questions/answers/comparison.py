@@ -8,7 +8,7 @@ from seqcost.algebra.crossings import FARTHEST
 from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.algebra.rendering import plain
 from seqcost.questions.answers.count import Count
-from seqcost.records import Run
+from seqcost.records import Pooled
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Point:
     length: int
     count: Count
     path_length: int | None  # None where no formula says
-    run: Run | None = None
+    run: Pooled | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,11 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Crossover:
-    """From `length` on, `rising` costs more than `other`; `low` and `high` are the measured lengths around it."""
+    """From `length` on, `rising` costs more than `other`.
+
+    Of a measured one `low` and `high` are the lengths around it at which the two are told apart, `untold` those
+    between; it lies between `length_low` and `length_high`.
+    """
 
     quantity: str
     rising: str
@@ -50,6 +54,22 @@ class Crossover:
     how: str  # "solved" or "interpolated"
     low: int | None = None
     high: int | None = None
+    length_low: float | None = None
+    length_high: float | None = None
+    untold: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Two targets in a measured quantity: the lengths at which `one` is wholly below `other`, above it, or neither."""
+
+    quantity: str
+    one: str
+    other: str
+    below: tuple[int, ...]
+    above: tuple[int, ...]
+    untold: tuple[int, ...]
+    why: str  # the last are not told apart; empty where there are none
 
 
 @dataclass(frozen=True)
@@ -71,6 +91,7 @@ class Cheapest:
     target: str
     start: int
     exact: bool  # for every length; else for those asked for
+    among: tuple[str, ...] = ()  # as measured: those that are not told apart, of which its median is the least
 
 
 @dataclass(frozen=True)
@@ -96,6 +117,7 @@ class Comparison:
     families: Mapping[str, str]  # of each target, for a report that groups them
     cheapest: tuple[Cheapest, ...] = ()
     balances: tuple[Balance, ...] = ()
+    standings: tuple[Standing, ...] = ()
     subjects: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # what was asked, by name
 
     def of(self, target: str) -> tuple[Point, ...]:
@@ -116,8 +138,9 @@ class Comparison:
             "families": dict(self.families),
             "cheapest": [vars(c) for c in self.cheapest],
             "balances": [vars(b) for b in self.balances],
+            "standings": [vars(s) for s in self.standings],
             "sizes": {name: _letters(self.of(name)[0].count) for name in self.targets},
-            "runs": [point.run.to_dict() for point in self.points if point.run is not None],
+            "runs": [run.to_dict() for point in self.points if point.run is not None for run in point.run.all_runs],
         }
 
     def to_csv(self) -> str:
@@ -146,21 +169,8 @@ def _letters(count: Count) -> dict[str, Any]:
 
 
 def _point_row(point: Point) -> dict[str, Any]:
-    cost, run = point.count.to_dict(), point.run
-    measured = (
-        {}
-        if run is None
-        else {
-            "status": run.status,
-            "median_s": run.median_s,
-            "interval_s": run.interval_s,
-            "peak_allocated_bytes": run.peak_allocated_bytes,
-            "peak_resident_bytes": run.peak_resident_bytes,
-            "reason": run.reason,
-            "other_cores": run.other_cores,
-            "disturbed": run.is_disturbed,
-        }
-    )
+    cost = point.count.to_dict()
+    measured = {} if point.run is None else point.run.to_dict()
     head = {"target": point.target, "T": point.length, "B": cost["sizes"]["B"], "rung": point.count.rung}
     row = (
         head | {key: cost[key] for key in QUANTITIES.names(Told.COUNT)} | {"path_length": point.path_length} | measured

@@ -1,12 +1,11 @@
 """Which costs more from which length on, and who costs least: read off the points of a comparison.
 
 Read off the exact functions of T where every target has one, so that the answer holds between and beyond the lengths
-asked for; else off the lengths asked for, and then it says so.
+asked for; else off the lengths asked for, and then it says so. What was measured is judged in standings.
 """
 
 import bisect
 import itertools
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
@@ -108,21 +107,12 @@ def solved(points: Sequence[Point]) -> tuple[list[Crossover], list[Dominance]]:
 
 
 def cheapest_of(points: Sequence[Point]) -> Iterator[Cheapest]:
-    """Who costs least of each quantity: by the formulas, then as measured."""
+    """Who costs least of each quantity that is counted."""
     names = list(dict.fromkeys(point.target for point in points))
     for quantity in QUANTITIES.names(Told.CURVE, Told.VERDICT):
         curves = {p.target: p.count.polynomials.get(quantity) for p in points}
         values = {name: {p.length: p.count.amount(quantity) for p in points if p.target == name} for name in names}
         yield from cheapest(quantity, curves, values)
-    for quantity, attribute in _measured():
-        if all(p.run is not None for p in points):
-            values = {n: {p.length: getattr(p.run, attribute) for p in points if p.target == n} for n in names}
-            yield from cheapest(quantity, dict.fromkeys(names), values)
-
-
-def _measured() -> Iterator[tuple[str, str]]:
-    """Name of each measured quantity, and the field of a run that holds it."""
-    return ((row.name, row.measured) for row in QUANTITIES.measured())
 
 
 def balances(points: Sequence[Point]) -> Iterator[Balance]:
@@ -131,41 +121,3 @@ def balances(points: Sequence[Point]) -> Iterator[Balance]:
         found = balance(point.target, point.count.polynomials.get("flops"))
         if found is not None:
             yield found
-
-
-def interpolated(points: Sequence[Point]) -> list[Crossover]:
-    """Crossovers of every pair in what was measured: straight lines between measured points, both axes logarithmic.
-
-    Of times only those of runs that nobody disturbed, and only where the intervals of the two are apart at both
-    lengths: noise crosses, too.
-    """
-    out = []
-    for quantity, attribute in _measured():
-        curves: dict[str, dict[int, float]] = {}
-        for point in points:
-            value = None if point.run is None else getattr(point.run, attribute)
-            if value:
-                curves.setdefault(point.target, {})[point.length] = float(value)
-        for (a, curve_a), (b, curve_b) in itertools.combinations(curves.items(), 2):
-            shared = sorted(curve_a.keys() & curve_b.keys())
-            for low, high in itertools.pairwise(shared):
-                before, after = (math.log(curve_a[n] / curve_b[n]) for n in (low, high))
-                if before * after < 0 and (quantity != "time" or _are_apart(points, (a, b), (low, high))):
-                    share = before / (before - after)
-                    length = math.exp(math.log(low) + share * math.log(high / low))
-                    names = (a, b) if after > 0 else (b, a)
-                    out.append(Crossover(quantity, *names, round(length, 1), "interpolated", low, high))
-    return out
-
-
-def _are_apart(points: Sequence[Point], targets: Sequence[str], lengths: Sequence[int]) -> bool:
-    """Whether two targets' intervals of the median do not meet at any of these lengths."""
-    runs = {(point.target, point.length): point.run for point in points}
-    for length in lengths:
-        pair = [runs[target, length] for target in targets]
-        if any(run is None or run.is_disturbed or run.interval_s is None for run in pair):
-            return False
-        (low_a, high_a), (low_b, high_b) = (run.interval_s for run in pair)  # type: ignore[union-attr, misc]
-        if low_a <= high_b and low_b <= high_a:
-            return False
-    return True

@@ -1,0 +1,169 @@
+"""How long does it take here, and how much memory? Targets over lengths, really run, beside what was predicted.
+
+Each job runs in several started processes that are spread over time, and is answered with the interval between them;
+runs on a busy machine are repeated or marked. Which target costs more, and from which length on, is told only where
+their intervals are apart.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from seqcost.algebra.formats import dtype_named
+from seqcost.errors import BadTarget, shortened
+from seqcost.questions.answers.measurement import Forecast, Measured, Measurement
+from seqcost.questions.answers.standings import cheapest, crossovers, standings
+from seqcost.questions.asked.arguments import sizes_in
+from seqcost.questions.asked.lengths import lengths_in, whole
+from seqcost.questions.asked.request import Request
+from seqcost.questions.asked.runs import Runs, check_tokens, text_digest
+from seqcost.questions.targets.several import resolved
+from seqcost.questions.targets.subject import Subject
+from seqcost.records import Job, Store, this_environment
+from seqcost.records.pooling import PROCESSES
+
+if TYPE_CHECKING:
+    from seqcost.measure import Limits
+    from seqcost.measure.sweeps import Done
+
+WAITING = "waiting: somebody else measures on this machine"
+
+
+def measure(
+    targets: Sequence[Any],
+    *,
+    lengths: int | str | Sequence[int | str],
+    sizes: Mapping[str, Any] | None = None,
+    batch: int | str = 1,
+    phase: str = "forward",
+    dtype: Any = "float32",
+    processes: int | str = PROCESSES,
+    retries: int | str | None = None,
+    threads: int | None = None,
+    text: str | os.PathLike[str] | None = None,
+    store: str | os.PathLike[str] | None = None,
+    limits: "Limits | None" = None,
+    again: bool = False,
+    predicted: Callable[[Job], Forecast | None] | None = None,
+    on_start: Callable[[Job | str], object] | None = None,
+    on_done: "Callable[[Done], object] | None" = None,
+) -> Measurement:
+    """Run targets over lengths on this machine.
+
+    Parameters
+    ----------
+    targets
+        Each what `count` takes, as far as another process can make it: a name, the path of code, `hf:` and a model.
+    lengths
+        Tokens T: one length or several, as numbers or as text ("64..8k").
+    processes
+        Started processes a job, at least; those on record count. Five or more give the interval of a median.
+    retries
+        How often a run is repeated that other processes disturbed; 2 where nothing is given.
+    threads
+        Of each job; by default all cores that this process may use.
+    text
+        A UTF-8 file whose bytes are the tokens.
+    store
+        Where runs are kept; by default $SEQCOST_STORE or the user's data folder.
+    limits
+        Of one job in one process: 300 s and 80 % of the memory that is free, where nothing is given.
+    again
+        Measure anew what is on record.
+    predicted
+        Gives the prediction that stands beside a job; None where there is none.
+    on_start, on_done
+        Called with each job before it is run, or with a word about what is waited for; with each run that has ended.
+
+    Raises
+    ------
+    UnknownName, BadSize, BadTarget
+        For a name, number or text that is not allowed, and for what cannot be sent to another process.
+    MissingExtra
+        Where PyTorch is not installed.
+
+    """
+    request = Request.of(phase=phase, batch=whole(batch, "batch"), dtype=dtype_named(dtype))
+    how = Runs.of(
+        processes=processes, retries=retries, threads=threads, limits=limits, store=store, text=text, again=again
+    )
+    for name, function in (("predicted", predicted), ("on_start", on_start), ("on_done", on_done)):
+        if function is not None and not callable(function):
+            raise BadTarget(f"{name} = {shortened(function)} was given; a function is allowed.")
+    ordered = sorted(set(lengths_in(lengths, "lengths")))
+    subjects = resolved(targets, sizes_in(sizes))
+    check_tokens(ordered, request.B or 1, "")
+    return measured(subjects, ordered, request, how, predicted=predicted, on_start=on_start, on_done=on_done)
+
+
+def measured(
+    subjects: Mapping[str, Subject],
+    lengths: Sequence[int],
+    request: Request,
+    how: Runs,
+    *,
+    predicted: Callable[[Job], Forecast | None] | None = None,
+    on_start: Callable[[Job | str], object] | None = None,
+    on_done: "Callable[[Done], object] | None" = None,
+) -> Measurement:
+    """The same, of what was resolved and checked."""
+    from seqcost.measure import sweep
+    from seqcost.measure.sweeps import RETRIES
+
+    vocabularies = {name: subject.letters().get("U") for name, subject in subjects.items()}
+    digest = None if how.text is None else text_digest(how.text, vocabularies)
+    jobs = _jobs(subjects, lengths, request, how.cores, digest)
+    with Store(how.store) as kept:
+        pooled = sweep(
+            list(jobs.values()),
+            kept,
+            how.limits,
+            processes=how.processes,
+            retries=RETRIES if how.retries is None else how.retries,
+            on_start=on_start,
+            on_done=on_done,
+            on_wait=None if on_start is None else partial(on_start, WAITING),
+            again=how.again,
+            text_path=how.text,
+        )
+        environment = this_environment()
+        best = kept.best_reference(environment, how.cores)
+    points = tuple(
+        Measured(name, T, run, predicted(run.job) if predicted else None, run.reference_ratio(best))
+        for (name, T), run in zip(jobs, pooled, strict=True)
+    )
+    found = standings(points)
+    return Measurement(
+        targets=tuple(subjects),
+        lengths=tuple(lengths),
+        phase=request.phase,
+        B=request.B or 1,
+        dtype=request.dtype or "float32",
+        threads=how.cores,
+        processes=how.processes,
+        points=points,
+        crossovers=tuple(crossovers(points, found)),
+        standings=tuple(found),
+        cheapest=tuple(cheapest(points)),
+        families={name: subject.family for name, subject in subjects.items()},
+        environment=environment,
+    )
+
+
+def _jobs(
+    subjects: Mapping[str, Subject], lengths: Sequence[int], request: Request, threads: int, digest: str | None
+) -> dict[tuple[str, int], Job]:
+    return {
+        (name, length): Job(
+            target=subject.runnable(),
+            phase=request.phase,
+            B=request.B or 1,
+            T=length,
+            dtype=request.dtype or "float32",
+            threads=threads,
+            text_sha256=digest,
+        )
+        for name, subject in subjects.items()
+        for length in lengths
+    }
