@@ -22,7 +22,7 @@ TAKES_ROWS = {"embedding", "index", "_unsafe_index", "index_select", "gather", "
 PICKS = {"nll_loss_forward", "nll_loss2d_forward"}
 # Rows of the changed operand are touched: as many as the last operand has.
 PUTS_ROWS = {"index_put", "_index_put_impl", "index_add", "index_copy", "scatter", "scatter_add"}
-FILLS = PUTS_ROWS | {"index_fill", "masked_scatter"}
+FILLS = PUTS_ROWS | {"index_fill", "masked_scatter", "put"}
 # The first operand gives its shape and is not read.
 SHAPE_ONLY = {"ones_like", "zeros_like", "full_like", "rand_like", "randn_like", "new_ones", "new_zeros", "new_full"}
 OVERWRITES = {"copy", "fill", "zero", "normal", "uniform", "bernoulli", "random", "exponential"}
@@ -126,7 +126,7 @@ RULES = {
 
 
 class Counting(TorchDispatchMode):
-    """FLOPs, bytes and names of the kernels that run inside.
+    """FLOPs, bytes, names of the kernels that run inside; and of each name the bytes of results that are new memory.
 
     Under any mode autograd fills zeros by operators that make a new tensor; without one, in place. `in_place` has the
     names of those that the profiler, which changes nothing, saw in place alone.
@@ -135,7 +135,7 @@ class Counting(TorchDispatchMode):
     def __init__(self, in_place=frozenset()):
         super().__init__()
         self._in_place = in_place
-        self.flops, self.bytes, self.kernels = 0, 0, Counter()
+        self.flops, self.bytes, self.fresh, self.kernels = 0, 0, Counter(), Counter()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -155,6 +155,7 @@ class Counting(TorchDispatchMode):
         if (not made and not changed) or torch.Tag.inplace_view in func.tags:
             return out
         self.kernels[name] += 1
+        self.fresh[name] += sum({t.untyped_storage()._cdata: t.nbytes for t in made}.values())
         if name in RULES:
             self.flops += RULES[name](args, results[0])
         if name not in NOT_WRITTEN:

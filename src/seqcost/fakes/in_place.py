@@ -27,6 +27,7 @@ _FILLING = {
     _ATEN.index_put.default: _ATEN.index_put_.default,
     _ATEN.index_add.default: _ATEN.index_add_.default,
     _ATEN.index_fill.int_Scalar: _ATEN.index_fill_.int_Scalar,
+    _ATEN.index_fill.int_Tensor: _ATEN.index_fill_.int_Tensor,
     _ATEN.masked_scatter.default: _ATEN.masked_scatter_.default,
     _ATEN.put.default: _ATEN.put_.default,
     _ATEN.scatter.src: _ATEN.scatter_.src,
@@ -44,6 +45,8 @@ class InPlace:
 
     def note(self, operator: Any, out: Any) -> None:
         """An operator ran."""
+        if operator is _ATEN.arange.start_step and self._before in _ZEROS:
+            return  # places that are counted between the zeros and what fills them (`trace_backward_symint`)
         self._before = operator
         if operator in _PRODUCTS or operator in _ZEROS:
             self._result, self._caller = weakref.ref(out), calling_instruction()

@@ -30,6 +30,7 @@ def rows(function, *inputs, phase="forward"):
 
 
 x = torch.randn(B, T, D)
+wanting = torch.randn(B, T, D, requires_grad=True)
 heads = torch.randn(B, H, T, 4)
 # A call of one operator: its kernel, and the sizes of the launch as its definition has them.
 LAUNCHES = {
@@ -41,6 +42,11 @@ LAUNCHES = {
         lambda q: functional.scaled_dot_product_attention(q, q, q), heads, Kernel.ATTENTION, (B, H, T, T, 4, 4)
     ),
     "convolution": (nn.Conv1d(T, 4, 3), x, Kernel.CONVOLUTION, (B, T, 4, 3, D - 2)),
+    "convolution-in-groups": (nn.Conv1d(T, 9, 3, groups=3), x, Kernel.CONVOLUTION, (B, T // 3, 9, 3, D - 2)),
+    "convolution-transposed": (
+        nn.ConvTranspose1d(T, 9, 3, groups=3), x, Kernel.CONVOLUTION, (B, T // 3, 9, 3, D + 2)
+    ),
+    "bag": (nn.EmbeddingBag(9, D, mode="sum"), torch.zeros(B, T, dtype=torch.int64), Kernel.GATHER, (B * T * D,)),
     "add": (lambda a: a + a, x, Kernel.ELEMENTWISE, (B * T * D,)),
     "sum": (lambda a: a.sum(1), x, Kernel.REDUCTION, (B * D, T)),
     "cumsum": (lambda a: a.cumsum(1), x, Kernel.SCAN, (B * D, T)),
@@ -54,6 +60,30 @@ LAUNCHES = {
     "cholesky": (torch.linalg.cholesky, torch.eye(T).expand(B, T, T), Kernel.FACTORISATION, (B, T, T)),
     "lstm": (nn.LSTM(D, 5, batch_first=True), x, Kernel.RECURRENCE, (T, B, D, 5)),
 }  # fmt: skip
+
+
+# A call whose gradient is put where it came from: as many elements as are put.
+PUT = {
+    "embedding": (nn.Embedding(9, D), torch.zeros(B, T, dtype=torch.int64), B * T * D),
+    "bag": (nn.EmbeddingBag(9, D, mode="sum"), torch.zeros(B, T, dtype=torch.int64), B * T * D),
+    "windows": (lambda a: a.unfold(1, 4, 2), wanting, B * (T - 2) // 2 * D * 4),
+    "look-up": (lambda a: a[torch.tensor([0, 0, 1])], wanting, 3 * T * D),
+    "cross-entropy": (lambda a: functional.cross_entropy(a.view(B * T, D), torch.zeros(B * T).long()), wanting, B * T),
+}
+
+
+@pytest.mark.parametrize("name", PUT)
+def test_a_gradient_is_put_as_many_times_as_it_has_elements(name):
+    function, given, put = PUT[name]
+    assert [row.sizes for row in rows(function, given, phase="train") if row.kernel is Kernel.SCATTER] == [(put,)]
+
+
+def test_an_operator_is_named_without_its_form_and_new_memory_is_counted():
+    found = rows(lambda a: torch.add(a[:, 1:].clone(), 1, out=torch.empty(B, T - 1, D)).mul_(2).split(2, dim=-1)[0], x)
+    one = 4 * B * (T - 1) * D
+    assert [(row.operator, row.launches, row.fresh) for row in found] == [
+        ("clone", 1, one), ("empty", 1, one), ("add", 1, 0), ("mul", 1, 0)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LAUNCHES)
@@ -70,6 +100,7 @@ def test_an_operator_of_nobody_is_other_and_not_counted():
     own.register_fake(torch.empty_like)
     (row,) = rows(lambda a: own(a), x)
     assert (row.kernel, row.counted, row.launches, row.bytes) == (Kernel.OTHER, False, 1, 2 * 4 * B * T * D)
+    assert (row.operator, row.fresh) == ("seqcost_rows::own", 4 * B * T * D)
 
 
 def test_a_registered_operator_says_its_kernel():
