@@ -1,5 +1,9 @@
 """What a shell or a CI reads: 0 for an answer, 1 for a check that fails, 2 for a mistake, 130 for Ctrl-C."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 USERS = """
@@ -64,3 +68,13 @@ def test_a_notebook_lives_on_when_a_target_leaves():
     for question in (seqcost.count, seqcost.check):
         with pytest.raises(seqcost.errors.SeqcostError, match="SystemExit"):
             question(Leaves(4, 4))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")
+@pytest.mark.parametrize("words", [["count", "gpt2", "--json"], ["list"], ["--help"]], ids=" ".join)
+def test_a_full_disk_is_told_in_one_sentence(words):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "seqcost", *words]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    said = "seqcost: cannot write the answer (No space left on device): make room, or write elsewhere.\n"
+    assert (ended.returncode, ended.stderr) == (2, said)

@@ -11,9 +11,13 @@ import pytest
 ASKED = ("rnn", "--width", "16", "--layers", "1", "--lengths", "8,32", "--processes", "2", "--retries", "0")
 
 
-@pytest.mark.slow
-def test_a_line_a_job_then_the_answer_and_what_is_on_record_is_not_run_again(seqcost, monkeypatch):
+@pytest.fixture(autouse=True)
+def wanted(monkeypatch):
     monkeypatch.setenv("SEQCOST_PROGRESS", "1")
+
+
+@pytest.mark.slow
+def test_a_line_a_job_then_the_answer_and_what_is_on_record_is_not_run_again(seqcost):
     ended = seqcost("measure", *ASKED)
     assert ended.code == 0, ended.err
     for number in (1, 2, 3, 4):
@@ -31,7 +35,7 @@ def test_a_line_a_job_then_the_answer_and_what_is_on_record_is_not_run_again(seq
 
 @pytest.mark.slow
 def test_a_killed_measurement_goes_on_where_it_stopped(seqcost, tmp_path):
-    env = os.environ | {"SEQCOST_STORE": str(tmp_path / "runs.sqlite"), "SEQCOST_PROGRESS": "1"}
+    env = os.environ | {"SEQCOST_STORE": str(tmp_path / "runs.sqlite")}
     command = [sys.executable, "-m", "seqcost", "measure", *ASKED]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=env, text=True) as running:
         for line in running.stderr:

@@ -20,13 +20,15 @@ def told(tmp_path, monkeypatch):
     """Ask of a machine on which runs take what they are told to, times a factor a process."""
     here = this_environment()
 
-    def asked(targets=("rnn", "lstm"), *, factors=(1.0, 1.02, 0.98), busy=0.0, reference=1e-3, **options):
+    def asked(
+        targets=("rnn", "lstm"), *, factors=(1.0, 1.02, 0.98), busy=0.0, reference=1e-3, takes=SECONDS, **options
+    ):
         left = {}
 
         def measure_each(jobs, *_, **__):
             for job in jobs:
                 factor = left.setdefault(job.key, list(factors)).pop(0)
-                seconds = SECONDS[job.target["name"], job.T] * factor
+                seconds = takes[job.target["name"], job.T] * factor
                 yield Run(
                     job=job, environment=here, status="ok", wall_s=(seconds,) * 5, peak_allocated_bytes=1000 * job.T,
                     other_cores=busy, reference=Reference((reference * factor,) * 2, (1e-3,) * 2),
@@ -138,3 +140,24 @@ def test_what_cannot_be_sent_to_another_process_is_refused(told):
         told([torch.nn.Linear(8, 8)], sizes={})
     with pytest.raises(UnknownName, match="unknown size of rnn, lstm 'heads'"):
         told(sizes={"heads": 3})
+
+
+def test_a_crossover_is_confirmed_by_measuring_around_it(told):
+    """9 T² against 1000 T: they cross at 111; each look halves the distance of the lengths around it."""
+    takes = {("rnn", T): 9e-9 * T**2 for T in range(64, 257)} | {("lstm", T): 1e-6 * T for T in range(64, 257)}
+    wide = told(takes=takes).crossovers[0]
+    once = told(takes=takes, refine=1)
+    assert [point.length for point in once.of("rnn")] == [64, 128, 256]
+    fine = told(takes=takes, refine=9)
+    (found,) = (c for c in fine.crossovers if c.quantity == "time")
+    assert (wide.low, wide.high) == (64, 256)
+    assert wide.length_low <= found.length_low < 111.1 < found.length_high <= wide.length_high
+    assert found.high - found.low < 20
+    assert all(abs(T / 111 - 1) < 0.05 for T in found.untold), "what is left is within the spread of the processes"
+    assert fine.lengths == (64, 256)
+    assert str(fine)
+
+
+def test_what_crosses_nothing_is_not_refined(told):
+    assert len(told(["rnn"], refine=3).points) == 2
+    assert len(told(factors=(1.0, 4.0, 0.25), refine=3).points) == 4

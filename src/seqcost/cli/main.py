@@ -1,5 +1,7 @@
 """The `seqcost` command: verbs, one per file. A user's mistake is one sentence on stderr and exit code 2."""
 
+import contextlib
+import errno
 import sys
 import warnings
 from typing import Annotated, Any, TextIO
@@ -51,6 +53,7 @@ app.command("results")(results.results_command)
 
 # typer brings click inside; this is its class for a command line that cannot be read.
 _UsageError: Any = typer.BadParameter.__base__
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room on the disk, or none for this user or file
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
@@ -74,6 +77,8 @@ def main() -> None:
     warnings.showwarning = _say
     try:
         code = app(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what cannot be written is told here, not while Python ends
     except _UsageError as error:
         command = error.ctx.command_path if error.ctx else "seqcost"
         message = harmless(error.format_message().rstrip("."))
@@ -85,6 +90,13 @@ def main() -> None:
     except BrokenPipeError:  # `seqcost … | head`
         sys.stderr.close()
         raise SystemExit(0) from None
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        print(f"seqcost: cannot write the answer ({error.strerror}): make room, or write elsewhere.", file=sys.stderr)  # noqa: T201
+        with contextlib.suppress(OSError):
+            sys.stdout.close()  # and what is left in its buffer with it
+        raise SystemExit(2) from None
     except (KeyboardInterrupt, typer.Abort):  # newer typer returns 130 itself
         code = _INTERRUPTED
     if code == _INTERRUPTED:

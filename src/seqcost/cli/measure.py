@@ -31,6 +31,9 @@ def measure_command(
     vocab: options.Vocab = None,
     processes: options.Processes = str(PROCESSES),
     retries: options.Retries = "2",
+    refine: Annotated[
+        str, typer.Option("--refine", metavar="N", help="run N times at further lengths around each crossover in time")
+    ] = "0",
     threads: Annotated[
         str | None, typer.Option("--threads", metavar="N", help="of each run [default: all cores]")
     ] = None,
@@ -72,6 +75,7 @@ def measure_command(
             store=store,
             limits=Limits(**options.bounds_of(time_limit, memory_limit)),
             again=again,
+            refine=refine,
             on_start=on_start,
             on_done=lambda done: on_start.end(done_text(done)),
         )

@@ -6,27 +6,31 @@ their intervals are apart.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from seqcost.algebra.formats import dtype_named
+from seqcost.algebra.quantity import QUANTITIES
 from seqcost.errors import BadTarget, shortened
+from seqcost.questions.answers.comparison import Crossover
 from seqcost.questions.answers.measurement import Forecast, Measured, Measurement
-from seqcost.questions.answers.standings import cheapest, crossovers, standings
+from seqcost.questions.answers.standings import between, cheapest, crossovers, standings
 from seqcost.questions.asked.arguments import sizes_in
 from seqcost.questions.asked.lengths import lengths_in, whole
 from seqcost.questions.asked.request import Request
-from seqcost.questions.asked.runs import Runs, check_tokens, text_digest
+from seqcost.questions.asked.runs import Runs, check_tokens, from_zero, text_digest
 from seqcost.questions.targets.several import resolved
 from seqcost.questions.targets.subject import Subject
-from seqcost.records import Job, Store, this_environment
+from seqcost.records import Job, Pooled, Store, this_environment
 from seqcost.records.pooling import PROCESSES
 
 if TYPE_CHECKING:
     from seqcost.measure import Limits
     from seqcost.measure.sweeps import Done
 
+MOST_REFINED = 20  # each halves the distance of the lengths, on a logarithmic axis
 WAITING = "waiting: somebody else measures on this machine"
 
 
@@ -45,6 +49,7 @@ def measure(
     store: str | os.PathLike[str] | None = None,
     limits: "Limits | None" = None,
     again: bool = False,
+    refine: int | str = 0,
     predicted: Callable[[Job], Forecast | None] | None = None,
     on_start: Callable[[Job | str], object] | None = None,
     on_done: "Callable[[Done], object] | None" = None,
@@ -71,6 +76,8 @@ def measure(
         Of one job in one process: 300 s and 80 % of the memory that is free, where nothing is given.
     again
         Measure anew what is on record.
+    refine
+        How often the two targets of each crossover in time are run at further lengths around it, which narrows it down.
     predicted
         Gives the prediction that stands beside a job; None where there is none.
     on_start, on_done
@@ -94,7 +101,16 @@ def measure(
     ordered = sorted(set(lengths_in(lengths, "lengths")))
     subjects = resolved(targets, sizes_in(sizes))
     check_tokens(ordered, request.B or 1, "")
-    return measured(subjects, ordered, request, how, predicted=predicted, on_start=on_start, on_done=on_done)
+    return measured(
+        subjects,
+        ordered,
+        request,
+        how,
+        refine=from_zero(refine, "refine", most=MOST_REFINED),
+        predicted=predicted,
+        on_start=on_start,
+        on_done=on_done,
+    )
 
 
 def measured(
@@ -103,37 +119,33 @@ def measured(
     request: Request,
     how: Runs,
     *,
+    refine: int = 0,
     predicted: Callable[[Job], Forecast | None] | None = None,
     on_start: Callable[[Job | str], object] | None = None,
     on_done: "Callable[[Done], object] | None" = None,
 ) -> Measurement:
     """The same, of what was resolved and checked."""
-    from seqcost.measure import sweep
-    from seqcost.measure.sweeps import RETRIES
-
     vocabularies = {name: subject.letters().get("U") for name, subject in subjects.items()}
     digest = None if how.text is None else text_digest(how.text, vocabularies)
-    jobs = _jobs(subjects, lengths, request, how.cores, digest)
+    asked = [(name, length) for name in subjects for length in lengths]
+    points: list[Measured] = []
     with Store(how.store) as kept:
-        pooled = sweep(
-            list(jobs.values()),
-            kept,
-            how.limits,
-            processes=how.processes,
-            retries=RETRIES if how.retries is None else how.retries,
-            on_start=on_start,
-            on_done=on_done,
-            on_wait=None if on_start is None else partial(on_start, WAITING),
-            again=how.again,
-            text_path=how.text,
-        )
         environment = this_environment()
+        for _ in range(1 + refine):
+            jobs = {place: _job(subjects[place[0]], place[1], request, how.cores, digest) for place in asked}
+            pooled = _swept(jobs.values(), kept, how, on_start, on_done)
+            points += [
+                Measured(name, T, run, predicted(run.job) if predicted else None)
+                for (name, T), run in zip(jobs, pooled, strict=True)
+            ]
+            found = standings(points)
+            crossed = crossovers(points, found)
+            known = {(point.target, point.length) for point in points}
+            asked = [place for place in _around(crossed) if place not in known]
+            if not asked:
+                break
         best = kept.best_reference(environment, how.cores)
-    points = tuple(
-        Measured(name, T, run, predicted(run.job) if predicted else None, run.reference_ratio(best))
-        for (name, T), run in zip(jobs, pooled, strict=True)
-    )
-    found = standings(points)
+    order = {name: place for place, name in enumerate(subjects)}
     return Measurement(
         targets=tuple(subjects),
         lengths=tuple(lengths),
@@ -142,8 +154,11 @@ def measured(
         dtype=request.dtype or "float32",
         threads=how.cores,
         processes=how.processes,
-        points=points,
-        crossovers=tuple(crossovers(points, found)),
+        points=tuple(
+            replace(point, reference_ratio=point.run.reference_ratio(best))
+            for point in sorted(points, key=lambda point: (order[point.target], point.length))
+        ),
+        crossovers=tuple(crossed),
         standings=tuple(found),
         cheapest=tuple(cheapest(points)),
         families={name: subject.family for name, subject in subjects.items()},
@@ -151,19 +166,50 @@ def measured(
     )
 
 
-def _jobs(
-    subjects: Mapping[str, Subject], lengths: Sequence[int], request: Request, threads: int, digest: str | None
-) -> dict[tuple[str, int], Job]:
-    return {
-        (name, length): Job(
-            target=subject.runnable(),
-            phase=request.phase,
-            B=request.B or 1,
-            T=length,
-            dtype=request.dtype or "float32",
-            threads=threads,
-            text_sha256=digest,
+def _around(crossed: Iterable[Crossover]) -> list[tuple[str, int]]:
+    """Both targets of each crossover in time, at further lengths around it: memory needs no run to be known."""
+    return list(
+        dict.fromkeys(
+            (name, T)
+            for crossover in crossed
+            if QUANTITIES[crossover.quantity].unit == "second"
+            for name in (crossover.rising, crossover.other)
+            for T in between(crossover)
         )
-        for name, subject in subjects.items()
-        for length in lengths
-    }
+    )
+
+
+def _swept(
+    jobs: Iterable[Job],
+    kept: Store,
+    how: Runs,
+    on_start: Callable[[Job | str], object] | None,
+    on_done: "Callable[[Done], object] | None",
+) -> list[Pooled]:
+    from seqcost.measure import sweep
+    from seqcost.measure.sweeps import RETRIES
+
+    return sweep(
+        jobs,
+        kept,
+        how.limits,
+        processes=how.processes,
+        retries=RETRIES if how.retries is None else how.retries,
+        on_start=on_start,
+        on_done=on_done,
+        on_wait=None if on_start is None else partial(on_start, WAITING),
+        again=how.again,
+        text_path=how.text,
+    )
+
+
+def _job(subject: Subject, length: int, request: Request, threads: int, digest: str | None) -> Job:
+    return Job(
+        target=subject.runnable(),
+        phase=request.phase,
+        B=request.B or 1,
+        T=length,
+        dtype=request.dtype or "float32",
+        threads=threads,
+        text_sha256=digest,
+    )

@@ -112,7 +112,7 @@ def untold_rows(answer: Row) -> list[tuple[str, str, str, str]]:
         left = [T for T in row["untold"] if T not in named]
         if left and (row["below"] or row["above"] or "one process" not in row["why"]):
             who = f"{row['one']} and {row['other']}"
-            out.append((QUANTITIES[row["quantity"]].title, who, "—", f"{_untold(left, answer)}: {row['why']}"))
+            out.append((QUANTITIES[row["quantity"]].title, who, "—", f"{_untold(left, row)}: {row['why']}"))
     return out
 
 
@@ -121,10 +121,11 @@ def _is_of(crossover: Row, standing: Row) -> bool:
     return crossover["quantity"] == standing["quantity"] and pair == {standing["one"], standing["other"]}
 
 
-def _untold(lengths: Sequence[int], answer: Row) -> str:
+def _untold(lengths: Sequence[int], standing: Row) -> str:
     """`not told apart between A and B tokens`, where these are all that were measured there; else each by itself."""
     first, last = min(lengths), max(lengths)
-    if len(lengths) > 1 and [T for T in answer["lengths"] if first <= T <= last] == sorted(lengths):
+    measured = (*standing["below"], *standing["above"], *standing["untold"])
+    if len(lengths) > 1 and sorted(T for T in measured if first <= T <= last) == sorted(lengths):
         return f"not told apart between {first:,} and {last:,} tokens"
     return f"not told apart at {_listed(lengths)} tokens"
 

@@ -66,7 +66,8 @@ def cheapest(points: Sequence[Ran]) -> Iterator[Cheapest]:
         if len(measured) < 2 or sum(map(len, measured.values())) < len(points) or names - measured.keys():
             continue
         before: tuple[str, ...] = ()
-        for T in sorted(next(iter(measured.values()))):
+        shared = set.intersection(*(set(runs) for runs in measured.values()))  # around a crossover only two were run
+        for T in sorted(shared):
             at = {name: runs[T] for name, runs in measured.items()}
             if all(run.interval_of(quantity.measured) is None for run in at.values()):
                 continue
@@ -79,6 +80,18 @@ def cheapest(points: Sequence[Ran]) -> Iterator[Cheapest]:
             if among != before:
                 yield Cheapest(quantity.name, least, T, exact=False, among=among if len(among) > 1 else ())
             before = among
+
+
+def between(crossover: Crossover) -> list[int]:
+    """Lengths at which its pair is to be run next: in the middle of the gaps next to those at which it is told apart.
+
+    Empty where the lengths lie side by side.
+    """
+    assert crossover.low is not None
+    assert crossover.high is not None
+    inner = crossover.untold or (crossover.high,)
+    gaps = {(crossover.low, inner[0]), ((crossover.untold or (crossover.low,))[-1], crossover.high)}
+    return sorted({round(math.sqrt(low * high)) for low, high in gaps if high - low > 1})
 
 
 def _measured(points: Sequence[Ran], quantity: Quantity) -> dict[str, dict[int, Pooled]]:

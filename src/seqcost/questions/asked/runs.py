@@ -52,7 +52,7 @@ class Runs:
             raise BadTarget(f"limits = {shortened(limits)} was given; seqcost.measure.Limits are allowed.")
         return cls(
             processes=_at_most(MOST_PROCESSES, whole(processes, "processes"), "processes"),
-            retries=None if retries is None else _retries(retries),
+            retries=None if retries is None else from_zero(retries, "retries", most=MOST_RETRIES),
             threads=None if threads is None else _at_most(os.cpu_count() or 1, whole(threads, "threads"), "threads"),
             limits=limits,
             store=None if store is None else a_path(store, "store"),
@@ -106,16 +106,14 @@ def _are_limits(given: Any) -> bool:
     return isinstance(given, Limits)
 
 
-def _retries(given: Any) -> int:
-    """None is allowed, unlike a length."""
+def from_zero(given: Any, what: str, *, most: int) -> int:
+    """A whole number of which none is allowed, too, unlike a length."""
     if isinstance(given, str | int) and not isinstance(given, bool) and str(given).strip() == "0":
         return 0
     try:
-        return _at_most(MOST_RETRIES, whole(given, "retries"), "retries")
+        return _at_most(most, whole(given, what), what)
     except BadSize:
-        raise BadSize(
-            f"retries = {shortened(given)} was given; a whole number from 0 to {MOST_RETRIES} is allowed."
-        ) from None
+        raise BadSize(f"{what} = {shortened(given)} was given; a whole number from 0 to {most} is allowed.") from None
 
 
 def _at_most(most: int, given: int, what: str) -> int:
