@@ -61,7 +61,8 @@ class Row:
     `steps` are those of its launches that lie on the longest chain of dependent operators; a fused recurrence has as
     many as tokens. `itemsize` is the bytes of an element that the kernel computes with. `fresh` are those of results
     that are new memory: none in place, nor of a view. An operator without a formula is not `counted`: its FLOPs are
-    unknown, its bytes and launches are not.
+    unknown, its bytes and launches are not. Launches without `sizes` are of sizes that are not known: of a run that
+    was derived from shorter ones, or of launches that are not alike.
     """
 
     name: str

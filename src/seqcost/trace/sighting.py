@@ -28,6 +28,7 @@ from seqcost.trace.book.paths import OPTIMIZER, Paths
 from seqcost.trace.quick.repeats import Repeats, Weights, multiplied, same_forward
 from seqcost.trace.quick.skipping import Skipping
 from seqcost.trace.quick.stacks import Stack
+from seqcost.trace.shapes_beyond import NoFormulaError, shapes_at
 
 COLUMNS = ("launches", "contraction", "pointwise", "bytes", "fresh")  # of an entry: sums over its launches
 # A forward pass of more operators is not run a second time to see what it would keep.
@@ -102,6 +103,7 @@ def see(
     _hold_resident(memory, program)
     ledger = Ledger(paths, memory, program.inputs(), recall)
     shapes = ledger.shapes = set()
+    ledger.noting = True  # at every length: those of a long run may be made of those of short ones
     state_bytes = None
     weights = Weights(memory)
     skipping = Skipping(stacks, memory, lambda found, so_far: same_forward(found, so_far, weights))
@@ -223,7 +225,7 @@ def extrapolate(seen: Mapping[int, Sighting], T: int, blocks: Sequence[int] = ()
             weights=longest.weights,
             trained=longest.trained,
         )
-    except _NoFormulaError:
+    except NoFormulaError:
         return None
 
 
@@ -239,6 +241,7 @@ def _entry_at(at: "_Reader", seen: list[tuple[int, Entry]]) -> Entry:
     entry = Entry(known=all(e.known for _, e in seen), kernel=longest.kernel)
     for column in COLUMNS:
         setattr(entry, column, at({n: getattr(e, column) for n, e in seen}))
+    entry.by_shapes = shapes_at(at, dict(seen), [getattr(entry, column) for column in COLUMNS])
     return entry
 
 
@@ -253,13 +256,9 @@ def _worst_moment(at: "_Reader", seen: Mapping[int, Sighting]) -> int | None:
         for index in range(len(next(iter(moments.values())))):
             try:
                 worst = max(worst, at({n: alive[index] for n, alive in moments.items()}))
-            except _NoFormulaError:
+            except NoFormulaError:
                 return None
     return worst
-
-
-class _NoFormulaError(Exception):
-    """No formula passes through the values that were seen."""
 
 
 class _Reader:
@@ -277,5 +276,5 @@ class _Reader:
             self._known[key] = int(exact) if exact.denominator == 1 else None
         value = self._known[key]
         if value is None:
-            raise _NoFormulaError
+            raise NoFormulaError
         return value

@@ -1,5 +1,7 @@
 """Rows of a trace: their kernels and sizes by definition; Bills, coverage and depth are readings of them."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -10,7 +12,7 @@ from seqcost.algebra import Kind
 from seqcost.algebra.work import Direction, Kernel, depth_of, flops_of, traffic_of
 from seqcost.errors import UnknownName
 from seqcost.programs import Target
-from seqcost.trace import forget_operator, trace
+from seqcost.trace import forget_operator, ladder, trace
 
 B, T, D, H = 2, 6, 8, 2
 
@@ -156,8 +158,66 @@ def test_a_run_that_was_derived_keeps_its_sums():
     assert depth_of(found.rows).total() == found.depth == 10_000
     assert sum(row.launches for row in found.rows) == 10_000
     assert [(row.name, row.launches, row.sizes) for row in found.rows] == [
-        ("aten::add", 5000, ()), ("aten::tanh", 5000, ()), ("chain", 0, ())
+        ("aten::add", 5000, (B * D,)), ("aten::tanh", 5000, (B * D,)), ("chain", 0, ())
     ]  # fmt: skip
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.given, self.carried = nn.Linear(D, D), nn.Linear(D, D)
+
+    def forward(self, a):
+        z, y, steps = self.given(a), a[:, 0], []
+        for t in range(a.shape[1]):
+            y = (self.carried(y) + z[:, t]).tanh()
+            steps.append(y)
+        return torch.stack(steps, 1)
+
+
+class Prefixes(nn.Module):
+    def forward(self, a):
+        y = a[:, 0]
+        for t in range(a.shape[1]):
+            y = (y + a[:, : t + 1].exp().sum(1)).tanh()
+        return y
+
+
+@pytest.fixture
+def loops_are_derived(monkeypatch):
+    """From runs of few steps, though longer ones could be followed."""
+    for limit in ("_LONGEST_LOOP", "_MANY_OPERATORS", "_QUICK_CALLS"):
+        monkeypatch.setattr(ladder, limit, 0)
+
+
+def both_ways(module, phase, T):
+    """The rows of a run at T, followed and derived."""
+    target = Target("loop", lambda batch, length: (module, torch.randn(batch, length, D)), takes_sizes=True)
+    followed = trace(target, phase=phase, B=B, T=T, lengths=())
+    derived = trace(target, phase=phase, B=B, T=T)
+    assert derived.extrapolated
+    return followed.rows, [row for row in derived.rows if row.name != "chain"]
+
+
+@pytest.mark.parametrize(
+    ("module", "phase"), [(Loop, "forward"), (Recurrent, "forward"), (Recurrent, "train")], ids=str
+)
+def test_a_run_that_was_derived_has_the_shapes_of_one_that_is_followed(module, phase, loops_are_derived):
+    followed, derived = both_ways(module(), phase, 100)
+
+    def told(row):
+        operands = () if row.operator == "stack" else row.operands  # one of each step
+        return replace(row, steps=0, operands=operands)
+
+    assert [told(row) for row in derived] == [told(row) for row in followed]
+    assert all(row.sizes for row in derived)
+
+
+def test_where_every_step_has_shapes_of_its_own_none_are_said(loops_are_derived):
+    followed, derived = both_ways(Prefixes(), "forward", 100)
+    assert {row.operator: row.sizes for row in derived} == {"exp": (), "sum": (), "add": (B * D,), "tanh": (B * D,)}
+    assert sum(row.bytes for row in derived) == sum(row.bytes for row in followed)
+    assert sum(row.fresh for row in derived) == sum(row.fresh for row in followed)
 
 
 def test_watching_gives_rows_as_well():

@@ -70,7 +70,7 @@ class Followed:
         if column == "steps":
             return Step(**common, note="on the longest chain of dependent operators")
         if not row.operands and not row.results:
-            return Step(**common, note="derived from shorter runs, whose shapes are others")
+            return Step(**common, note="derived from shorter runs; its shapes are not known")
         words = words_for(row, column)
         return Step(**common, shapes=shapes_text(row), expression=words.letters, numbers=words.numbers)
 

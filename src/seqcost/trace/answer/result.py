@@ -51,9 +51,10 @@ class Trace:
     table that is looked up by position ends, None where none was seen to.
     `trainable_params` are the scalars among `params` that a training step trains, None where the target does not say
     (`no_trainable` says why).
-    `rows` are what `flops`, `traffic`, `uncounted` and `coverage` are readings of, apart by shapes; where the run at T
-    was derived from shorter ones, whose shapes are others, all launches of an operator by a module are one row without
-    sizes, and one last row `chain` stands for the steps of all. `weights` has the parameters' shapes,
+    `rows` are what `flops`, `traffic`, `uncounted` and `coverage` are readings of, apart by shapes. Where the run at T
+    was derived from shorter ones, shapes are formulas of theirs as well, all launches of an operator by a module are
+    one row without sizes where they are not (a step whose shapes depend on the step), and one last row `chain` stands
+    for the steps of all. `weights` has the parameters' shapes,
     `trained` the names of those that are trained.
     """
 
