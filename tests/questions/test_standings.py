@@ -110,6 +110,17 @@ def test_disturbed_runs_cross_nothing_in_time_but_hold_what_they_hold():
     assert orders["flat", "steep"].why == "others kept the machine busy"
 
 
+def test_a_disturbed_length_between_lends_the_interval_nothing():
+    """At 256 others made the cheap one look dear: the crossover lies where the lengths beside it have it."""
+    flat = {64: 1.0, 128: 1.0, 256: 1.0, 512: 1.0}
+    steep = {64: 0.5, 128: 0.7, 512: 2.0}
+    points = [*curve("steep", steep), *curve("steep", {256: 50.0}, other_cores=1.9)]
+    (found,), _ = crossed(curve("flat", flat), points)
+    assert (found.low, found.high, found.untold) == (128, 512, (256,))
+    (alone,), _ = crossed(curve("flat", flat), curve("steep", steep))
+    assert (found.length, found.length_low, found.length_high) == (alone.length, alone.length_low, alone.length_high)
+
+
 def test_memory_is_counted_so_one_process_tells_and_equal_peaks_cross_nothing():
     one = curve("one", {64: 1, 128: 1}, processes=1, peak=1000)
     (found,), _ = crossed(

@@ -152,12 +152,15 @@ def _place(
     bounds = []  # of the logarithm of the ratio: at least, at most
     for T in lengths:
         a, b = rising[T].interval_of(quantity.measured), other[T].interval_of(quantity.measured)
-        if a is not None and b is not None:
+        if a is not None and b is not None and _order(rising[T], other[T], quantity) != BUSY:
             bounds.append((T, math.log(a[0] / b[1]), math.log(a[1] / b[0])))
     low, high = lengths[0], lengths[-1]
-    # Before the first length at which it may be above it must be below, and after the last at which it may be below.
-    may = next(_zero(p[0], p[2], q[0], q[2]) for p, q in itertools.pairwise(bounds) if p[2] < 0 <= q[2])
-    must = [_zero(p[0], p[1], q[0], q[1]) for p, q in itertools.pairwise(bounds) if p[1] <= 0 < q[1]][-1]
+    # Where they are not told apart 0 lies between the bounds: they may have crossed before the first such length, and
+    # must have after the last.
+    (first, _, before), (second, _, after) = bounds[:2]
+    may = _zero(first, before, second, after)
+    (last_but_one, before, _), (last, after, _) = bounds[-2:]
+    must = _zero(last_but_one, before, last, after)
     ends = [math.log(_value(rising[T], quantity) / _value(other[T], quantity)) for T in (low, high)]
     return min(max(_zero(low, ends[0], high, ends[1]), may), must), may, must
 
