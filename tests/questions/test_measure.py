@@ -66,6 +66,19 @@ def test_a_record_a_target_and_length_and_the_crossover_between_them(told):
     assert "<table>" in answer._repr_html_()
 
 
+def test_how_far_one_process_more_would_stray_is_said(told):
+    answer = told(factors=(1.0, 1.02, 0.98))
+    strays = sorted([0.0, 1.02 / 0.99 - 1, 1 - 0.98 / 1.01] * 4)
+    assert answer.floor == {
+        "median": pytest.approx(strays[6], rel=0.1),
+        "p90": pytest.approx(0.0303, abs=1e-4),
+        "num_runs": 12,
+    }
+    assert "One process more would stray from these times by 3 % at the median, 3 % at the 90th" in str(answer)
+    assert told(factors=(1.0,), again=True).floor is None
+    assert told(busy=9.0, again=True).floor is None
+
+
 def test_a_crossover_within_the_spread_is_not_told_apart(told):
     answer = told(factors=(1.0, 4.0, 0.25))
     assert answer.crossovers == ()

@@ -92,3 +92,10 @@ def test_runs_of_two_jobs_are_refused(make_run, make_job):
 def test_nothing_to_pool_is_refused():
     with pytest.raises(SeqcostError, match="no run to pool"):
         pool([])
+
+
+def test_a_process_strays_from_the_others_not_from_a_median_that_has_it(make_run):
+    assert pool(processes(make_run, 1.0, 2.0, 4.0)).strays == pytest.approx(
+        (abs(1 / 3 - 1), abs(2 / 2.5 - 1), 4 / 1.5 - 1)
+    )
+    assert pool(processes(make_run, 1.0, 2.0)).strays == ()

@@ -4,6 +4,7 @@ import random
 import pytest
 
 from seqcost.records import median_interval
+from seqcost.records.statistics import quantile
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,9 @@ def test_real_coverage_is_the_stated_one_for_a_skewed_distribution(n):
     share = sum(interval.low <= median <= interval.high for interval in intervals) / num_samples
     stated = intervals[0].coverage
     assert share == pytest.approx(stated, abs=4 * math.sqrt(stated * (1 - stated) / num_samples))
+
+
+@pytest.mark.parametrize(("share", "value"), [(0, 1.0), (0.5, 3.0), (0.9, 4.6), (1, 5.0)])
+def test_quantiles_lie_on_straight_lines_between_the_values(share, value):
+    assert quantile([5.0, 1.0, 3.0, 2.0, 4.0], share) == pytest.approx(value)
+    assert quantile([7.0], share) == 7.0

@@ -94,6 +94,18 @@ class Pooled:
         return f"median of {n} processes"
 
     @property
+    def strays(self) -> tuple[float, ...]:
+        """By what share the time of each process lies off the median of all others; empty of fewer than three.
+
+        That is how far a further process will stray: its own share in the median is left out.
+        """
+        n = self.num_processes
+        if n < 3:
+            return ()
+        others = (self._medians[:i] + self._medians[i + 1 :] for i in range(n))
+        return tuple(abs(own / statistics.median(rest) - 1) for own, rest in zip(self._medians, others, strict=True))
+
+    @property
     def peak_allocated_bytes(self) -> int | None:
         """Of the process that held the most."""
         return max((run.peak_allocated_bytes for run in self.runs if run.peak_allocated_bytes), default=None)

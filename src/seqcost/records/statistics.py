@@ -38,6 +38,14 @@ def median_interval(values: Sequence[float]) -> Interval | None:
     return Interval(ordered[rank - 1], ordered[n - rank], coverage(n, rank))
 
 
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value below which such a share of them lies, straight lines between neighbours; of at least one value."""
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    below = ordered[int(place)]
+    return below + (ordered[min(int(place) + 1, len(ordered) - 1)] - below) * (place - int(place))
+
+
 def coverage(n: int, rank: int) -> float:
     """Probability that the rank-th smallest and rank-th largest of n values enclose the median."""
     return 1.0 - 2 * sum(comb(n, below) for below in range(rank)) / float(2**n)

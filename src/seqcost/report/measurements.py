@@ -138,7 +138,16 @@ def _listed(lengths: Sequence[int]) -> str:
 def sentences(answer: Row) -> list[str]:
     """Who costs least, and what to mind: the answer first."""
     first = cheapest(answer) if len(answer["targets"]) > 1 else []
-    return [*first, *remarks(answer), *_outside(answer), *_slow(answer)]
+    return [*first, *_floor(answer), *remarks(answer), *_outside(answer), *_slow(answer)]
+
+
+def _floor(answer: Row) -> Iterator[str]:
+    floor = answer["floor"]
+    if floor is not None:
+        yield (
+            f"One process more would stray from these times by {100 * floor['median']:.2g} % at the median, "
+            f"{100 * floor['p90']:.2g} % at the 90th percentile (of {floor['num_runs']:,} runs)."
+        )
 
 
 def _outside(answer: Row) -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from seqcost.questions.answers.comparison import Cheapest, Crossover, Standing
 from seqcost.records import Environment, Pooled
+from seqcost.records.statistics import quantile
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,18 @@ class Measurement:
     families: Mapping[str, str]
     environment: Environment
 
+    @property
+    def floor(self) -> dict[str, float | int] | None:
+        """How far a further process strays from a time of this answer: no prediction can be closer than that.
+
+        `median` and `p90` of the share by which a process lies off the others of its job; `num_runs`, how many do. None
+        where no job ran in three processes. Runs that others disturbed are left out.
+        """
+        strays = [stray for point in self.points if not point.run.is_disturbed for stray in point.run.strays]
+        if not strays:
+            return None
+        return {"median": quantile(strays, 0.5), "p90": quantile(strays, 0.9), "num_runs": len(strays)}
+
     def of(self, target: str) -> tuple[Measured, ...]:
         """Points of one target by length."""
         return tuple(point for point in self.points if point.target == target)
@@ -107,6 +120,7 @@ class Measurement:
             "dtype": self.dtype,
             "threads": self.threads,
             "processes": self.processes,
+            "floor": self.floor,
             "points": [point.to_dict() for point in self.points],
             "crossovers": [vars(c) for c in self.crossovers],
             "standings": [vars(s) for s in self.standings],
