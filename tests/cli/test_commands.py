@@ -109,7 +109,7 @@ def test_help_names_every_command(seqcost):
 
 
 def test_fit_shows_both_sides_of_the_limit(seqcost):
-    words = ("fit", "transformer", "--memory", "24GiB", "--length", "1M")
+    words = ("fit", "transformer", "--memory", "24GiB", "--length", "1M", "--no-remedies")
     ended = seqcost(*words)
     assert ended.code == 0, ended.err
     assert "T = 1,048,576 does not fit" in ended.out
@@ -120,6 +120,20 @@ def test_fit_shows_both_sides_of_the_limit(seqcost):
     assert (data["next_size"], data["asked"]["fits"], data["at"]) == (data["size"] + 1, False, 2**20)
     (row,) = csv.DictReader(io.StringIO(seqcost(*words, "--csv").out))
     assert (row["size"], row["bound"]) == (str(data["size"]), "memory")
+
+
+def test_fit_tries_remedies(seqcost):
+    words = ("fit", "transformer", "--memory", "1GiB", "--length", "100k", "--phase", "decode")
+    ended = seqcost(*words)
+    assert ended.code == 0, ended.err
+    assert "is carried by bfloat16" not in ended.out
+    assert "Other models that carry it:" in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 80
+    data = seqcost(*words, "--json").json["remedies"]
+    names = {one["names"][0]: one for one in data["tried"]}
+    assert names["state space (Mamba)"]["unbounded"]
+    assert names["bfloat16"]["peak_bytes"] > 2**30
+    assert data["at"] == 102_400
 
 
 def test_diff_shows_what_a_change_cost(seqcost):

@@ -32,7 +32,7 @@ COMMANDS = [
     "count gpt2 --by module",
     "count gpt2 --explain flops",
     "diff gpt2 llama-3-8b",
-    "fit gpt2 --memory 8GiB",
+    "fit gpt2 --memory 8GiB --no-remedies",
     "count llama-3.1-405b --length 1M --json",
 ]
 

@@ -37,6 +37,9 @@ def fit_command(
     heads: options.Heads = None,
     vocab: options.Vocab = None,
     trace: Annotated[bool, typer.Option("--trace", help="trace the working layer instead of its formula")] = False,
+    remedies: Annotated[
+        bool, typer.Option("--remedies/--no-remedies", help="try what would make more fit; traces take seconds each")
+    ] = True,
     lines: options.Lines = "8",
     as_json: options.Json = False,
     as_csv: options.Csv = False,
@@ -57,6 +60,7 @@ def fit_command(
             optimizer=optimizer,
             accumulate=parse_whole(accumulate, "--accumulate"),
             trace=trace,
+            remedies=remedies,
         ).to_dict()
 
     def csv() -> str:

@@ -65,6 +65,7 @@ def largest(
     step: int = 1,
     last: int | None = None,
     guess: int | None = None,
+    known: Mapping[int, int] | None = None,
     beyond: Callable[[int], Iterable[int]] | None = None,
 ) -> Largest:
     """The largest multiple of `step`, at most `last`, whose cost is within the limit.
@@ -79,6 +80,8 @@ def largest(
         The sizes that there are: step, 2·step, … up to `last` (None: up to 2⁴⁰).
     guess
         Where the answer is likely to be; without one it is approached by secants.
+    known
+        Costs of sizes that were looked at before.
     beyond
         Sizes to look at besides, once the answer is known: where the cost might fall again.
 
@@ -91,7 +94,7 @@ def largest(
     """
     end = (MOST if last is None else last) // step
     assert end >= 1, "no size at all"
-    looks: dict[int, int] = {}
+    looks = {size: paid for size, paid in (known or {}).items() if size % step == 0 and size <= end * step}
 
     def look(k: int) -> int:
         if k * step not in looks:
@@ -99,7 +102,7 @@ def largest(
         return looks[k * step]
 
     start = min(max(1, guess // step), end) if guess is not None else _approached(look, limit, end)
-    low, high = _bracket(look, limit, start, end, looks, step)
+    low, high = _bracket(look, limit, start, end, [size // step for size in looks])
     interpolate = True
     while high is not None and high - low > 1:
         before = high - low
@@ -139,26 +142,28 @@ def _approached(look: Callable[[int], int], limit: int, end: int) -> int:
 
 
 def _bracket(
-    look: Callable[[int], int], limit: int, start: int, end: int, looks: Mapping[int, int], step: int
+    look: Callable[[int], int], limit: int, start: int, end: int, seen: Iterable[int]
 ) -> tuple[int, int | None]:
-    """A size that fits (0: none) and a larger one that does not (None: none): seen ones, else by doubled steps."""
-    width = 1
+    """A size that fits (0: none) and a larger one that does not (None: none).
+
+    The neighbour of the start is asked first, since a guess is mostly right; then what was `seen`, then doubled steps.
+    """
     if look(start) <= limit:
-        low = start
-        seen = [size // step for size, cost in looks.items() if cost > limit and size > start * step]
+        low, width = start, 1
+        above = [k for k in seen if k > start and look(k) > limit]
         while low < end:
-            k = min([low + width, end, *seen])
+            k = min([low + width, end, *above])
             if look(k) > limit:
                 return low, k
-            low, width = k, 2 * width
+            low, width = k, min(above, default=k + 2 * width) - k
         return low, None
-    high = start
-    seen = [size // step for size, cost in looks.items() if cost <= limit and size < start * step]
+    high, width = start, 1
+    below = [k for k in seen if k < start and look(k) <= limit]
     while high > 1:
-        k = max([high - width, 1, *seen])
+        k = max([high - width, 1, *below])
         if look(k) <= limit:
             return k, high
-        high, width = k, 2 * width
+        high, width = k, k - max(below, default=k - 2 * width)
     return 0, high
 
 

@@ -12,12 +12,13 @@ from seqcost.errors import BadSize
 from seqcost.formulas.core.foreign_names import FRIENDLY
 from seqcost.plan import Largest
 from seqcost.questions.answers.fit import Asked, Fit
-from seqcost.questions.asked.arguments import one_of, sizes_in
+from seqcost.questions.asked.arguments import flag, one_of, sizes_in
 from seqcost.questions.asked.lengths import whole
 from seqcost.questions.asked.request import DEFAULT_LENGTH, Request
 from seqcost.questions.fitting.room import Room, room_for
 from seqcost.questions.fitting.setup import Look, Setup
 from seqcost.questions.fitting.solver import FINDS, Solver
+from seqcost.questions.fitting.trials import trials
 from seqcost.questions.targets.resolve import resolve
 
 
@@ -35,6 +36,7 @@ def fit(
     optimizer: str | None = None,
     accumulate: int | str = 1,
     trace: bool = False,
+    remedies: bool = True,
 ) -> Fit:
     """How far a target goes within a limit of memory, and what stands at the peak.
 
@@ -51,6 +53,9 @@ def fit(
         which something else is looked for; length 1024 and batch 1 where not given.
     source, dtype, sizes, optimizer, accumulate, trace
         As in `count`.
+    remedies
+        Whether to try what would make more fit: each is applied and looked at anew, by formula or by trace, at the size
+        that was asked about, else at the largest that fits. Traces take seconds each.
     phase
         train (with an `optimizer` its step and states as well), forward, prefill or decode.
 
@@ -61,10 +66,10 @@ def fit(
 
     Examples
     --------
-    >>> answer = fit("transformer", memory="24GiB")
+    >>> answer = fit("transformer", memory="24GiB", remedies=False)
     >>> answer.size, answer.largest.cost <= 24 * 2**30 < answer.largest.next_cost
     (123097, True)
-    >>> fit("llama-2-7b", memory="24GiB", dtype="bf16", phase="decode").bound
+    >>> fit("llama-2-7b", memory="24GiB", dtype="bf16", phase="decode", remedies=False).bound
     'memory'
 
     """
@@ -91,6 +96,9 @@ def fit(
     look = solver.look(at)
     _refuse_less_than_parameters(solver, look, room, memory)
     letter = FINDS[find]
+    tried = None
+    if flag(remedies, "remedies"):
+        tried = trials(solver, at, room.limit_bytes, accelerator=False, clock=lambda look, setup: None)
     return Fit(
         target=subject.name,
         phase=request.phase,
@@ -107,6 +115,7 @@ def fit(
         memory=look.memory,
         optimizer=request.optimizer,
         accumulate=request.accumulate,
+        trials=tried,
         notes=tuple(_notes(found, letter, request)),
     )
 

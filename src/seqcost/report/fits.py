@@ -5,16 +5,16 @@ from typing import Any
 
 from seqcost.algebra.rendering import scaled
 from seqcost.report.memory import memory_tables
+from seqcost.report.remedies import LETTERS, carried, remedy_tables
 from seqcost.report.table import Table
 
 Row = Mapping[str, Any]
-_LETTERS = {"length": "T", "batch": "B", "D": "D", "L": "L"}
 _WHAT = {"saved_activations": "saved", "temporaries": "temporary", "gradients": "gradient"}
 
 
 def sentences(answer: Row) -> list[str]:
     """What fits, what does not, and why it ends there."""
-    letter, size, asked = _LETTERS[answer["find"]], answer["size"], answer["asked"]
+    letter, size, asked = LETTERS[answer["find"]], answer["size"], answer["asked"]
     said = []
     if asked is not None:
         verb = "fits" if asked["fits"] else "does not fit"
@@ -33,12 +33,17 @@ def sentences(answer: Row) -> list[str]:
         )
     else:
         said.append(f"{letter} = {size:,} is the largest that fits {answer['limit']}.")
+    if asked is not None and not asked["fits"] and answer["remedies"] is not None:
+        said += carried(answer)
     return said
 
 
 def tables(answer: Row, *, most: int = 16) -> list[Table]:
     """The sizes on both sides of the limit, what the peak consists of, its largest tensors."""
-    return [table for table in (_edge_table(answer), *_peak_tables(answer, most)) if table.rows]
+    found = [_edge_table(answer), *_peak_tables(answer, most)]
+    if answer["remedies"] is not None:
+        found += remedy_tables(answer)
+    return [table for table in found if table.rows]
 
 
 def heading(answer: Row) -> str:
@@ -52,7 +57,7 @@ def heading(answer: Row) -> str:
 
 
 def _edge_table(answer: Row) -> Table:
-    letter, limit = _LETTERS[answer["find"]], answer["limit_bytes"]
+    letter, limit = LETTERS[answer["find"]], answer["limit_bytes"]
     rows = []
     for size, peak in (
         (answer["size"], answer["peak_bytes"]),
@@ -68,7 +73,7 @@ def _edge_table(answer: Row) -> Table:
 def _peak_tables(answer: Row, most: int) -> list[Table]:
     if answer["memory"] is None:
         return []
-    letter = _LETTERS[answer["find"]]
+    letter = LETTERS[answer["find"]]
     whole, *_ = memory_tables({"memory": answer["memory"], "sizes": {"T": answer["at"]}})
     whole = Table(f"at the peak of {letter} = {answer['at']:,}", whole.headings, whole.rows, whole.note)
     peak = answer["memory"]["peak_bytes"]

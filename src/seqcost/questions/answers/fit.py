@@ -9,6 +9,7 @@ from typing import Any
 
 from seqcost.algebra.peak import PeakMemory
 from seqcost.plan import Largest
+from seqcost.questions.answers.trials import Trials
 
 MEMORY, POSITIONS, NOTHING = "memory", "positions", "nothing"
 
@@ -49,6 +50,7 @@ class Fit:
     asked: Asked | None = None
     optimizer: str | None = None
     accumulate: int = 1
+    trials: Trials | None = None  # None where remedies were not asked for
     notes: tuple[str, ...] = ()
 
     @property
@@ -86,6 +88,7 @@ class Fit:
             "at": self.at,
             "memory": None if self.memory is None else self.memory.to_dict(),
             "tensors": [] if self.memory is None else [held.to_dict() for held in self.memory.tensors],
+            "remedies": None if self.trials is None else self.trials.to_dict(),
             "notes": list(self.notes),
         }
 

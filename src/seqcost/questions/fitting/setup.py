@@ -4,8 +4,9 @@ A setup answers with looks: its peak, what that consists of, and its rows of wor
 something is asked that formulas do not cover (an optimizer, a module that was changed) by a trace of the layer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any
 
 from seqcost.algebra.peak import PeakMemory, alike
@@ -17,7 +18,9 @@ from seqcost.questions.answers.phases import Phase, by_formula, peak_by_formula
 from seqcost.questions.asked.request import Request
 from seqcost.questions.targets.subject import Subject
 
+SHARDS = 8  # devices that share the optimizer's states
 LARGEST_TENSORS = 32  # tensors at the peak that are told
+Part = tuple[tuple[Row, ...], Fraction]  # rows of work, and how often they are done
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,7 @@ class Look:
 
     peak_bytes: int
     memory: PeakMemory | None
-    rows: tuple[Row, ...]
+    work: tuple[Part, ...]
     rung: str
     sizes: Mapping[str, Any]  # as they ran
     dtype: str
@@ -34,30 +37,35 @@ class Look:
     @property
     def flops(self) -> int:
         """Contractions and pointwise operations."""
-        return sum(int(row.contraction + row.pointwise) for row in self.rows)
+        return self._sum(lambda row: row.contraction + row.pointwise)
 
     @property
     def bytes_moved(self) -> int:
         """Bytes read and written."""
-        return sum(int(row.bytes) for row in self.rows)
+        return self._sum(lambda row: row.bytes)
 
     @property
     def launches(self) -> int:
         """Kernels."""
-        return sum(int(row.launches) for row in self.rows)
+        return self._sum(lambda row: row.launches)
+
+    def _sum(self, amount: Callable[[Row], Any]) -> int:
+        return int(sum(weight * sum(amount(row) for row in rows) for rows, weight in self.work))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
     """A target as it is run: `changes` are those made to its module, by name (see programs.changes).
 
-    `chunk` is how many tokens are given at a time, the state carried on (None: all at once).
+    `chunk` is how many tokens are given at a time, the state carried on (None: all at once). `states` is what becomes
+    of the optimizer's: nothing else (""), "8-bit" or "sharded".
     """
 
     subject: Subject
     request: Request
     changes: Mapping[str, Any] = field(default_factory=dict)
     chunk: int | None = None
+    states: str = ""
 
     @property
     def formula(self) -> Component | None:
@@ -79,7 +87,7 @@ class Setup:
         return Look(
             peak_bytes=int(answer.peak_bytes),
             memory=replace(memory, tensors=alike(memory.tensors, LARGEST_TENSORS)),
-            rows=answer.rows,
+            work=self._work(config, answer.rows, T),
             rung="formula",
             sizes=sizes,
             dtype=self.request.dtype or "float32",
@@ -92,6 +100,23 @@ class Setup:
         T, run, _ = self._asked(config)
         return int(self._phase(config, run, T).peak_bytes)
 
+    def _work(self, config: Component, last: tuple[Row, ...], T: int) -> tuple[Part, ...]:
+        """What all calls do together: of pieces that carry on, each one's work grows evenly with what came before."""
+        if self.chunk is None or self.chunk >= T:
+            return ((last, Fraction(1)),)
+        run, pieces = self.request.workload(config, T), T // self.chunk
+
+        def piece(P: int, new: int) -> tuple[Row, ...]:
+            return by_formula(config, replace(run, T=new, P=P), "prefill", chained=False).rows
+
+        c, more = self.chunk, Fraction(pieces - 1, 2)
+        work = [(piece(0, c), Fraction(1))]
+        if pieces > 1:
+            work += [(piece(c, c), more), (piece((pieces - 1) * c, c), more)]
+        if T % c:
+            work.append((piece(pieces * c, T % c), Fraction(1)))
+        return tuple(work)
+
     def _phase(self, config: Component, run: Workload, T: int) -> Phase:
         if self.chunk is not None:
             return by_formula(config, run, "prefill", remembering=True)
@@ -103,5 +128,5 @@ class Setup:
         run = self.request.workload(config, T)
         if self.chunk is None:
             return T, run, self.request.phase
-        new = min(self.chunk, T)
+        new = min(self.chunk, T)  # the last whole piece, which has most behind it, stands for the peak of all
         return T, replace(run, T=new, P=T - new), "prefill"

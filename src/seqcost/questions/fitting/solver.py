@@ -33,8 +33,9 @@ def setting_of(subject: Subject, letter: str) -> str | None:
 class Solver:
     """A setup along one of its sizes."""
 
-    def __init__(self, setup: Setup, find: str) -> None:
+    def __init__(self, setup: Setup, find: str, *, quick: bool | None = None, near: int | None = None) -> None:
         self.setup, self.find = setup, find
+        self._quick, self._near = quick, near
         self._looks: dict[int, Look] = {}
 
     @cached_property
@@ -44,7 +45,7 @@ class Solver:
             return None
         from seqcost.questions.fitting.traced import Traced
 
-        return Traced(self.setup)
+        return Traced(self.setup, quick=self._quick)
 
     @property
     def longest(self) -> int | None:
@@ -52,7 +53,7 @@ class Solver:
         config = self.setup.subject.config
         if config is not None:
             return longest_text(config)
-        return None if self.traced is None else self.traced.longest
+        return None if self.traced is None or self._near is not None else self.traced.longest
 
     def at(self, size: int) -> Setup:
         """The setup at a size."""
@@ -82,10 +83,37 @@ class Solver:
         """The peak at a size."""
         return self.at(size).peak_bytes() if self.traced is None else self.look(size).peak_bytes
 
+    def is_quick(self, size: int) -> bool:
+        """Whether a trace at a long length takes no more operators than one at a short length."""
+        if self.traced is not None and self.setup.subject.config is None:
+            return self.traced.is_quick(self.at(size))
+        own = replace(self.at(size), changes={}, states="")
+        own = own.with_request(optimizer=None, accumulate=1, trace=False)
+        longer = own.with_request(T=2 * (own.request.T or DEFAULT_LENGTH))
+        return longer.look(apart=False).launches == own.look(apart=False).launches
+
     def largest(self, limit: int) -> Largest:
         """The largest size whose peak is within a limit of bytes."""
-        guess = self.traced.guess(limit) if self.traced is not None and self.find == "length" else None
-        return largest(self.peak_bytes, limit, step=self._step, last=self._last, guess=guess, beyond=self._beyond)
+        guess = self._guess(limit)
+        known = {size: look.peak_bytes for size, look in self._looks.items()}
+        return largest(
+            self.peak_bytes, limit, step=self._step, last=self._last, guess=guess, known=known, beyond=self._beyond
+        )
+
+    def _guess(self, limit: int) -> int | None:
+        """Where a trace would find the answer."""
+        if self.traced is None:
+            return None
+        if self._near is None:
+            return self.traced.guess(limit) if self.find == "length" else None
+        second = self._near
+        first = max(self._step, second // 2 // self._step * self._step)
+        if first == second:
+            return None
+        rise = self.peak_bytes(second) - self.peak_bytes(first)
+        if rise <= 0:
+            return second
+        return max(1, second + (limit - self.peak_bytes(second)) * (second - first) // rise)
 
     @property
     def _last(self) -> int | None:

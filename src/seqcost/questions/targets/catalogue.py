@@ -80,8 +80,8 @@ class Named(Subject):
         found = {"kind": "catalogue", "name": self.name, "sizes": self.sizes}
         return found if source is None else found | {"source": source}
 
-    def resized(self, setting: str, size: int) -> "Named":
-        """With a letter at another size."""
+    def resized(self, setting: str, size: Any) -> "Named":
+        """With another value of a letter."""
         return Named(self.name, self.sizes | {setting: size})
 
     def resizable(self, request: Request) -> Resizable:

@@ -67,8 +67,8 @@ class Configuration(Subject):
         name = found.proper(word)
         return name if name in found.settings else None
 
-    def resized(self, setting: str, size: int) -> "Configuration":
-        """With a setting at another size; what the package derives from it follows."""
+    def resized(self, setting: str, size: Any) -> "Configuration":
+        """With another value of a setting; what the package derives from it follows."""
         self.need_reader()
         from seqcost.trace.letters import HuggingFaceSizes
 

@@ -11,6 +11,7 @@ class ProgramFile(Subject):
 
     family: ClassVar[str] = "program"
     kind: ClassVar[str]
+    changeable: ClassVar[bool] = False
 
     def _spec(self) -> dict[str, Any]:
         return {"kind": self.kind, "path": self.name}

@@ -42,6 +42,7 @@ class Subject(ABC):
     no_sizes: ClassVar[str] = ""  # why no size of it can be set
     takes_inputs: ClassVar[bool] = False
     runs: ClassVar[bool] = True  # whether it can be followed at all
+    changeable: ClassVar[bool] = True  # whether it is a module, in which parts can be changed
     reader: ClassVar[tuple[str, str] | None] = None  # the package that reads it, and who needs it
 
     def __init__(self, name: str) -> None:
@@ -106,12 +107,12 @@ class Subject(ABC):
         """The same for a real run. Raises BadTarget for what only a trace can follow."""
         return self.spec()
 
-    def resized(self, setting: str, size: int) -> "Subject":
-        """The same target with one of its settings at another size.
+    def resized(self, setting: str, size: Any) -> "Subject":
+        """The same target with another value of one of its settings.
 
         Raises BadTarget where it has none.
         """
-        raise BadTarget(f"{self.name} was asked for at {setting} = {size:,}; its sizes are its own: ask for T or B.")
+        raise BadTarget(f"{self.name} was asked for at {setting} = {size}; its sizes are its own: ask for T or B.")
 
     def resizable(self, request: Request) -> Resizable | None:
         """The target at other sizes; None where they are fixed."""

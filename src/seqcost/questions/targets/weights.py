@@ -115,6 +115,7 @@ class WeightsFile(Subject):
 
     family: ClassVar[str] = "weights"
     runs: ClassVar[bool] = False
+    changeable: ClassVar[bool] = False
     no_sizes: ClassVar[str] = "a file of weights; give the config.json, whose settings can be set"
 
     @property
