@@ -72,6 +72,7 @@ WRONG = [
     (["fit", "transformer", "--memory", "-1GiB"], "an amount above 0 with a unit"),
     (["fit", "transformer", "--for", "K"], "unknown size to look for 'K'"),
     (["fit", "users:slow", "--for", "D", "--memory", "1GiB"], "which has no such setting; choose length or batch"),
+    (["fit", "transformer", "--machine", "abacus"], "unknown machine 'abacus'"),
     (["fit", "bert-base", "--phase", "decode"], "sees the future"),
     (["explain", "nosuch"], "unknown architecture or preset"),
     (["compare", "lstm", "--text", "book.txt"], "add --measure"),

@@ -17,6 +17,10 @@ def fit_command(
         str | None,
         typer.Option("--memory", "-m", metavar="24GiB", help="what tensors may take [default: all of this machine's]"),
     ] = None,
+    machine: Annotated[
+        str | None,
+        typer.Option("--machine", metavar="NAME", help="h100, here or FILE.toml: the memory that it leaves"),
+    ] = None,
     find: Annotated[
         str,
         typer.Option("--for", metavar="SIZE", help="length, batch, D or L", autocompletion=completion.found),
@@ -50,6 +54,7 @@ def fit_command(
         answer = fit(
             target,
             memory=memory,
+            machine=machine,
             find=find,
             length=None if length is None else parse_whole(length, "--length"),
             batch=None if batch is None else parse_whole(batch, "--batch"),

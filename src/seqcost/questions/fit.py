@@ -10,6 +10,7 @@ from typing import Any
 from seqcost.algebra.rendering import scaled
 from seqcost.errors import BadSize
 from seqcost.formulas.core.foreign_names import FRIENDLY
+from seqcost.machines import Machine, machine_named
 from seqcost.plan import Largest
 from seqcost.questions.answers.fit import Asked, Fit
 from seqcost.questions.asked.arguments import flag, one_of, sizes_in
@@ -26,6 +27,7 @@ def fit(
     target: Any,
     *,
     memory: int | str | None = None,
+    machine: str | Machine | None = None,
     find: str = "length",
     length: int | str | None = None,
     batch: int | str | None = None,
@@ -45,7 +47,11 @@ def fit(
     target
         What `count` takes, but no weights alone and nothing that has its inputs with it, whose sizes are fixed.
     memory
-        What tensors may take: bytes, or text ("24GiB", "80 GB"). Where not given, all the memory of this machine.
+        What tensors may take: bytes, or text ("24GiB", "80 GB"). Where not given, what the `machine` leaves them, or
+        all the memory of this machine.
+    machine
+        A name ("h100"; see `seqcost machines`), "here", or a file: its memory less what a process has of it before the
+        first tensor comes. One with an accelerator can offload to its host.
     find
         What is looked for: "length", "batch", or a letter: "D" (width), "L" (layers).
     length, batch
@@ -74,7 +80,8 @@ def fit(
 
     """
     find = one_of(FRIENDLY.get(find, find), "size to look for", FINDS)
-    room = room_for(memory)
+    device = machine_named(machine) if isinstance(machine, str) else machine
+    room = room_for(memory, device)
     request = Request.of(
         phase=phase,
         batch=batch,
@@ -98,7 +105,8 @@ def fit(
     letter = FINDS[find]
     tried = None
     if flag(remedies, "remedies"):
-        tried = trials(solver, at, room.limit_bytes, accelerator=False, clock=lambda look, setup: None)
+        beside = device is not None and device.device != "cpu"
+        tried = trials(solver, at, room.limit_bytes, accelerator=beside, clock=lambda look, setup: None)
     return Fit(
         target=subject.name,
         phase=request.phase,
@@ -108,6 +116,7 @@ def fit(
         rung=look.rung,
         limit_bytes=room.limit_bytes,
         limit=room.said,
+        machine=None if device is None else device.key,
         largest=found,
         positions=solver.longest if find == "length" else None,
         asked=asked,
@@ -116,7 +125,7 @@ def fit(
         optimizer=request.optimizer,
         accumulate=request.accumulate,
         trials=tried,
-        notes=tuple(_notes(found, letter, request)),
+        notes=tuple(_notes(found, letter, request, device)),
     )
 
 
@@ -131,16 +140,17 @@ def _told_at(found: Largest, solver: Solver) -> int:
 def _refuse_less_than_parameters(solver: Solver, look: Look, room: Room, memory: Any) -> None:
     held = 0 if look.memory is None else look.memory.categories["parameters"]
     if solver.find in ("length", "batch") and held > room.limit_bytes:
-        has = room.said.partition(",")[0]
-        given = f"memory = {memory} was given" if memory is not None else f"this machine has {has}"
+        given = f"memory = {memory} was given" if memory is not None else f"the limit is {room.said}"
         raise BadSize(
             f"{given}, and the parameters of {solver.setup.subject.name} alone take {scaled(held, 'B')} in "
             f"{look.dtype}; give more, or a narrower dtype."
         )
 
 
-def _notes(found: Largest, letter: str, request: Request) -> list[str]:
+def _notes(found: Largest, letter: str, request: Request, device: Machine | None) -> list[str]:
     notes = []
+    if device is not None and device.device != "cpu":
+        notes.append("kernels are counted in the form that they have on a CPU; a device's own may take other buffers")
     if found.fits_again is not None:
         notes.append(
             f"the peak does not only grow with {letter}: {letter} = {found.next_size:,} does not fit, {letter} = "

@@ -46,6 +46,7 @@ class Fit:
     largest: Largest
     at: int
     memory: PeakMemory | None
+    machine: str | None = None  # its name and edition
     positions: int | None = None  # tokens that the model takes at most, where lengths are looked for
     asked: Asked | None = None
     optimizer: str | None = None
@@ -79,6 +80,7 @@ class Fit:
             "rung": self.rung,
             "limit_bytes": self.limit_bytes,
             "limit": self.limit,
+            "machine": self.machine,
             "size": found.size if self.bound != NOTHING else None,
             "peak_bytes": found.cost,
             "next_size": found.next_size,

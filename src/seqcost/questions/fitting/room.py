@@ -1,10 +1,17 @@
-"""How much memory tensors may take: as given, or what this machine has."""
+"""How much memory tensors may take: as given, what a machine leaves them, or what this machine has.
 
+Of a device, a process has its context, what libraries keep beside the allocator, and workspaces that they keep in it,
+before the first tensor comes; the allocator takes memory in segments, of which one of each size may be all but empty.
+What a profile does not know is not taken off.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seqcost.algebra.rendering import scaled
+from seqcost.machines import Machine
 from seqcost.questions.asked.amounts import bytes_in
 
 
@@ -16,16 +23,41 @@ class Room:
     said: str
 
 
-def room_for(memory: Any) -> Room:
-    """The memory that was given; without one, all that this machine has.
+def room_for(memory: Any, machine: Machine | None = None) -> Room:
+    """The memory that was given; else what a machine leaves; else all that this machine has.
 
     Raises BadSize for what is no amount of memory.
     """
     if memory is not None:
         limit = bytes_in(memory, "memory")
         return Room(limit_bytes=limit, said=f"{scaled(limit, 'B')}, as given")
+    if machine is not None:
+        return _left_by(machine)
     limit = _of_this_machine()
     return Room(limit_bytes=limit, said=f"{scaled(limit, 'B')}, all the memory of this machine")
+
+
+def _left_by(machine: Machine) -> Room:
+    whole = int(machine.memory.amount)
+    taken = list(_taken(machine))
+    limit = whole - sum(size for _, size in taken)
+    less = ", ".join(f"{scaled(size, 'B')} of {what}" for what, size in taken)
+    of = f"{scaled(whole, 'B')} of {machine.title}"
+    said = f"{scaled(limit, 'B')}, {of} less {less}" if taken else f"{of}, its whole memory"
+    return Room(limit_bytes=max(1, limit), said=said)
+
+
+def _taken(machine: Machine) -> Iterator[tuple[str, int]]:
+    if machine.context_bytes is not None and machine.context_bytes.amount:
+        yield "context", int(machine.context_bytes.amount)
+    for what, table in (("libraries", machine.libraries), ("workspaces", machine.workspaces)):
+        if size := int(sum(value.amount for value in table.values())):
+            yield what, size
+    segments = [
+        machine.rounding[word].amount for word in ("small_segment", "large_segment") if word in machine.rounding
+    ]
+    if segments:
+        yield "segments", int(sum(segments))
 
 
 def _of_this_machine() -> int:
