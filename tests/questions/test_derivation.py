@@ -136,8 +136,25 @@ def test_a_run_that_was_derived_from_shorter_ones_adds_up_too():
     count = seqcost.count(Loop(), length=5000)
     (step,) = count.derive("flops").steps
     assert step.amount == count.flops == 5000 * 2 * 8 * 8
-    assert (step.calls, step.numbers) == (5000, "")
-    assert "shorter runs" in step.note
+    assert (step.calls, step.numbers, step.note) == (5000, "2·1·8·8", "")  # each as a step of a run that is followed
+
+
+def test_launches_of_shapes_that_are_not_known_say_so():
+    class Prefixes(nn.Module):
+        def forward(self, x):
+            state = torch.zeros(x.shape[0], 8)
+            for t in range(x.shape[1]):
+                state = torch.tanh(state + x[:, : t + 1].sum(1))
+            return state
+
+        @staticmethod
+        def example_inputs(batch, length):
+            return (torch.randn(batch, length, 8),)
+
+    steps = seqcost.count(Prefixes(), length=5000).derive("pointwise").steps
+    assert {step.operator: "shorter runs" in step.note for step in steps} == {
+        "aten::sum": True, "aten::add": False, "aten::tanh": False
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

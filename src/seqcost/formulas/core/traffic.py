@@ -29,16 +29,23 @@ def moved_bytes(
         tensors.append((elements, bytes_of(value.storage.itemsize)))
     written = [*results] if into is None else [*results, into]
     tensors.extend((v.elements if writes is None else writes, bytes_of(v.storage.itemsize)) for v in written)
-    return _sum_of_products(tuple(tensors))
+    return _sum_of_products(tensors)
 
 
 def fresh_bytes(bytes_of: BytesOf, results: Sequence[Value]) -> Size:
     """Bytes of results, each of which is new memory."""
-    return _sum_of_products(tuple((value.numel, bytes_of(value.storage.itemsize)) for value in results))
+    return _sum_of_products([(value.numel, bytes_of(value.storage.itemsize)) for value in results])
+
+
+def _sum_of_products(pairs: Sequence[tuple[Size, Size]]) -> Size:
+    if all(isinstance(size, int) for pair in pairs for size in pair):
+        return sum((a * b for a, b in pairs), start=0)
+    return _of_formulas(tuple(pairs))  # which recur, as much work as all else
 
 
 @lru_cache(maxsize=2**14)
-def _sum_of_products(pairs: tuple[tuple[Size, Size], ...]) -> Size:
+def _of_formulas(pairs: tuple[tuple[Size, Size], ...]) -> Size:
+    # A number of SymPy's is equal to Python's and is another thing: what is all Python's is not looked up here.
     return sum((a * b for a, b in pairs), start=0)
 
 

@@ -156,7 +156,10 @@ class Node:
 
 def product(sizes: Iterable[Size]) -> Size:
     """All sizes multiplied."""
-    return _product(tuple(sizes))
+    factors = tuple(sizes)
+    if all(isinstance(factor, int) for factor in factors):
+        return prod(factors)  # SymPy's numbers are equal to Python's, and one for the other is not looked up
+    return _product(factors)
 
 
 @lru_cache(maxsize=2**14)
