@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from seqcost.questions.check import check as check
     from seqcost.questions.check_architecture import check_architecture as check_architecture
+    from seqcost.questions.claims import claims as claims
     from seqcost.questions.compare import compare as compare
     from seqcost.questions.count import count as count
     from seqcost.questions.diff import diff as diff
@@ -43,6 +44,7 @@ __all__ = [
     "__version__",
     "check",
     "check_architecture",
+    "claims",
     "compare",
     "configure",
     "count",
@@ -59,7 +61,7 @@ __all__ = [
 # Imported when they are asked for: name -> where it lies.
 _LATE = {
     name: f"seqcost.questions.{name}"
-    for name in ("check", "check_architecture", "compare", "count", "diff", "explain", "fit", "letters")
+    for name in ("check", "check_architecture", "claims", "compare", "count", "diff", "explain", "fit", "letters")
 }
 _LATE |= dict.fromkeys(("register_operator", "watch"), "seqcost.trace")
 

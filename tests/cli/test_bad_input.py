@@ -40,6 +40,10 @@ WRONG = [
     (["count", "gpt2", "--parquet", "rows.csv"], "a name that ends in .parquet is allowed"),
     (["count", "gpt2", "--parquet", "latin.txt/rows.parquet"], "latin.txt is a file, no folder"),
     (["compare", "lstm", "--parquet", "rows"], "a name that ends in .parquet is allowed"),
+    (["claims", "21"], "claim 21 was given; whole numbers from 1 to 20 are allowed"),
+    (["claims", "x"], "claim 'x' was given; a whole number"),
+    (["claims", "1", "--page", "claims.html"], "a name that ends in .md is allowed"),
+    (["claims", "1", "--processes", "0"], "--processes '0' was given"),
     (["count", "gpt2", "--letters", "D=W"], "unknown setting of gpt2 'W'"),
     (["count", "gpt2", "--latex", "--json"], "--latex was given with --json; it prints by itself"),
     (

@@ -118,6 +118,7 @@ REFUSED = [
     (["compare", "lstm", "gru", "--trace", "--no-report"], "torch"),
     (["compare", "lstm", "gru", "--measure", "--no-report"], "torch"),
     (["measure", "lstm"], "torch"),
+    (["claims", "1"], "torch"),
     (["diff", "gpt2", "gpt2-medium", "--trace"], "torch"),
     (["count", "gpt2", "--csv", "--parquet", "rows.parquet"], "parquet"),
     (["count", "gpt2", "--timeline", "live.png"], "plot"),

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from seqcost import __version__
-from seqcost.cli import check, check_architecture, compare, count, diff, explain, fit, listing, measure, results
+from seqcost.cli import check, check_architecture, claims, compare, count, diff, explain, fit, listing, measure, results
 from seqcost.cli.streams import spell_what_is_missing
 from seqcost.errors import SeqcostError, SeqcostWarning
 from seqcost.foreign import harmless, harmless_lines
@@ -48,6 +48,7 @@ app.command("check")(check.check_command)
 app.command("check-architecture")(check_architecture.check_architecture_command)
 app.command("compare")(compare.compare_command)
 app.command("measure")(measure.measure_command)
+app.command("claims")(claims.claims_command)
 app.command("results")(results.results_command)
 
 

@@ -3,4 +3,5 @@
 count      what does it cost?                    explain   how is that number made?
 fit        what fits in so much memory?
 compare    which is cheaper, and from which length on?
+claims     which of the claims that circulate are true here?
 """
