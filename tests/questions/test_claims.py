@@ -319,6 +319,19 @@ def test_quick_starts_nothing(monkeypatch, tmp_path):
     assert bench.time(Wanted.of("rnn", 8), "a pass").why == "not measured; leave --quick out"
 
 
+def test_times_come_from_several_processes_and_a_peak_from_one(monkeypatch, tmp_path):
+    asked = []
+
+    def sweep(jobs, *_, processes, **__):
+        asked.append(([job.target["name"] for job in jobs], processes))
+        return jobs
+
+    monkeypatch.setattr("seqcost.measure.sweep", sweep)
+    wanted = [Wanted.of("rnn", 8), Wanted.of("lstm", 8, once=True)]
+    filled(wanted, Runs.of(store=tmp_path / "runs.sqlite", processes=5), quick=False)
+    assert asked == [(["rnn"], 5), (["lstm"], 1)]
+
+
 @pytest.mark.slow
 def test_a_run_is_made_once_and_then_known(tmp_path):
     how = Runs.of(store=tmp_path / "runs.sqlite", processes=2)

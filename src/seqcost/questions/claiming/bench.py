@@ -28,12 +28,15 @@ class Wanted:
     T: int
     phase: str = "forward"
     alone: bool = False  # one thread
+    once: bool = False  # its peak is asked for, not its time: allocations are counted, and one process tells them
     sizes: tuple[tuple[str, Any], ...] = ()
 
     @classmethod
-    def of(cls, name: str, T: int, phase: str = "forward", *, alone: bool = False, **sizes: Any) -> "Wanted":
+    def of(
+        cls, name: str, T: int, phase: str = "forward", *, alone: bool = False, once: bool = False, **sizes: Any
+    ) -> "Wanted":
         """With the sizes of `MODEL`, or of `LAYER` for a bare layer, as far as the name has them."""
-        return cls(name, T, phase, alone, tuple((fitting(name, usual(name)) | sizes).items()))
+        return cls(name, T, phase, alone, once, tuple((fitting(name, usual(name)) | sizes).items()))
 
     def job(self, cores: int) -> Job:
         """What is run."""
@@ -108,18 +111,26 @@ def filled(
             known = {one: [*kept.runs(job=job, environment=here, status="ok")] for one, job in jobs.items()}
         runs = {one: pool(found, len(found)) for one, found in known.items() if found}
     elif jobs:
-        from seqcost.measure import sweep
-
-        with Store(how.store) as kept:
-            made = sweep(
-                list(jobs.values()),
-                kept,
-                how.limits,
-                processes=how.processes,
-                retries=how.retries or 0,
-                on_start=on_start,
-                on_wait=None if on_start is None else partial(on_start, WAITING),
-                again=how.again,
-            )
-        runs = dict(zip(jobs, made, strict=True))
+        timed = {one: job for one, job in jobs.items() if not one.once}
+        others = {one: job for one, job in jobs.items() if one.once}
+        runs = _swept(timed, how, how.processes, on_start) | _swept(others, how, 1, on_start)
     return Bench(quick, how.cores, runs)
+
+
+def _swept(
+    jobs: Mapping[Wanted, Job], how: Runs, processes: int, on_start: Callable[[Any], object] | None
+) -> dict[Wanted, Pooled]:
+    from seqcost.measure import sweep
+
+    with Store(how.store) as kept:
+        made = sweep(
+            list(jobs.values()),
+            kept,
+            how.limits,
+            processes=processes,
+            retries=how.retries or 0,
+            on_start=on_start,
+            on_wait=None if on_start is None else partial(on_start, WAITING),
+            again=how.again,
+        )
+    return dict(zip(jobs, made, strict=True))

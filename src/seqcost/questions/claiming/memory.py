@@ -20,8 +20,8 @@ BERT: dict[str, Any] = {"D": 768, "L": 12, "H": 12, "U": 30_522}
 BATCH = 32  # that BERT is usually trained further with
 ROOMS = (8, 16, 24, 80)  # GiB of common graphics processors
 CLAIMED, NEAR = 512, 1.5  # tokens, and how far from them "about" goes
-TRAINED = Wanted.of("transformer", 512, "train", implementation="materialised")
-REVERSIBLE = {name: Wanted.of(name, 1024, "train") for name in ("reformer", "lsh")}
+TRAINED = Wanted.of("transformer", 512, "train", once=True, implementation="materialised")
+REVERSIBLE = {name: Wanted.of(name, 1024, "train", once=True) for name in ("reformer", "lsh")}
 MILLION = 2**20
 WEEK = 7 * 86_400.0
 RATED = Wanted.of("transformer", 4096)
