@@ -10,7 +10,7 @@ from seqcost.measure import sweeps
 from seqcost.questions.answers.measurement import Forecast
 from seqcost.questions.measure import measure
 from seqcost.records import Reference, Run, this_environment
-from seqcost.report.measurements import sentences, span, tables
+from seqcost.report.measurements import done_text, sentences, span, tables
 
 SECONDS = {("rnn", 64): 1e-3, ("rnn", 256): 9e-3, ("lstm", 64): 2e-3, ("lstm", 256): 3e-3}
 
@@ -37,7 +37,7 @@ def told(tmp_path, monkeypatch):
 
         monkeypatch.setattr(sweeps, "measure_each", measure_each)
         given = {"lengths": "64,256", "sizes": {"D": 8, "L": 1}, "store": tmp_path / "runs.sqlite", "retries": 0}
-        return measure(list(targets), **given | {"processes": len(factors)} | options)
+        return measure(list(targets), **given | {"processes": len(factors), "threads": 1} | options)
 
     monkeypatch.setattr(sweeps, "this_environment", lambda: here)
     monkeypatch.setattr("seqcost.questions.measure.this_environment", lambda: here)
@@ -174,3 +174,13 @@ def test_a_crossover_is_confirmed_by_measuring_around_it(told):
 def test_what_crosses_nothing_is_not_refined(told):
     assert len(told(["rnn"], refine=3).points) == 2
     assert len(told(factors=(1.0, 4.0, 0.25), refine=3).points) == 4
+
+
+def test_a_run_that_has_ended_is_one_line(told):
+    done = []
+    told(["rnn"], factors=(1.0,), on_done=done.append)
+    assert done_text(done[1]) == "job 2 of 2: rnn, forward, B 1, T 256, float32 on cpu, 1 thread: 9 ms, peak 250 KiB"
+    busy = replace(done[1], run=replace(done[1].run, other_cores=9.0), again=True)
+    assert done_text(busy).endswith("9 ms, peak 250 KiB, others kept 9 cores busy: again")
+    stopped = replace(busy.run, status="timeout", reason="stopped at the limit.", wall_s=(), peak_allocated_bytes=None)
+    assert done_text(replace(busy, run=stopped)).endswith("thread: stopped at the limit")

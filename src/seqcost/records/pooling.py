@@ -128,8 +128,8 @@ class Pooled:
 
     @property
     def is_disturbed(self) -> bool:
-        """Whether others disturbed any of its processes."""
-        return any(run.is_disturbed for run in self.runs)
+        """Whether others disturbed any of the processes that gave times."""
+        return any(run.is_disturbed for run in self.runs if run.wall_s)
 
     def reference_ratio(self, best: Best | None) -> float | None:
         """How many times their best the reference kernels took: the median of the processes; None where unknown."""

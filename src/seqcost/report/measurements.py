@@ -174,9 +174,9 @@ def _slow(answer: Row) -> Iterator[str]:
 def done_text(done: Any) -> str:
     """A run that has just ended, in a line: `3 of 24: lstm, forward, B 1, T 512, …: 12.3 ms`."""
     run = done.run
-    told = run.reason if run.median_s is None else seconds(run.median_s)
+    told = run.reason.rstrip(".") if run.median_s is None else seconds(run.median_s)
     if run.peak_allocated_bytes is not None:
         told += f", peak {scaled(run.peak_allocated_bytes, 'B')}"
-    if run.is_disturbed:
+    if run.is_disturbed and run.median_s is not None:
         told += f", others kept {run.other_cores:g} cores busy{': again' * done.again}"
     return f"job {done.number} of {done.of}: {run.job}: {told}"
