@@ -38,8 +38,9 @@ def stored(job, status, limits=LIMITS):
 
 
 @pytest.fixture
-def swept(make_job, store, monkeypatch):
+def swept(make_job, store, tmp_path, monkeypatch):
     """Record of a job that would run well, and whether it was run; no process is started."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(
         sweeps, "measure_each", lambda jobs, *_, **__: (replace(stored(job, "ok"), wall_s=(2.0,)) for job in jobs)
     )
@@ -55,12 +56,13 @@ def swept(make_job, store, monkeypatch):
 
 
 @pytest.fixture
-def scripted(make_job, store, monkeypatch):
+def scripted(make_job, store, tmp_path, monkeypatch):
     """Sweep jobs of which each run ends as told, in its order: (median, cores that others keep busy) or a status.
 
     Gives the records, the positions of the jobs in the order in which they ran, and what `on_done` was told.
     """
     here = replace(this_environment(), num_cores=1)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # nothing runs: whoever measures on this machine may go on
     monkeypatch.setattr(sweeps, "this_environment", lambda: here)
 
     def scripted(*ends, **options):
