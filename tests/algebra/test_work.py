@@ -27,8 +27,9 @@ def test_bills_are_readings_of_rows():
 
 
 def test_times_multiplies_launches_and_amounts_and_leaves_the_sizes_of_one_launch():
-    row = scores(contraction=16, pointwise=2, bytes=80, steps=1).times(12, chained=3)
-    assert (row.launches, row.contraction, row.pointwise, row.bytes, row.steps) == (12, 192, 24, 960, 3)
+    row = scores(contraction=16, pointwise=2, bytes=80, fresh=40, steps=1).times(12, chained=3)
+    assert (row.launches, row.contraction, row.pointwise, row.bytes, row.fresh) == (12, 192, 24, 960, 480)
+    assert row.steps == 3
     assert row.sizes == (8, 16, 4, 16)
 
 
