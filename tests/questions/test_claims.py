@@ -286,7 +286,7 @@ def test_attention_in_plain_python_is_attention():
 
 
 def test_the_gradient_of_a_tanh_network_is_lost_and_attention_keeps_its_share():
-    assert learning.first_token("rnn", 64).most < 1e-9
+    assert 0 < learning.first_token("rnn", 256).most < 1e-45  # below what float32 holds
     assert 0.5 < learning.first_token("transformer", 64).value < 2
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from seqcost.report.claims import page, tables, write_page
+from seqcost.report.plots import _amount
 
 FIGURE = {"what": "a time", "value": 2.0, "unit": "s", "source": "measured here", "interval": [1.0, 3.0], "text": "2 s"}
 PICTURE = {
@@ -39,6 +40,10 @@ def test_the_page_says_what_was_found():
 def test_a_single_claim_has_its_figures_in_a_table():
     assert len(tables(ANSWER)) == 1
     assert len(tables(ANSWER | {"claims": [CLAIM]})) == 2
+
+
+def test_a_ratio_far_below_one_is_no_zero_at_the_axis():
+    assert [_amount(y, "") for y in (1e-6, 0.1, 1, 2000)] == ["1e-06", "0.1", "1", "2 k"]
 
 
 def test_the_page_and_its_pictures_are_written(tmp_path):

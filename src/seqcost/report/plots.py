@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from seqcost.algebra.rendering import scaled, seconds
 from seqcost.extras import need
 
 if TYPE_CHECKING:
@@ -83,8 +84,6 @@ def _draw_panel(axes: "Axes", panel: Panel, colour: dict[str, str]) -> list[tupl
     """Everything but the names of the curves, whose places are given back: x, y, name."""
     from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-    from seqcost.algebra.rendering import scaled, seconds
-
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=16 if panel.unit == "B" else 10)  # 16: ticks at 1 MiB, 16 MiB, 256 MiB
     for series in panel.behind:
@@ -111,9 +110,7 @@ def _draw_panel(axes: "Axes", panel: Panel, colour: dict[str, str]) -> list[tupl
     axes.set_title(panel.title, loc="left", fontsize=10, parse_math=False)
     axes.set_xlabel("length T", fontsize=8.5)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _tokens(x)))
-    axes.yaxis.set_major_formatter(
-        FuncFormatter(lambda y, _: seconds(y) if panel.unit == "s" else scaled(_exact(y), panel.unit))
-    )
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _amount(y, panel.unit)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(labelsize=8)
@@ -144,6 +141,13 @@ def _tokens(x: float) -> str:
         if x >= size:
             return f"{x / size:g}{suffix}"
     return f"{x:g}"
+
+
+def _amount(y: float, unit: str) -> str:
+    """A number at an axis; ratios go below 1, where prefixes end."""
+    if unit == "s":
+        return seconds(y)
+    return f"{y:.3g}" if not unit and 0 < y < 1 else scaled(_exact(y), unit)
 
 
 def _exact(y: float) -> float | int:

@@ -147,8 +147,8 @@ def first_token(name: str, length: int, pool: str = "") -> Figure:
     with torch.random.fork_rng(devices=[]):
         for seed in range(SEEDS):
             torch.manual_seed(seed)
-            model = nn.Sequential(build(config), build(config), ClassHead(D=64, classes=2, pool=pool))
-            x = torch.randn(8, length, 64, requires_grad=True)
+            model = nn.Sequential(build(config), build(config), ClassHead(D=64, classes=2, pool=pool)).double()
+            x = torch.randn(8, length, 64, dtype=torch.float64, requires_grad=True)  # float32 would end at 10^-45
             loss = nn.functional.cross_entropy(model(x), torch.arange(8) % 2)
             (slope,) = torch.autograd.grad(loss, x)
             first, last = slope[:, 0].norm(), slope[:, -1].norm()
