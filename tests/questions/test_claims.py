@@ -9,6 +9,7 @@ from seqcost.questions.claiming import forms, learning, mamba, memory, recurrenc
 from seqcost.questions.claiming.bench import Bench, Wanted, filled, ratio
 from seqcost.questions.claiming.plain import attention
 from seqcost.questions.claims import CLAIMS, claims
+from seqcost.records import Run, pool, this_environment
 
 
 class Numbers(dict):
@@ -317,6 +318,28 @@ def test_quick_starts_nothing(monkeypatch, tmp_path):
     how = Runs.of(store=tmp_path / "runs.sqlite")
     bench = filled([Wanted.of("rnn", 8)], how, quick=True)
     assert bench.time(Wanted.of("rnn", 8), "a pass").why == "not measured; leave --quick out"
+
+
+@pytest.mark.parametrize(("busy", "verdict"), [(0.0, "true"), (2.0, "not told")])
+def test_no_verdict_is_read_off_a_run_that_others_disturbed(busy, verdict):
+    """A Transformer of ten seconds beside networks of one, on a quiet machine and on a busy one."""
+
+    def pooled(wanted, seconds):
+        runs = (made(wanted.job(2), seconds * factor, busy) for factor in (0.99, 1.01))
+        return pool(runs, 2)
+
+    runs = {w: pooled(w, 10.0 if w.name == "transformer" else 1.0) for w in CLAIMS[10].runs}
+    found = CLAIMS[10].answered(Bench(cores=2, runs=runs))
+    assert found.verdict == verdict
+    assert found.evidence.figures["time_rnn"].value == pytest.approx(10.0)
+    assert found.evidence.figures["time_rnn"].busy == (busy > 0)
+
+
+def made(job, seconds, other_cores):
+    return Run(
+        job=job, environment=this_environment(), status="ok", wall_s=(seconds,) * 6, peak_allocated_bytes=1000,
+        other_cores=other_cores, started_at="2026-01-01T00:00:00+00:00", time_limit_s=1, memory_limit_bytes=1,
+    )  # fmt: skip
 
 
 def test_times_come_from_several_processes_and_a_peak_from_one(monkeypatch, tmp_path):

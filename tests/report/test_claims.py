@@ -33,7 +33,7 @@ def test_the_page_says_what_was_found():
     assert "![over the length](pictures/claim-3.png)" in text
     assert "Asked in owner/repo 1." in text
     assert "Not shown: quality." in text
-    assert "1 run was made while others kept the machine busy" in text
+    assert "1 run was made while others kept the machine busy (marked *), and no verdict is read off them." in text
     assert "a processor, 2 cores, 16 GiB" in text
 
 

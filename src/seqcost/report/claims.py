@@ -96,7 +96,11 @@ def _footer(answer: Row) -> list[str]:
     )
     busy = answer["busy"]
     runs = f"{len(busy)} runs were" if len(busy) != 1 else "1 run was"
-    return [text, f"{runs} made while others kept the machine busy (marked *)."] if busy else [text]
+    return (
+        [text, f"{runs} made while others kept the machine busy (marked *), and no verdict is read off them."]
+        if busy
+        else [text]
+    )
 
 
 def _named(claim: Row) -> Iterator[tuple[str, str, Row]]:

@@ -12,6 +12,8 @@ from typing import Any, Self
 from seqcost.algebra.rendering import plain, scaled, seconds
 from seqcost.records import Environment
 
+BUSY = "others kept the machine busy; measure again with --again"
+
 
 class Verdict(StrEnum):
     """What may be said of a claim."""
@@ -47,6 +49,11 @@ class Figure:
     def known(self) -> bool:
         """Whether there is a value."""
         return self.value is not None
+
+    @property
+    def undisturbed(self) -> "Figure":
+        """The same, unknown where others kept the machine busy: such a time tells nothing."""
+        return replace(self, value=None, low=None, high=None, why=BUSY) if self.busy else self
 
     @property
     def least(self) -> Any:

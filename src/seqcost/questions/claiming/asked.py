@@ -11,7 +11,7 @@ Rule = Callable[[Figures], Ruling]
 
 @dataclass(frozen=True)
 class Asked:
-    """One claim. The rule sees nothing but the figures."""
+    """One claim. The rule sees nothing but the figures, and of what was disturbed no value."""
 
     number: int | None
     text: str
@@ -27,7 +27,7 @@ class Asked:
             number=self.number,
             text=self.text,
             evidence=found,
-            ruling=self.rule(found.figures),
+            ruling=self.rule({name: figure.undisturbed for name, figure in found.figures.items()}),
             asked_in=self.asked_in,
         )
 

@@ -60,7 +60,8 @@ def rule_minimal(f: Figures) -> Ruling:
     if all(holds.values()):
         return true(f"{', '.join(held)}, over the LSTM's and the GRU's.")
     if not measured:
-        return untold(f"{', '.join(held)}; the time of a training step was not measured.")
+        why = next(f[f"time_{name}"].why for name in PAIRS if not f[f"time_{name}"].known)
+        return untold(f"{', '.join(held)}; the time of a training step is not known: {why}.")
     failed = [words[part] for part in holds if not holds[part]]
     if held:
         return when(f"this is meant: {', '.join(held)}. Not on this machine, for both: {', '.join(failed)}.")

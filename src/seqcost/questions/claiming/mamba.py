@@ -7,7 +7,7 @@ from seqcost.questions.answers.comparison import Crossover, Standing
 from seqcost.questions.answers.measurement import Measured
 from seqcost.questions.answers.standings import crossovers, standings
 from seqcost.questions.claiming.asked import Asked, false, true, untold, when
-from seqcost.questions.claiming.bench import MODEL, UNMEASURED, Bench, Wanted, ratio
+from seqcost.questions.claiming.bench import MODEL, Bench, Wanted, ratio
 from seqcost.questions.claiming.costs import counted, curve, figure
 
 LENGTHS = (256, 1024, 4096)
@@ -81,7 +81,8 @@ def rule_overtaking(f: Figures) -> Ruling:
     """Only where intervals are apart on both sides is a crossover told."""
     times = {T: f[f"time_{T}"] for T in LENGTHS}
     if not all(time.known for time in times.values()):
-        return untold(f"it takes runs: {UNMEASURED}.")
+        why = next(time.why for time in times.values() if not time.known)
+        return untold(f"times are missing ({why}).")
     said = ", ".join(f"{time} at T = {T:,}" for T, time in times.items())
     said = f"over a Transformer's time ({f['params']} its parameters) it takes {said}"
     crossed = f["crossed"]

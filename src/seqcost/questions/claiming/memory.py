@@ -210,7 +210,9 @@ def rule_million(f: Figures) -> Ruling:
     names = {key: called for key, (called, *_) in READERS.items()}
     if not f["speed"].known:
         fits = [names[key] for key in names if f[f"peak_{key}"].value <= f["memory"].value]
-        return untold(f"no time was measured; in {f['memory']} fits: {', '.join(fits) or 'none of them'}.")
+        return untold(
+            f"no time is known ({f['speed'].why}); in {f['memory']} fits: {', '.join(fits) or 'none of them'}."
+        )
     runs: list[str] = []
     fails: list[str] = []
     for key, called in names.items():

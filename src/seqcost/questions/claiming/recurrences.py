@@ -5,7 +5,7 @@ from dataclasses import replace
 from seqcost.algebra import symbol
 from seqcost.questions.answers.claims import Evidence, Figure, Figures, Picture, Plotted, Ruling, Source
 from seqcost.questions.claiming.asked import Asked, false, true, untold, when
-from seqcost.questions.claiming.bench import UNMEASURED, Bench, Wanted, ratio
+from seqcost.questions.claiming.bench import Bench, Wanted, ratio
 from seqcost.questions.claiming.costs import (
     counted,
     curve,
@@ -138,15 +138,16 @@ def chat(bench: Bench) -> Evidence:
 def rule_chat(f: Figures) -> Ruling:
     """About the same is within a factor of two, whichever way."""
     known = {name: figure for name, figure in f.items() if figure.known}
+    missing = next((f" Times are missing ({figure.why})." for figure in f.values() if not figure.known), "")
     same = {name for name, figure in known.items() if 1 / SAME <= figure.value <= SAME}
     said = "; ".join(f"{figure.what}: {figure}" for figure in known.values())
     if same == set(known):
-        return true(f"all are within a factor of {SAME:g}: {said}.")
+        return true(f"all are within a factor of {SAME:g}: {said}.{missing}")
     if not same:
-        return false(f"none is within a factor of {SAME:g}: {said}.")
+        return false(f"none is within a factor of {SAME:g}: {said}.{missing}")
     alike = "; ".join(f"{known[name].what}: {known[name]}" for name in known if name in same)
     unlike = "; ".join(f"{known[name].what}: {known[name]}" for name in known if name not in same)
-    return when(f"it is about {alike}. Not within a factor of {SAME:g}: {unlike}.")
+    return when(f"it is about {alike}. Not within a factor of {SAME:g}: {unlike}.{missing}")
 
 
 def translation(bench: Bench) -> Evidence:
@@ -193,9 +194,9 @@ def rule_translation(f: Figures) -> Ruling:
     """Clearly faster: by half, and all of the interval says so."""
     times = {cell: f[f"time_{cell}"] for cell in CELLS}
     if not all(time.known for time in times.values()):
-        return untold(
-            "by FLOPs alone: " + "; ".join(f"{f[f'flops_{cell}'].what}: {f[f'flops_{cell}']}" for cell in CELLS) + "."
-        )
+        why = next(time.why for time in times.values() if not time.known)
+        flops = "; ".join(f"{f[f'flops_{cell}'].what}: {f[f'flops_{cell}']}" for cell in CELLS)
+        return untold(f"times are missing ({why}); {flops}.")
     clear = [cell for cell, time in times.items() if time.least >= CLEARLY]
     said = "; ".join(f"{time.what}: {time}{f' ({time.interval})' * bool(time.interval)}" for time in times.values())
     if len(clear) == len(CELLS):
@@ -245,7 +246,8 @@ def rule_alone(f: Figures) -> Ruling:
     """Far less efficient: more than twice the time at one thread."""
     times = {name: figure for name, figure in f.items() if name.startswith("time_")}
     if not all(figure.known for figure in times.values()):
-        return untold(f"times at one thread are missing: {UNMEASURED}.")
+        why = next(figure.why for figure in times.values() if not figure.known)
+        return untold(f"times at one thread are missing ({why}).")
     far = {name for name, figure in times.items() if figure.least >= FAR}
     said = "; ".join(f"{figure.what} {figure}" for figure in times.values())
     rates = "; ".join(str(f[f"rate_{name}"]) + f" ({name})" for name in MODELS)
