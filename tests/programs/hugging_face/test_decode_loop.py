@@ -33,6 +33,14 @@ MODELS = {
                            "num_experts_per_tok": 2, "moe_intermediate_size": 16, "linear_num_key_heads": 2,
                            "shared_expert_intermediate_size": 16, "linear_num_value_heads": 2,
                            "linear_key_head_dim": 8, "linear_value_head_dim": 8},
+    "zamba2": {"hidden_size": 32, "num_hidden_layers": 4, "vocab_size": 64, "num_attention_heads": 4,
+               "num_key_value_heads": 4, "intermediate_size": 64, "mamba_d_state": 8, "mamba_ngroups": 1,
+               "n_mamba_heads": 8, "chunk_size": 16, "layers_block_type": ["mamba", "mamba", "hybrid", "mamba"],
+               "num_mem_blocks": 1, "hybrid_layer_ids": [2]},
+    "falcon_h1": DENSE | {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_d_state": 8,
+                          "mamba_n_groups": 1, "mamba_chunk_size": 16},
+    "lfm2": DENSE | {"layer_types": ["conv", "full_attention"], "num_hidden_layers": 2, "block_ff_dim": 64,
+                     "block_multiple_of": 8},
     "t5": {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "vocab_size": 64},
 }  # fmt: skip
 T = 50
