@@ -22,6 +22,7 @@ from seqcost.formulas.registration import register as register
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from seqcost.questions.calibrate import calibrate as calibrate
     from seqcost.questions.check import check as check
     from seqcost.questions.check_architecture import check_architecture as check_architecture
     from seqcost.questions.claims import claims as claims
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from seqcost.questions.explain import explain as explain
     from seqcost.questions.fit import fit as fit
     from seqcost.questions.letters import letters as letters
+    from seqcost.questions.predict import predict as predict
     from seqcost.trace import register_operator as register_operator
     from seqcost.trace import watch as watch
 
@@ -42,6 +44,7 @@ __all__ = [
     "SeqcostError",
     "Workload",
     "__version__",
+    "calibrate",
     "check",
     "check_architecture",
     "claims",
@@ -52,6 +55,7 @@ __all__ = [
     "explain",
     "fit",
     "letters",
+    "predict",
     "register",
     "register_operator",
     "sweep",
@@ -61,7 +65,19 @@ __all__ = [
 # Imported when they are asked for: name -> where it lies.
 _LATE = {
     name: f"seqcost.questions.{name}"
-    for name in ("check", "check_architecture", "claims", "compare", "count", "diff", "explain", "fit", "letters")
+    for name in (
+        "calibrate",
+        "check",
+        "check_architecture",
+        "claims",
+        "compare",
+        "count",
+        "diff",
+        "explain",
+        "fit",
+        "letters",
+        "predict",
+    )
 }
 _LATE |= dict.fromkeys(("register_operator", "watch"), "seqcost.trace")
 

@@ -87,6 +87,10 @@ class TraceFailed(SeqcostError):
     """No rung of the ladder could carry the module."""
 
 
+class MachineBusy(SeqcostError):
+    """Other processes keep the machine busy, so that what is measured on it now could not be trusted."""
+
+
 class RunFailed(SeqcostError):
     """A measured run that could not be started."""
 

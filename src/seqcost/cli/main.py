@@ -9,7 +9,21 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from seqcost import __version__
-from seqcost.cli import check, check_architecture, claims, compare, count, diff, explain, fit, listing, measure, results
+from seqcost.cli import (
+    calibrate,
+    check,
+    check_architecture,
+    claims,
+    compare,
+    count,
+    diff,
+    explain,
+    fit,
+    listing,
+    measure,
+    predict,
+    results,
+)
 from seqcost.cli.streams import spell_what_is_missing
 from seqcost.errors import SeqcostError, SeqcostWarning
 from seqcost.foreign import harmless, harmless_lines
@@ -42,6 +56,7 @@ def _root(
 app.command("list")(listing.list_command)
 app.command("explain")(explain.explain_command)
 app.command("count")(count.count_command)
+app.command("predict")(predict.predict_command)
 app.command("fit")(fit.fit_command)
 app.command("diff")(diff.diff_command)
 app.command("check")(check.check_command)
@@ -49,6 +64,7 @@ app.command("check-architecture")(check_architecture.check_architecture_command)
 app.command("compare")(compare.compare_command)
 app.command("measure")(measure.measure_command)
 app.command("claims")(claims.claims_command)
+app.command("calibrate")(calibrate.calibrate_command)
 app.command("results")(results.results_command)
 
 

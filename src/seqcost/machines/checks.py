@@ -34,11 +34,14 @@ ROUNDING = (
 )
 
 # place -> unit; what may be nought is so marked.
-SINGLE = {"memory": "B", "bandwidth": "B/s", "launch": "s", "dispatch": "s", "context_bytes": "B"}
+SINGLE = {
+    "memory": "B", "bandwidth": "B/s", "launch": "s", "dispatch": "s", "fresh": "s/B", "stray": "1",
+    "context_bytes": "B",
+}  # fmt: skip
 TABLES = {"peaks": "FLOP/s", "links": "B/s", "rounding": "B", "workspaces": "B", "libraries": "B"}
 CACHE = {"size": "B", "bandwidth": "B/s"}
 HOST = "s"
-MAY_BE_NOUGHT = ("workspaces", "libraries", "context_bytes")
+MAY_BE_NOUGHT = ("workspaces", "libraries", "context_bytes", "fresh", "stray", "host")
 # table -> the words that it may have; others have any.
 WORDS = {"peaks": FORMATS, "links": LINKS, "rounding": ROUNDING}
 

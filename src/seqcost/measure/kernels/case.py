@@ -10,6 +10,7 @@ from math import log2, prod
 from seqcost.algebra.work import Direction, Kernel
 
 ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2}
+GATES = {"rnn": 1, "gru": 3, "lstm": 4, "mkldnn_rnn_layer": 4, "mkldnn_rnn_layer_backward": 4}
 BACKWARD_PRODUCTS = 2.5  # of fused attention, relative to forward: five products for two
 
 
@@ -53,7 +54,7 @@ class Case:
             return int(2.5 * transforms * length * log2(length))  # of real numbers
         if self.kernel == Kernel.RECURRENCE:
             steps, sequences, width, hidden = self.sizes
-            gates = {"lstm": 4, "gru": 3, "rnn": 1}[self.operator]
+            gates = GATES[self.operator]
             forward = 2 * steps * sequences * gates * hidden * (width + hidden)
             return 2 * forward if self.direction == Direction.BACKWARD else forward
         return 0

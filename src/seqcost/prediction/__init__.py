@@ -1,0 +1,16 @@
+"""Rows of work × a machine → time, with an interval and what bounds it. No torch.
+
+interval     a number and its 90 % interval             points      measured points of a kernel, and what lies between
+kernels      one launch: measured, kin, roofline        residence   cold weights, memory that the system gives first
+work         a run: rows and their sum
+"""
+
+from seqcost.prediction.interval import Interval as Interval
+from seqcost.prediction.kernels import Bound as Bound
+from seqcost.prediction.kernels import Kernels as Kernels
+from seqcost.prediction.points import Basis as Basis
+from seqcost.prediction.work import Timed as Timed
+from seqcost.prediction.work import TimedRow as TimedRow
+from seqcost.prediction.work import timed as timed
+
+__all__ = ["Basis", "Bound", "Interval", "Kernels", "Timed", "TimedRow", "timed"]

@@ -1,0 +1,161 @@
+"""What one launch of a kernel takes on a machine: from its own measured points, from its kin's, or from the roofline.
+
+The order is fixed and every answer says which it was: the operator's own series (measured, interpolated, extrapolated);
+a series of the same kind of kernel (a prior, wider); peak and bandwidth of the profile alone (a prior, widest). Nothing
+is ever 0, and nothing is a constant that no profile names. Where the profile has a cache with a bandwidth of its own,
+traffic that it can hold is bounded by that instead of by main memory.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from seqcost.algebra.work import Kernel, Row
+from seqcost.errors import BadMachine
+from seqcost.machines import Machine
+from seqcost.prediction.interval import NINETY
+from seqcost.prediction.points import Basis, Points
+
+# Spreads (standard deviations of the logarithm) where a profile has no error of its own to give. Others' figures:
+# operators by roofline alone err by 22 to 55 % (NeuSight's data), fixed efficiencies by 64 to 341 %.
+SPREAD_OF_KIN = 0.5
+SPREAD_OF_ROOFLINE = 0.6
+SPREAD_UNTESTED = 0.15  # of a series without an error of its own
+CLOSER = 0.5  # an error found by leaving points out is that of neighbours twice as far away
+WIDER_PER_DISTANCE = 0.3  # of an extrapolation, for each factor e away from what was measured
+ROOFLINE_SHARE = 0.7  # of the roofline that kernels reach (AutoParallel's constant), a prior that its spread covers
+
+# The same kernel under another name, or one that does the same work.
+SAME: Mapping[str, tuple[str, ...]] = {
+    "mm": ("addmm",), "addmm": ("mm",), "addmv": ("addmm",), "mv": ("mm", "addmm"), "baddbmm": ("bmm",),
+    "matmul": ("bmm",), "linear": ("addmm",), "native_batch_norm": ("native_layer_norm",),
+    "empty": ("zeros",), "full": ("zeros",), "new_zeros": ("zeros",), "full_like": ("ones_like",), "fill": ("zeros",),
+    "zero": ("zeros",), "arange": ("zeros",), "copy": ("clone",), "contiguous": ("clone",), "rsub": ("sub",),
+    "gt": ("lt",), "le": ("ge",), "ne": ("eq",), "logical_and": ("eq",), "logical_not": ("eq",), "bitwise_not": ("eq",),
+    "bitwise_and": ("eq",), "log2": ("log",), "hardtanh": ("relu",), "clamp_min": ("relu",), "clamp": ("relu",),
+    "leaky_relu": ("relu",), "sgn": ("abs",), "sign": ("abs",), "addcdiv": ("addcmul",), "slice_backward": ("zeros",),
+    "index_select": ("index",), "index_put": ("scatter_add",), "index_add": ("scatter_add",),
+    "amin": ("amax",), "max": ("amax",), "argmax": ("amax",), "native_group_norm": ("native_layer_norm",),
+    "native_group_norm_backward": ("native_layer_norm_backward",), "_fused_rms_norm": ("native_layer_norm",),
+    "_fused_rms_norm_backward": ("native_layer_norm_backward",), "argsort": ("sort",), "cumprod": ("cumsum",),
+}  # fmt: skip
+ALIKE = {Kernel.BATCHED_PRODUCT: Kernel.PRODUCT, Kernel.PRODUCT: Kernel.BATCHED_PRODUCT}
+
+
+class Bound(StrEnum):
+    """What a time is bound by."""
+
+    COMPUTE = "compute"
+    MEMORY = "memory traffic"
+    LAUNCHES = "launches"
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Seconds of one launch, how much their logarithm may stray, and what they rest on."""
+
+    seconds: float
+    spread: float
+    basis: Basis
+    bound: Bound
+    series: str  # what was looked up; launches of one series err together
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The kernels of a machine in one data type."""
+
+    machine: Machine
+    dtype: str
+
+    @cached_property
+    def peak(self) -> float:
+        """FLOP/s. Raises BadMachine where the profile does not know this data type."""
+        if self.dtype not in self.machine.peaks:
+            known = ", ".join(self.machine.peaks) or "none"
+            raise BadMachine(
+                f"{self.machine.name} has no peak for {self.dtype}; its profile knows {known}: choose one of those, "
+                "or add it to the profile."
+            )
+        return self.machine.peaks[self.dtype].amount
+
+    @cached_property
+    def _levels(self) -> tuple[tuple[float, float], ...]:
+        """Bytes that fit, and the bytes a second that come from there; main memory holds everything."""
+        if self.machine.bandwidth is None:
+            raise BadMachine(f"{self.machine.name} has no bandwidth of its memory; add it to the profile.")
+        caches = [(c.size.amount, c.bandwidth.amount) for c in self.machine.caches if c.bandwidth is not None]
+        return (*sorted(caches), (math.inf, self.machine.bandwidth.amount))
+
+    def named_levels(self) -> list[tuple[str, float]]:
+        """Each level of memory whose bandwidth is known, the nearest first, and its bytes a second."""
+        caches = [(c.name, c.bandwidth.amount) for c in self.machine.caches if c.bandwidth is not None]
+        return [*caches, ("memory", self._levels[-1][1])]
+
+    @cached_property
+    def floor(self) -> float:
+        """Seconds of a launch of nothing; 0 where the profile does not know it: see `answer`, which says so."""
+        return self.machine.launch.amount if self.machine.launch else 0.0
+
+    def roofline(self, flops: float, moved: float) -> float:
+        """The least seconds of some FLOPs and bytes."""
+        bandwidth = next(rate for size, rate in self._levels if moved <= size)
+        return max(flops / self.peak, moved / bandwidth)
+
+    @cached_property
+    def _series(self) -> dict[tuple[str, str, bool], Points]:
+        return {
+            (one.kernel, one.operator, one.cold): Points(one, self.roofline, self.floor)
+            for one in self.machine.series
+            if one.dtype == self.dtype and len(one) and not (one.causal or one.tf32)
+        }
+
+    def launch(self, row: Row, cold: float = 0.0) -> Launch:
+        """One launch of a row, whose amounts are those of all its launches; a share of its operands is `cold`."""
+        count = float(row.launches)
+        flops, moved = float(row.contraction) / count, float(row.bytes) / count
+        bound = self._bound(flops, moved)
+        sizes = [float(size) for size in row.sizes]
+        points, own = self._series_for(row) if sizes else (None, False)
+        if points is None:
+            seconds = self.floor + self.roofline(flops, moved) / ROOFLINE_SHARE
+            return Launch(seconds, SPREAD_OF_ROOFLINE, Basis.PRIOR, bound, f"{row.kernel}: roofline")
+        found = points.find(sizes, flops, moved)
+        seconds = found.seconds
+        if cold and (far := self._series.get((points.series.kernel, points.series.operator, True))):
+            slower = max(far.find(sizes, flops, moved).seconds, seconds)
+            seconds += cold * (slower - seconds)
+        seconds = max(seconds, self.roofline(flops, moved))  # no blend of points is quicker than the machine
+        spread = self._spread(points, found.basis, found.distance)
+        if own:
+            return Launch(seconds, spread, found.basis, bound, f"{row.kernel}: {points.series.operator}")
+        name = f"{row.kernel}: as {points.series.operator}"
+        return Launch(seconds, math.hypot(spread, SPREAD_OF_KIN), Basis.PRIOR, bound, name)
+
+    def _bound(self, flops: float, moved: float) -> Bound:
+        if self.floor > self.roofline(flops, moved):
+            return Bound.LAUNCHES
+        by_compute = flops / self.peak >= self.roofline(0.0, moved)
+        return Bound.COMPUTE if by_compute else Bound.MEMORY
+
+    def _series_for(self, row: Row) -> tuple[Points | None, bool]:
+        """The series to look in, and whether it is the operator's own or that of the same kernel by another name."""
+        operator = row.operator or row.name.rpartition(":")[2]
+        for name in (operator, *SAME.get(operator, ())):
+            if points := self._series.get((row.kernel, name, False)):
+                return points, True
+        for kind in dict.fromkeys((row.kernel, ALIKE.get(row.kernel, row.kernel))):
+            kin = [p for (kernel, _, cold), p in self._series.items() if kernel == kind and not cold]
+            of_its_axes = [p for p in kin if len(p.series.sizes[0]) == len(row.sizes)]
+            if of_its_axes:
+                return max(of_its_axes, key=lambda p: len(p.series)), False
+        return None, False
+
+    def _spread(self, points: Points, basis: Basis, distance: float) -> float:
+        error = self.machine.error.get(points.series.kernel) or self.machine.error.get("all")
+        tested = CLOSER * max(error[0] / 0.6745, error[1] / NINETY) if error else SPREAD_UNTESTED
+        if basis is Basis.MEASURED:
+            return min(tested, SPREAD_UNTESTED)
+        return math.hypot(tested, WIDER_PER_DISTANCE * distance) if basis is Basis.EXTRAPOLATED else tested

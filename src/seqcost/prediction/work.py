@@ -1,0 +1,148 @@
+"""Rows of work × a machine → time: each row with its seconds, what bounds it and what that rests on; and their sum.
+
+On a CPU whoever launches a kernel waits for it, so that times add: kernels, and beside each launch the glue of a
+model's code. On a GPU the host runs ahead: the device's time and the host's pass side by side and the longer counts.
+Not covered: kernels that overlap on several streams, and several devices.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from seqcost.algebra.work import Direction, Row
+from seqcost.machines import Machine
+from seqcost.prediction.interval import Interval, added
+from seqcost.prediction.kernels import Bound, Kernels
+from seqcost.prediction.points import Basis
+from seqcost.prediction.residence import cold_share, faulted_bytes, touched_between
+
+SPREAD_OF_GLUE = 0.3  # where a profile gives no error of its own
+SPREAD_OF_PAGES = 0.4
+ANY = "any"  # the operator under which a profile keeps what holds of every call
+
+
+class Part(StrEnum):
+    """What a row's time consists of, beside the kernels of the profile."""
+
+    GLUE = "glue"
+    PAGES = "fresh memory"
+
+
+@dataclass(frozen=True, slots=True)
+class TimedRow:
+    """A row and what all of its launches take."""
+
+    row: Row
+    seconds: Interval
+    bound: Bound
+    basis: Basis
+    series: str
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A run: its rows, and the seconds of all together."""
+
+    rows: tuple[TimedRow, ...]
+    seconds: Interval
+    device_s: float  # of the kernels themselves
+    host_s: float  # of whoever launches them, beyond what their kernels' times hold
+    pages_s: float  # of memory that the system has to give first
+
+    def share(self, basis: Basis) -> float:
+        """Share of the kernels' time that rests on something, 0 to 1."""
+        whole = sum(row.seconds.mid for row in self.rows)
+        return sum(row.seconds.mid for row in self.rows if row.basis is basis) / whole if whole else 0.0
+
+
+def timed(
+    rows: Sequence[Row],
+    machine: Machine,
+    dtype: str,
+    *,
+    training: bool,
+    layers: int = 1,
+    peak_bytes: float | None = None,
+    resident_bytes: float = 0.0,
+) -> Timed:
+    """What rows of work take on a machine.
+
+    Parameters
+    ----------
+    rows
+        Of one run, at sizes that are numbers.
+    dtype
+        The format in which products are made.
+    training
+        Whether gradients are recorded, which costs the host more.
+    layers
+        Equal layers that one row stands for (rows of a formula).
+    peak_bytes
+        Of all tensors at the fullest moment; None where that is not known: then of what is moved at once.
+    resident_bytes
+        Of what is there before and after the run.
+
+    Raises
+    ------
+    BadMachine
+        Where the profile has no peak for this data type, or no bandwidth.
+
+    """
+    kernels = Kernels(machine, dtype)
+    launched = [row for row in rows if row.launches]
+    moved = sum(float(row.bytes) for row in launched)
+    footprint = moved if peak_bytes is None else peak_bytes
+    swing = None if peak_bytes is None else peak_bytes - resident_bytes
+    out: list[TimedRow] = []
+    parts: list[tuple[str, float, float]] = []
+    glue_s = glue_error = 0.0
+    for row in launched:
+        cold = cold_share(touched_between(row, moved, footprint, layers), machine)
+        launch = kernels.launch(row, cold)
+        count = float(row.launches)
+        seconds = count * launch.seconds
+        glue, spread = _glue(machine, row, training=training)
+        glue_s += count * glue
+        glue_error += count * glue * spread
+        parts.append((launch.series, seconds, launch.spread))
+        bound = Bound.LAUNCHES if machine.device == "cpu" and glue > launch.seconds else launch.bound
+        out.append(
+            TimedRow(row, Interval.around(seconds + (count * glue if _waits(machine) else 0.0), launch.spread), bound,
+                     launch.basis, launch.series)
+        )  # fmt: skip
+    device_s = sum(seconds for _, seconds, _ in parts)
+    stray = machine.stray.amount if machine.stray else 0.0
+    pages_s = 0.0
+    if _waits(machine):
+        if machine.fresh is not None:
+            pages_s = machine.fresh.amount * faulted_bytes(launched, swing)
+        parts.append((Part.PAGES, pages_s, SPREAD_OF_PAGES))
+        parts.append((Part.GLUE, glue_s, glue_error / glue_s if glue_s else 0.0))
+        return Timed(tuple(out), added(parts, stray), device_s, glue_s, pages_s)
+    host = Interval.around(glue_s, glue_error / glue_s if glue_s else 0.0)
+    device = added(parts, stray)
+    longer = Interval(*(max(pair) for pair in zip(_three(device), _three(host), strict=True)))
+    return Timed(tuple(out), longer, device_s, glue_s, 0.0)
+
+
+def _three(interval: Interval) -> tuple[float, float, float]:
+    return interval.low, interval.mid, interval.high
+
+
+def _waits(machine: Machine) -> bool:
+    """Whether a call returns only when its kernel has ended."""
+    return machine.device == "cpu"
+
+
+def _glue(machine: Machine, row: Row, *, training: bool) -> tuple[float, float]:
+    """Seconds of the host for one launch beside its kernel, and their spread; 0 where the profile knows none."""
+    way = "plain"
+    if training:
+        way = "backward" if row.direction is Direction.BACKWARD else "recording"
+    ways = machine.host.get(row.operator) or machine.host.get(ANY) or {}
+    found = ways.get(way) or ways.get("plain")
+    if found is None:
+        found = machine.dispatch
+    if found is None:
+        return 0.0, 0.0
+    return found.amount, SPREAD_OF_GLUE if found.error is None else found.error / 1.6449

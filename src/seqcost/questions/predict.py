@@ -1,0 +1,107 @@
+"""How long will it take on a machine, how much memory, and what bounds it? Nothing is run.
+
+Rows of work, by formula or from a trace, beside a machine's measured kernels: see `predict`. The answer is a
+`Prediction`: see answers/prediction.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seqcost.errors import BadTarget
+from seqcost.machines import Machine
+from seqcost.prediction import timed
+from seqcost.questions.answers.count import Count
+from seqcost.questions.answers.prediction import Prediction
+from seqcost.questions.asked.machine import machine_in
+from seqcost.questions.count import count
+
+FORMATS = {2: "bfloat16", 4: "float32", 8: "float64"}
+
+
+def predict(
+    target: Any,
+    *,
+    machine: Any = "here",
+    length: int | str | Sequence[int | str] | None = None,
+    batch: int | str | None = None,
+    source: int | str | None = None,
+    phase: str = "forward",
+    dtype: Any = None,
+    sizes: Mapping[str, Any] | None = None,
+    inputs: Any = None,
+    trace: bool = False,
+    optimizer: str | None = None,
+    accumulate: int | str = 1,
+    threads: int | None = None,
+) -> Any:
+    """Time and peak memory of a target on a machine.
+
+    Parameters
+    ----------
+    target
+        What `count` takes; the other parameters that are not told here are those of `count`, too.
+    machine
+        "here" (this machine as `seqcost calibrate` left it, else a prior), a name such as "h100", the path of a .toml
+        profile, or a `seqcost.machines.Machine`.
+    threads
+        Of a CPU: the profile that was made with so many.
+
+    Returns
+    -------
+    Prediction or list of Prediction
+        A list where several lengths are asked for.
+
+    Raises
+    ------
+    UnknownName, BadSize, BadTarget
+        For what is not allowed; BadMachine for a profile that cannot be used; what `count` raises.
+
+    Examples
+    --------
+    >>> found = predict("transformer-block", machine="h100", length=1024, phase="forward", dtype="bfloat16")
+    >>> found.seconds.low < found.seconds.mid < found.seconds.high
+    True
+
+    """
+    where = machine_in(machine, threads=threads)
+    several: Any = length  # one or a list of them: `count` tells by it what it returns
+    found = count(
+        target, length=several, batch=batch, source=source, phase=phase, dtype=dtype, sizes=sizes, inputs=inputs,
+        trace=trace, optimizer=optimizer, accumulate=accumulate,
+    )  # fmt: skip
+    return [predicted(one, where) for one in found] if isinstance(found, list) else predicted(found, where)
+
+
+def predicted(counted: Count, machine: Machine) -> Prediction:
+    """What was counted, on a machine.
+
+    Raises BadTarget for what runs nothing (weights alone).
+    """
+    if not counted.rows:
+        raise BadTarget(f"{counted.target} runs nothing that could be timed; name a model.")
+    peak = counted.peak_bytes
+    layers = counted.sizes.get("L") if counted.rung == "formula" else 1
+    found = timed(
+        counted.rows,
+        machine,
+        counted.dtype if counted.dtype in FORMATS.values() or counted.dtype == "float16" else "float32",
+        training=counted.phase == "train",
+        layers=layers if isinstance(layers, int) else 1,
+        peak_bytes=peak,
+        resident_bytes=_resident(counted),
+    )
+    return Prediction(counted, machine, found, None if peak is None else peak + _beside(machine))
+
+
+def _resident(counted: Count) -> float:
+    """Bytes that are there before and after a run: what a peak consists of that is no activation and no gradient."""
+    stays = ("parameters", "buffers", "inputs", "state", "optimizer_state")
+    categories = (counted.memory or {}).get("categories", {})
+    return float(sum(categories.get(name, 0) for name in stays))
+
+
+def _beside(machine: Machine) -> int:
+    """Bytes of the device that are no tensors: a process's context, what libraries keep for themselves."""
+    context = machine.context_bytes.amount if machine.context_bytes else 0.0
+    kept = sum(value.amount for value in (*machine.workspaces.values(), *machine.libraries.values()))
+    return int(context + kept)

@@ -1,0 +1,52 @@
+"""A machine whose kernels obey a rule, so that what a prediction must be is known."""
+
+from seqcost.machines import Cache, Machine, Series, Value, Worth
+
+PEAK, BANDWIDTH, NEAR, FLOOR = 1e11, 1e10, 1e11, 2e-6
+L3 = 2**25
+
+
+def value(amount, unit, error=None):
+    return Value(amount=amount, unit=unit, kind=Worth.MEASURED, source="a rule", date="2026", error=error)
+
+
+def series(kernel, operator, points, *, cold=False, dtype="float32"):
+    """From {sizes: (flops, bytes, seconds)}."""
+    flops, moved, seconds = zip(*points.values(), strict=True)
+    return Series(
+        kernel=kernel, operator=operator, direction="forward", dtype=dtype, cold=cold, date="2026", source="a rule",
+        sizes=tuple(points), flops=flops, bytes=moved, seconds=seconds, low=seconds, high=seconds,
+    )  # fmt: skip
+
+
+def add_seconds(n, *, cold=False):
+    """A start and so much an element."""
+    return FLOOR + 12 * n / (BANDWIDTH if cold else NEAR)
+
+
+def product_seconds(m, k, n):
+    """Half of the peak, upon a start."""
+    return FLOOR + 2 * m * k * n / (PEAK / 2)
+
+
+def machine(**changes):
+    adds = {(2**p,): (0.0, 12.0 * 2**p, add_seconds(2**p)) for p in (6, 12, 16, 20)}
+    far = {(2**p,): (0.0, 12.0 * 2**p, add_seconds(2**p, cold=True)) for p in (12, 16, 20)}
+    products = {
+        (m, k, k): (2.0 * m * k * k, 4.0 * (2 * m * k + k * k), product_seconds(m, k, k))
+        for m in (1, 16, 256)
+        for k in (64, 256, 1024)
+    }
+    fields = {
+        "name": "toy", "title": "a toy", "device": "cpu", "edition": "2026", "memory": value(2**34, "B"),
+        "bandwidth": value(BANDWIDTH, "B/s"), "peaks": {"float32": value(PEAK, "FLOP/s")},
+        "caches": (Cache(name="L3", size=value(L3, "B"), bandwidth=value(NEAR, "B/s")),),
+        "launch": value(FLOOR, "s"), "stray": value(0.05, "1"),
+        "series": (
+            series("elementwise", "add", adds), series("elementwise", "add", far, cold=True),
+            series("product", "addmm", products),
+        ),
+        "host": {"any": {"plain": value(1e-6, "s", 0.3), "recording": value(2e-6, "s"), "backward": value(3e-6, "s")}},
+        "error": {"all": (0.05, 0.2)},
+    }  # fmt: skip
+    return Machine(**fields | changes)
