@@ -56,6 +56,11 @@ def calibrate(
     MissingExtra
         Where PyTorch is not installed.
 
+    Examples
+    --------
+    >>> calibrate(threads=1).error["all"]  # doctest: +SKIP
+    (0.131, 0.48)
+
     """
     need("torch", "kernels to be timed need")
     from seqcost.measure.kernels.sample import cpu_cases

@@ -58,7 +58,7 @@ def predict(
 
     Examples
     --------
-    >>> found = predict("transformer-block", machine="h100", length=1024, phase="forward", dtype="bfloat16")
+    >>> found = predict("transformer-block", length=1024, phase="train", sizes={"D": 256})
     >>> found.seconds.low < found.seconds.mid < found.seconds.high
     True
 
