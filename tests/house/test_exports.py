@@ -9,8 +9,8 @@ from seqcost.layers.build import TWINS
 
 EXPORTS = {
     "seqcost": (
-        "Bill MissingExtra SeqcostError Workload __version__ check check_architecture claims compare configure count "
-        "diff explain fit letters register register_operator sweep watch"
+        "Bill MissingExtra SeqcostError Workload __version__ calibrate check check_architecture claims compare configure count "
+        "diff explain fit letters predict register register_operator sweep watch"
     ),
     "seqcost.algebra": (
         "Bill Curve Kind Line Size ceil_div fit leading_term lift maximum minimum sweep symbol symbols where"
@@ -21,6 +21,8 @@ EXPORTS = {
         "SinusoidalPositions State build kernels use_kernels "
         + " ".join(twin.__name__ for twin in TWINS.values() if ".mixers." in twin.__module__)
     ),
+    "seqcost.prediction": "Basis Bound Interval Kernels Timed TimedRow timed",
+    "seqcost.calibration": "Told left_out levels profile_of",
     "seqcost.measure": "Limits measure sweep",
     "seqcost.records": (
         "Best Environment Interval Job PHASES Pooled Reference Run STATUSES Store default_path median_interval pool "
