@@ -9,8 +9,8 @@ from seqcost.layers.build import TWINS
 
 EXPORTS = {
     "seqcost": (
-        "Bill MissingExtra SeqcostError Workload __version__ calibrate check check_architecture claims compare configure "
-        "count diff explain fit letters predict register register_operator sweep watch"
+        "Bill MissingExtra SeqcostError Workload __version__ calibrate check check_architecture claims compare "
+        "configure count diff explain fit letters predict register register_operator sweep watch"
     ),
     "seqcost.algebra": (
         "Bill Curve Kind Line Size ceil_div fit leading_term lift maximum minimum sweep symbol symbols where"
