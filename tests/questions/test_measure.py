@@ -4,11 +4,13 @@ import json
 from dataclasses import replace
 
 import pytest
+import toy_machine
 
 from seqcost.errors import BadTarget, UnknownName
 from seqcost.measure import sweeps
 from seqcost.questions.answers.measurement import Forecast
 from seqcost.questions.measure import measure
+from seqcost.questions.predict import predict
 from seqcost.records import Reference, Run, this_environment
 from seqcost.report.measurements import done_text, sentences, span, tables
 
@@ -111,11 +113,12 @@ def test_the_neighbours_share_is_beside_each_run_and_a_large_one_in_a_sentence(t
     assert any("took up to 2.0 times their best" in sentence for sentence in sentences(answer.to_dict()))
 
 
-def test_what_was_predicted_stands_beside_what_ran(told):
-    def predicted(job):
-        return None if job.T == 64 else Forecast(4e-3, 5e-3, 6e-3, 1000 * job.T)
+def test_what_was_predicted_stands_beside_what_ran(told, monkeypatch):
+    def forecast(subject, request, machine):
+        return None if request.T == 64 else Forecast(4e-3, 5e-3, 6e-3, 1000 * request.T)
 
-    answer = told(predicted=predicted)
+    monkeypatch.setattr("seqcost.questions.measure._forecast", forecast)
+    answer = told(machine=toy_machine.machine())
     rnn, lstm = (answer.of(name)[1] for name in ("rnn", "lstm"))
     assert (rnn.ratio, rnn.peak_ratio, rnn.is_outside) == (pytest.approx(1.8), 1.0, True)
     assert (lstm.ratio, lstm.is_outside) == (pytest.approx(0.6), True)
@@ -125,9 +128,18 @@ def test_what_was_predicted_stands_beside_what_ran(told):
     assert runs.rows[1][4:8] == ("4–6 ms", "1.80!", "250 KiB", "1.000")
     assert runs.rows[0][4:6] == ("—", "—")
     assert any(s.startswith("2 of 2 runs lie wholly outside") for s in sentences(answer.to_dict()))
-    near = told(predicted=lambda job: Forecast(1e-3, 2e-3, 8.9e-3))
+    monkeypatch.setattr("seqcost.questions.measure._forecast", lambda *_: Forecast(1e-3, 2e-3, 8.9e-3))
+    near = told(machine=toy_machine.machine())
     assert [point.is_outside for point in near.points] == [False] * 4
     assert "!" not in str(near)
+
+
+def test_the_forecast_is_that_of_predict_and_a_format_without_a_peak_has_none(told):
+    toy = toy_machine.machine()
+    point = told(machine=toy).of("rnn")[0]
+    found = predict("rnn", machine=toy, length=64, sizes={"D": 8, "L": 1})
+    assert point.predicted == Forecast(found.seconds.low, found.seconds.mid, found.seconds.high, found.peak_bytes)
+    assert told(machine=toy, dtype="bfloat16").points[0].predicted is None
 
 
 def test_a_run_without_times_has_no_ratio(told):

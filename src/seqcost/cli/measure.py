@@ -37,6 +37,12 @@ def measure_command(
     threads: Annotated[
         str | None, typer.Option("--threads", metavar="N", help="of each run [default: all cores]")
     ] = None,
+    machine: Annotated[
+        str | None,
+        typer.Option(
+            "--machine", "-m", metavar="NAME", help="whose prediction stands beside [default: here, if calibrated]"
+        ),
+    ] = None,
     text: Annotated[Path | None, typer.Option("--text", metavar="FILE", help="UTF-8 text whose bytes are run")] = None,
     store: options.RunStore = None,
     time_limit: options.TimeLimit = "300",
@@ -76,6 +82,7 @@ def measure_command(
             limits=Limits(**options.bounds_of(time_limit, memory_limit)),
             again=again,
             refine=refine,
+            machine=machine,
             on_start=on_start,
             on_done=lambda done: on_start.end(done_text(done)),
         )

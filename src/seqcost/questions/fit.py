@@ -16,6 +16,7 @@ from seqcost.questions.answers.fit import Asked, Fit
 from seqcost.questions.asked.arguments import flag, one_of, sizes_in
 from seqcost.questions.asked.lengths import whole
 from seqcost.questions.asked.request import DEFAULT_LENGTH, Request
+from seqcost.questions.fitting.clock import clock_of
 from seqcost.questions.fitting.room import Room, room_for
 from seqcost.questions.fitting.setup import Look, Setup
 from seqcost.questions.fitting.solver import FINDS, Solver
@@ -106,7 +107,7 @@ def fit(
     tried = None
     if flag(remedies, "remedies"):
         beside = device is not None and device.device != "cpu"
-        tried = trials(solver, at, room.limit_bytes, accelerator=beside, clock=lambda look, setup: None)
+        tried = trials(solver, at, room.limit_bytes, accelerator=beside, clock=clock_of(device))
     return Fit(
         target=subject.name,
         phase=request.phase,

@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from seqcost.algebra.formats import dtype_named
 from seqcost.algebra.quantity import QUANTITIES
-from seqcost.errors import BadTarget, shortened
+from seqcost.errors import BadMachine, BadTarget, shortened
+from seqcost.machines import Machine
+from seqcost.machines.shelf import calibrated_here
 from seqcost.questions.answers.comparison import Crossover
 from seqcost.questions.answers.measurement import Forecast, Measured, Measurement
 from seqcost.questions.answers.standings import between, cheapest, crossovers, standings
 from seqcost.questions.asked.arguments import sizes_in
 from seqcost.questions.asked.lengths import lengths_in, whole
+from seqcost.questions.asked.machine import machine_in
 from seqcost.questions.asked.request import Request
 from seqcost.questions.asked.runs import Runs, check_tokens, from_zero, text_digest
+from seqcost.questions.predict import predicted
 from seqcost.questions.targets.several import resolved
 from seqcost.questions.targets.subject import Subject
 from seqcost.records import Job, Pooled, Store, this_environment
@@ -50,7 +54,7 @@ def measure(
     limits: "Limits | None" = None,
     again: bool = False,
     refine: int | str = 0,
-    predicted: Callable[[Job], Forecast | None] | None = None,
+    machine: Any = None,
     on_start: Callable[[Job | str], object] | None = None,
     on_done: "Callable[[Done], object] | None" = None,
 ) -> Measurement:
@@ -78,8 +82,9 @@ def measure(
         Measure anew what is on record.
     refine
         How often the two targets of each crossover in time are run at further lengths around it, which narrows it down.
-    predicted
-        Gives the prediction that stands beside a job; None where there is none.
+    machine
+        Whose prediction stands beside the runs, as in `predict`; where nothing is given, this one's if it was
+        calibrated with so many threads.
     on_start, on_done
         Called with each job before it is run, or with a word about what is waited for; with each run that has ended.
 
@@ -95,7 +100,7 @@ def measure(
     how = Runs.of(
         processes=processes, retries=retries, threads=threads, limits=limits, store=store, text=text, again=again
     )
-    for name, function in (("predicted", predicted), ("on_start", on_start), ("on_done", on_done)):
+    for name, function in (("on_start", on_start), ("on_done", on_done)):
         if function is not None and not callable(function):
             raise BadTarget(f"{name} = {shortened(function)} was given; a function is allowed.")
     ordered = sorted(set(lengths_in(lengths, "lengths")))
@@ -107,10 +112,17 @@ def measure(
         request,
         how,
         refine=from_zero(refine, "refine", most=MOST_REFINED),
-        predicted=predicted,
+        machine=machine_beside(machine, how.cores),
         on_start=on_start,
         on_done=on_done,
     )
+
+
+def machine_beside(machine: Any, threads: int) -> Machine | None:
+    """The machine that was asked for, else this one's profile with so many threads; None where there is none."""
+    if machine is not None:
+        return machine_in(machine, threads=threads)
+    return next(iter(calibrated_here(threads=threads)), None)
 
 
 def measured(
@@ -120,7 +132,7 @@ def measured(
     how: Runs,
     *,
     refine: int = 0,
-    predicted: Callable[[Job], Forecast | None] | None = None,
+    machine: Machine | None = None,
     on_start: Callable[[Job | str], object] | None = None,
     on_done: "Callable[[Done], object] | None" = None,
 ) -> Measurement:
@@ -135,7 +147,7 @@ def measured(
             jobs = {place: _job(subjects[place[0]], place[1], request, how.cores, digest) for place in asked}
             pooled = _swept(jobs.values(), kept, how, on_start, on_done)
             points += [
-                Measured(name, T, run, predicted(run.job) if predicted else None)
+                Measured(name, T, run, None if machine is None else _forecast(subjects[name], request.at(T), machine))
                 for (name, T), run in zip(jobs, pooled, strict=True)
             ]
             found = standings(points)
@@ -164,6 +176,16 @@ def measured(
         families={name: subject.family for name, subject in subjects.items()},
         environment=environment,
     )
+
+
+def _forecast(subject: Subject, request: Request, machine: Machine) -> Forecast | None:
+    """What the run was predicted to take; None in a format that the profile does not know."""
+    try:
+        found = predicted(subject.counted(request), machine)
+    except BadMachine:
+        return None
+    seconds = found.seconds
+    return Forecast(seconds.low, seconds.mid, seconds.high, found.count.peak_bytes)
 
 
 def _around(crossed: Iterable[Crossover]) -> list[tuple[str, int]]:

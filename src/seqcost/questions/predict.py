@@ -15,7 +15,7 @@ from seqcost.questions.answers.prediction import Prediction
 from seqcost.questions.asked.machine import machine_in
 from seqcost.questions.count import count
 
-FORMATS = {2: "bfloat16", 4: "float32", 8: "float64"}
+STAYS = ("parameters", "buffers", "inputs", "state", "optimizer_state")  # categories of memory, see algebra/peak
 
 
 def predict(
@@ -84,20 +84,18 @@ def predicted(counted: Count, machine: Machine) -> Prediction:
     found = timed(
         counted.rows,
         machine,
-        counted.dtype if counted.dtype in FORMATS.values() or counted.dtype == "float16" else "float32",
+        counted.dtype,
         training=counted.phase == "train",
         layers=layers if isinstance(layers, int) else 1,
         peak_bytes=peak,
-        resident_bytes=_resident(counted),
+        resident_bytes=resident_bytes((counted.memory or {}).get("categories", {})),
     )
     return Prediction(counted, machine, found, None if peak is None else peak + _beside(machine))
 
 
-def _resident(counted: Count) -> float:
-    """Bytes that are there before and after a run: what a peak consists of that is no activation and no gradient."""
-    stays = ("parameters", "buffers", "inputs", "state", "optimizer_state")
-    categories = (counted.memory or {}).get("categories", {})
-    return float(sum(categories.get(name, 0) for name in stays))
+def resident_bytes(categories: Mapping[str, int]) -> float:
+    """Bytes that are there before and after a run, of what a peak consists of."""
+    return float(sum(categories.get(name, 0) for name in STAYS))
 
 
 def _beside(machine: Machine) -> int:
