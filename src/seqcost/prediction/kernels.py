@@ -27,6 +27,11 @@ CLOSER = 0.5  # an error found by leaving points out is that of neighbours twice
 WIDER_PER_DISTANCE = 0.3  # of an extrapolation, for each factor e away from what was measured
 ROOFLINE_SHARE = 0.7  # of the roofline that kernels reach (AutoParallel's constant), a prior that its spread covers
 
+# Fused attention of GPUs; which one runs depends on the data type and the library, and a CPU's trace names its own.
+OF_GPUS = (
+    "_scaled_dot_product_flash_attention", "_scaled_dot_product_cudnn_attention",
+    "_scaled_dot_product_efficient_attention",
+)  # fmt: skip
 # The same kernel under another name, or one that does the same work.
 SAME: Mapping[str, tuple[str, ...]] = {
     "mm": ("addmm",), "addmm": ("mm",), "addmv": ("addmm",), "mv": ("mm", "addmm"), "baddbmm": ("bmm",),
@@ -40,6 +45,13 @@ SAME: Mapping[str, tuple[str, ...]] = {
     "amin": ("amax",), "max": ("amax",), "argmax": ("amax",), "native_group_norm": ("native_layer_norm",),
     "native_group_norm_backward": ("native_layer_norm_backward",), "_fused_rms_norm": ("native_layer_norm",),
     "_fused_rms_norm_backward": ("native_layer_norm_backward",), "argsort": ("sort",), "cumprod": ("cumsum",),
+    "zeros_like": ("zeros",), "ones_like": ("zeros",), "index": ("index_select",),
+    "mkldnn_rnn_layer": ("_cudnn_rnn",), "mkldnn_rnn_layer_backward": ("_cudnn_rnn_backward",),
+    **{
+        f"{name}{way}": tuple(f"{other}{way}" for other in OF_GPUS if other != name)
+        for name in ("_scaled_dot_product_flash_attention_for_cpu", *OF_GPUS)
+        for way in ("", "_backward")
+    },
 }  # fmt: skip
 ALIKE = {Kernel.BATCHED_PRODUCT: Kernel.PRODUCT, Kernel.PRODUCT: Kernel.BATCHED_PRODUCT}
 
