@@ -1,15 +1,17 @@
 """From what the worker told to a profile; and the sample of kernels that it is told of."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from toy_machine import machine
 
 from seqcost.algebra.work import Kernel
-from seqcost.calibration import Told, left_out, levels, profile_of
+from seqcost.calibration import Told, differences, left_out, levels, merged, profile_of
 from seqcost.calibration.caches import Level
 from seqcost.calibration.profile import held
+from seqcost.errors import BadMachine
 from seqcost.machines import read, write
 from seqcost.measure.kernels.case import Case
 from seqcost.measure.kernels.sample import cpu_cases
@@ -34,6 +36,12 @@ def test_each_case_launches_the_row_that_it_is_named_after(case, pool):
         row = row_of(case, calls_of(case, pool)[0])
     assert (row["kernel"], row["operator"], row["launches"]) == (case.kernel, case.operator, 1)
     assert row["bytes"] > 0
+
+
+def test_what_pytorch_runs_as_something_else_is_no_point():
+    case = replace(SMALLEST["recurrence", "mkldnn_rnn_layer"], dtype="float64")
+    with torch.no_grad():
+        assert row_of(case, calls_of(case, Pool(torch.float64))[0]) is None
 
 
 def test_cold_operands_take_turns_through_the_whole_pool(pool):
@@ -105,6 +113,22 @@ def test_its_own_error_is_that_of_points_left_out():
 def test_a_profile_reads_as_it_was_written(tmp_path):
     write(profile(), tmp_path / "p.toml")
     assert read(tmp_path / "p.toml").series[0].operator == "add"
+
+
+def test_formats_of_one_machine_share_a_profile_and_unlike_machines_do_not(tmp_path):
+    wide, narrow = profile(), profile()
+    narrow = replace(
+        narrow,
+        peaks={"bfloat16": narrow.peaks["float32"]},
+        series=tuple(replace(series, dtype="bfloat16") for series in narrow.series),
+    )
+    both = merged(narrow, wide)
+    assert set(both.peaks) == {"float32", "bfloat16"}
+    assert len(both.series) == 2 * len(wide.series)
+    assert len(merged(wide, both).series) == len(both.series)
+    with pytest.raises(BadMachine, match=r"or other versions \(num_cores: 8 and 2\); give another file"):
+        merged(profile(environment={"num_cores": 8}), wide)
+    assert differences(wide, narrow) == {}
 
 
 def test_the_largest_cache_holds_as_much_as_additions_find_room_in():

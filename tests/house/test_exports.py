@@ -22,7 +22,7 @@ EXPORTS = {
         + " ".join(twin.__name__ for twin in TWINS.values() if ".mixers." in twin.__module__)
     ),
     "seqcost.prediction": "Basis Bound Interval Kernels Timed TimedRow timed",
-    "seqcost.calibration": "Told left_out levels profile_of",
+    "seqcost.calibration": "Told differences left_out levels merged profile_of",
     "seqcost.measure": "Limits measure sweep",
     "seqcost.records": (
         "Best Environment Interval Job PHASES Pooled Reference Run STATUSES Store default_path median_interval pool "

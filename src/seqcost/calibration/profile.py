@@ -45,7 +45,7 @@ class Told:
         """What came, in any order."""
         found = cls()
         for facts in lines:
-            if "index" in facts:
+            if facts.get("seconds") and "index" in facts:
                 found.seconds.setdefault(facts["index"], []).append(facts["seconds"])
                 if facts["row"]:
                     found.rows[facts["index"]] = facts["row"]

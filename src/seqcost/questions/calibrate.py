@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from seqcost.algebra.formats import dtype_named
-from seqcost.calibration import Told, levels, profile_of
-from seqcost.errors import BadSize, MachineBusy
+from seqcost.calibration import Told, differences, levels, merged, profile_of
+from seqcost.errors import BadMachine, BadSize, MachineBusy
 from seqcost.extras import need
-from seqcost.machines import Machine, write
+from seqcost.machines import Machine, read, write
 from seqcost.machines.shelf import own_profile
 from seqcost.progress import tell
 from seqcost.questions.asked.arguments import flag
@@ -37,7 +37,7 @@ def calibrate(
     Parameters
     ----------
     dtype
-        The format whose kernels are timed.
+        The format whose kernels are timed; those of others that the profile has are kept.
     threads
         Of each kernel; by default all cores that this process may use.
     anyway
@@ -49,6 +49,8 @@ def calibrate(
 
     Raises
     ------
+    BadMachine
+        For an `output` that is the profile of another machine, or none.
     MachineBusy
         Where other processes keep its cores busy, unless `anyway`.
     BadSize, UnknownName
@@ -77,6 +79,8 @@ def calibrate(
     format_name = dtype_named(dtype)
     path = own_profile("cpu", count) if output is None else Path(output)
     cases = list(cpu_cases(format_name))
+    if output is not None and path.exists():
+        read(path)  # what cannot be read is told before the minute, not after
     total = len(cases) * ROUNDS
     with turn(lambda: tell("waiting: somebody else measures on this machine")):
         busy = others_now()
@@ -98,5 +102,18 @@ def calibrate(
         environment={name: facts[name] for name in FACTS},
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(machine, path)
+    write(_with_other_formats(machine, path, own=output is None), path)
     return machine
+
+
+def _with_other_formats(machine: Machine, path: Path, *, own: bool) -> Machine:
+    """With the formats that the profile there has beside; one's own is replaced where versions have changed since."""
+    if not path.exists():
+        return machine
+    try:
+        old = read(path)
+    except BadMachine:
+        if own:  # of an older program: nothing in it can be kept
+            return machine
+        raise
+    return machine if own and differences(machine, old) else merged(machine, old)

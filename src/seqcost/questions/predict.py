@@ -5,10 +5,12 @@ Rows of work, by formula or from a trace, beside a machine's measured kernels: s
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from seqcost.errors import BadTarget
 from seqcost.machines import Machine
+from seqcost.machines.shelf import HERE
 from seqcost.prediction import timed
 from seqcost.questions.answers.count import Count
 from seqcost.questions.answers.prediction import Prediction
@@ -69,7 +71,13 @@ def predict(
         target, length=several, batch=batch, source=source, phase=phase, dtype=dtype, sizes=sizes, inputs=inputs,
         trace=trace, optimizer=optimizer, accumulate=accumulate,
     )  # fmt: skip
-    return [predicted(one, where) for one in found] if isinstance(found, list) else predicted(found, where)
+    measurable = isinstance(target, str) and where.name == HERE and not (optimizer or source or trace)
+    measurable = measurable and accumulate in (1, "1")
+
+    def answered(one: Count) -> Prediction:
+        return replace(predicted(one, where), check=_check(one, sizes or {}) if measurable else None)
+
+    return [answered(one) for one in found] if isinstance(found, list) else answered(found)
 
 
 def predicted(counted: Count, machine: Machine) -> Prediction:
@@ -91,6 +99,16 @@ def predicted(counted: Count, machine: Machine) -> Prediction:
         resident_bytes=resident_bytes((counted.memory or {}).get("categories", {})),
     )
     return Prediction(counted, machine, found, None if peak is None else peak + _beside(machine))
+
+
+def _check(counted: Count, sizes: Mapping[str, Any]) -> str:
+    """The command that runs what was predicted."""
+    words = [
+        "seqcost measure", counted.target, f"--lengths {counted.sizes['T']}", f"--batch {counted.sizes['B']}",
+        f"--phase {counted.phase}", f"--dtype {counted.dtype}",
+        *(f"--set {letter}={value}" for letter, value in sizes.items()),
+    ]  # fmt: skip
+    return " ".join(words)
 
 
 def resident_bytes(categories: Mapping[str, int]) -> float:

@@ -25,6 +25,7 @@ class Prediction:
     machine: Machine
     timed: Timed
     peak_bytes: int | None  # of the device, with what the machine adds to tensors
+    check: str | None = None  # the command that would confirm it; None where none on this machine can
 
     @property
     def seconds(self) -> Interval:
@@ -68,17 +69,6 @@ class Prediction:
         kind = "measured profile" if self.machine.is_measured else "no measured kernel"
         return f"{self.machine.title} ({self.machine.key}, {kind}): {shares or 'nothing is launched'}"
 
-    @property
-    def check(self) -> str | None:
-        """The command that would confirm it; None where nothing on this machine can."""
-        if self.machine.device != "cpu" or self.machine.name != "here":
-            return None
-        sizes = self.count.sizes
-        return (
-            f"seqcost measure {self.count.target} --lengths {sizes['T']} --batch {sizes['B']} "
-            f"--phase {self.count.phase} --dtype {self.count.dtype}"
-        )
-
     def roofline(self) -> list[tuple[str, float, float]]:
         """The machine's limits in the format of the run: name, bytes a second, FLOP/s that it allows."""
         kernels = Kernels(self.machine, self.count.dtype)
@@ -86,7 +76,7 @@ class Prediction:
 
     def to_dict(self, most: int | None = None) -> dict[str, Any]:
         """Plain data; `most` rows at most, those that take longest first."""
-        whole = self.timed.device_s + self.timed.host_s or 1.0
+        whole = self.timed.device_s + self.timed.host_s + self.timed.pages_s or 1.0
         rows = sorted(self.timed.rows, key=lambda row: -row.seconds.mid)
         return {
             "target": self.count.target,
