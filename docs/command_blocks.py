@@ -95,8 +95,11 @@ def _printed(command: tuple[str, ...]) -> str:
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
+        env = {"COLUMNS": COLUMNS}
+        if command[0] == "machines":  # whether this machine was calibrated is nothing for a page
+            env["SEQCOST_STORE"] = str(Path(folder) / "runs.sqlite")
         try:
-            ended = CliRunner(env={"COLUMNS": COLUMNS}).invoke(app, list(command))
+            ended = CliRunner(env=env).invoke(app, list(command))
         finally:
             os.chdir(here)
     if isinstance(ended.exception, SeqcostError):

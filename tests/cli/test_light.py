@@ -26,6 +26,8 @@ def modules_after(code):
 COMMANDS = [
     "--help",
     "list",
+    "machines",
+    "machines h100",
     "explain lstm",
     "explain gpt2 --latex",
     "count gpt2",

@@ -10,6 +10,8 @@ from typing import Any
 from seqcost.algebra.formats import ITEMSIZE
 from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.formulas.catalogue import CATALOGUE, load_registered
+from seqcost.machines import known_machines
+from seqcost.machines.shelf import HERE
 from seqcost.questions.answers.views import WAYS, ranks
 from seqcost.questions.asked.request import PHASES
 
@@ -25,6 +27,12 @@ def names(incomplete: str) -> Offer:
 def targets(incomplete: str) -> Offer:
     """The same, and how a model of transformers begins; files are the shell's own to offer."""
     return [*names(incomplete), *words(["hf:"])(incomplete)]
+
+
+def machines(incomplete: str) -> Offer:
+    """Machines by name, each with what it is; this one as it was calibrated."""
+    named = {machine.name: machine.title for machine in known_machines()} | {HERE: "this machine, as calibrated"}
+    return [(name, title) for name, title in named.items() if name.startswith(incomplete)]
 
 
 def settings(ctx: Any, incomplete: str) -> Offer:

@@ -20,6 +20,7 @@ from seqcost.cli import (
     explain,
     fit,
     listing,
+    machines,
     measure,
     predict,
     results,
@@ -64,6 +65,7 @@ app.command("check-architecture")(check_architecture.check_architecture_command)
 app.command("compare")(compare.compare_command)
 app.command("measure")(measure.measure_command)
 app.command("claims")(claims.claims_command)
+app.command("machines")(machines.machines_command)
 app.command("calibrate")(calibrate.calibrate_command)
 app.command("results")(results.results_command)
 

@@ -17,7 +17,14 @@ from seqcost.writing import check_file
 def predict_command(
     target: Annotated[str, typer.Argument(help="what count takes", autocompletion=completion.targets)],
     machine: Annotated[
-        str, typer.Option("--machine", "-m", metavar="NAME", help="here, one of seqcost machines, or a .toml file")
+        str,
+        typer.Option(
+            "--machine",
+            "-m",
+            metavar="NAME",
+            help="here, one of seqcost machines, or a .toml file",
+            autocompletion=completion.machines,
+        ),
     ] = "here",
     length: Annotated[
         list[str] | None, typer.Option("--length", "--lengths", "-n", help="1024, 1k,4k or 64..8k [default: 1024]")
