@@ -2,11 +2,12 @@
 
     python benchmarks/h100_profile.py
 
-Two runs of one device: a kernel timed in both has the median of its medians and the outermost of its quartiles. Kernels
-stand under the names that PyTorch has for them, as rows of work do. Left out: what launches more than one operator
-(SwiGLU, AdamW), what goes along the other axis than rows of work say, kernels whose time on the device is not known.
-Host times are medians over both runs; in the first a compiler shared the processor. How much of the device a process's
-context takes was not seen: it was there before the first look.
+Two runs of one device: a kernel timed in both has the median of its medians and the outermost of its quartiles.
+Kernels stand under the names that PyTorch has for them, as rows of work do. Left out: what launches more than one
+operator (SwiGLU, AdamW), what goes along the other axis than rows of work say, kernels whose time on the device is
+not known. A recurrence of cuDNN has the time of its call: it launches several kernels a step, and the host is longer
+at that than the device. Host times are medians over both runs; in the first a compiler shared the processor. How much
+of the device a process's context takes was not seen: it was there before the first look.
 """
 
 import csv
@@ -88,7 +89,7 @@ def profile() -> str:
     runs = list(json.loads((MEASURED / "machine.json").read_text()).values())
     points = measured_points()
     machine = machine_of(runs, tuple(series(points)))
-    plain = tuple(one for one in machine.series if not (one.causal or one.tf32))  # as predictions read them
+    plain = tuple(one for one in machine.series if not (one.causal or one.tf32))  # as products are predicted
     error = left_out(replace(machine, series=plain))
     return to_toml(replace(machine, stray=_value(stray(points), "1"), error=error))
 
@@ -148,7 +149,8 @@ def measured_points() -> Points:
         if operator := operator_of(row):
             flags = tuple(row[name] == "1" for name in ("cold", "causal", "tf32"))
             key = (row["kernel"], operator, row["direction"], row["dtype"], *flags)
-            names = ("flops", "bytes", "device_s", "device_low_s", "device_high_s")
+            timed = "called" if row["kernel"] == Kernel.RECURRENCE else "device"
+            names = ("flops", "bytes", f"{timed}_s", f"{timed}_low_s", f"{timed}_high_s")
             sizes = tuple(map(int, row["sizes"].split()))
             found[key][sizes].append([float(row[name]) for name in names])
     return found

@@ -106,3 +106,17 @@ def test_it_is_small():
     from seqcost.machines.shelf import DATA
 
     assert (DATA / f"h100_{H100.edition}.toml").stat().st_size < 400_000
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_a_recurrence_takes_what_its_caller_waits(table, dtype):
+    """cuDNN launches several kernels a step; float32 runs in TF32, as PyTorch has it."""
+    found = next(one for one in H100.series if (one.operator, one.dtype) == ("_cudnn_rnn", dtype))
+    sizes = max(found.sizes, key=lambda sizes: sizes[0])
+    called = [float(row["called_s"]) for row in table
+              if (row["operator"], row["direction"], row["dtype"]) == ("lstm", "forward", dtype)
+              and row["sizes"] == " ".join(map(str, sizes))]  # fmt: skip
+    row = Row(name="r", kernel=Kernel.RECURRENCE, operator="mkldnn_rnn_layer", sizes=sizes, contraction=1, bytes=1)
+    launch = Kernels(H100, dtype).launch(row)
+    assert launch.basis is Basis.MEASURED
+    assert launch.seconds == pytest.approx(statistics.median(called), rel=1e-3)

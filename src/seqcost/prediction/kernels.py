@@ -53,6 +53,7 @@ SAME: Mapping[str, tuple[str, ...]] = {
         for way in ("", "_backward")
     },
 }  # fmt: skip
+IN_TF32 = (Kernel.CONVOLUTION, Kernel.RECURRENCE)  # of float32, as PyTorch runs them on a GPU unless told otherwise
 ALIKE = {Kernel.BATCHED_PRODUCT: Kernel.PRODUCT, Kernel.PRODUCT: Kernel.BATCHED_PRODUCT}
 
 
@@ -121,7 +122,7 @@ class Kernels:
         return {
             (one.kernel, one.operator, one.cold): Points(one, self.roofline, self.floor)
             for one in self.machine.series
-            if one.dtype == self.dtype and len(one) and not (one.causal or one.tf32)
+            if one.dtype == self.dtype and len(one) and not one.causal and (not one.tf32 or one.kernel in IN_TF32)
         }
 
     def launch(self, row: Row, cold: float = 0.0) -> Launch:
