@@ -8,7 +8,6 @@ from seqcost.cli import completion, options
 from seqcost.cli.count import TARGET
 from seqcost.cli.waiting import waiting
 from seqcost.questions.asked.lengths import parse_whole
-from seqcost.questions.fit import fit
 
 
 def fit_command(
@@ -49,6 +48,8 @@ def fit_command(
     as_csv: options.Csv = False,
 ) -> None:
     """The longest text (or the largest batch, width, number of layers) that fits, and what stands at the peak."""
+    from seqcost.questions.fit import fit  # and with it NumPy, which most commands do without
+
     most = parse_whole(lines, "--lines")
     with waiting(f"looking what fits of {target}"):
         answer = fit(
