@@ -1,4 +1,4 @@
-"""How far predictions for an H100 are from what ran there: every catalogue run of data/h100, none of it calibrated with.
+"""How far predictions for an H100 are from what ran there: every catalogue run of data/h100, none calibrated with.
 
     python benchmarks/h100_accuracy.py
 
