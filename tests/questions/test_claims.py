@@ -183,8 +183,8 @@ def test_a_million_tokens(changed, verdict):
     assert memory.rule_million(million(**changed)).verdict == verdict
 
 
-def minimal(params=0.3, depth=0.1, time=(0.1, 0.2, 0.3)):
-    parts = {"params": params, "depth": depth, "time": time}
+def minimal(params=0.3, depth=0.1, step=(0.1, 0.2, 0.3)):
+    parts = {"params": params, "depth": depth, "step": step}
     return Numbers(**{f"{part}_{name}": value for part, value in parts.items() for name in learning.PAIRS})
 
 
@@ -192,9 +192,9 @@ def minimal(params=0.3, depth=0.1, time=(0.1, 0.2, 0.3)):
     ("changed", "verdict"),
     [
         ({}, "true"),
-        ({"time": (0.8, 0.9, 1.1)}, "true when"),
-        ({"time": None}, "not told"),
-        ({"params": 2, "depth": 2, "time": (2, 3, 4)}, "false"),
+        ({"step": (0.8, 0.9, 1.1)}, "true when"),
+        ({"step": None}, "not told"),
+        ({"params": 2, "depth": 2, "step": (2, 3, 4)}, "false"),
     ],
 )
 def test_minimal_cells(changed, verdict):

@@ -29,7 +29,7 @@ def minimal(bench: Bench) -> Evidence:
             f"longest chain of a training step, {name} over {full}, T = {T}", costs[name].depth / costs[full].depth, "×"
         )
         times = {kind: bench.time(STEPS[kind], f"a training step of {kind}, T = {T}") for kind in (name, full)}
-        figures[f"time_{name}"] = ratio(
+        figures[f"step_{name}"] = ratio(
             f"time of a training step, {name} over {full}, T = {T}", times[name], times[full]
         )
     formulas = [
@@ -46,21 +46,21 @@ def rule_minimal(f: Figures) -> Ruling:
     """Three parts; each must hold of both."""
     holds = {
         part: all(f[f"{part}_{name}"].known and f[f"{part}_{name}"].most < 1 for name in PAIRS)
-        for part in ("params", "depth", "time")
+        for part in ("params", "depth", "step")
     }
     words = {
         "params": "fewer parameters (" + ", ".join(f"{f[f'params_{name}']}" for name in PAIRS) + ")",
         "depth": "a shorter chain of a training step (" + ", ".join(f"{f[f'depth_{name}']}" for name in PAIRS) + ")",
-        "time": "a faster training step ("
-        + ", ".join(f"{f[f'time_{name}']}" for name in PAIRS)
+        "step": "a faster training step ("
+        + ", ".join(f"{f[f'step_{name}']}" for name in PAIRS)
         + f" of the time at T = {T})",
     }
-    measured = all(f[f"time_{name}"].known for name in PAIRS)
+    measured = all(f[f"step_{name}"].known for name in PAIRS)
     held = [words[part] for part in holds if holds[part]]
     if all(holds.values()):
         return true(f"{', '.join(held)}, over the LSTM's and the GRU's.")
     if not measured:
-        why = next(f[f"time_{name}"].why for name in PAIRS if not f[f"time_{name}"].known)
+        why = next(f[f"step_{name}"].why for name in PAIRS if not f[f"step_{name}"].known)
         return untold(f"{', '.join(held)}; the time of a training step is not known: {why}.")
     failed = [words[part] for part in holds if not holds[part]]
     if held:
