@@ -65,7 +65,6 @@ def told_of(cases, *, glue=1e-4):
                 "pointwise": 0, "bytes": moved, "itemsize": 4,
             }  # fmt: skip
             lines.append({"index": index, "row": row if turn == 0 else None, "seconds": [seconds * (1 + turn)] * 3})
-    lines.append({"reference_s": 1e-3})
     lines.append({"fresh": {"bytes": 2**20, "seconds": 1e-3}})
     lines.append({"pools": [[2**20, 1.0], [2**24, 1.0], [2**25, 4.0]]})
     one = {**lines[0]["row"], "launches": 10, "bytes": 10 * lines[0]["row"]["bytes"], "contraction": 0}

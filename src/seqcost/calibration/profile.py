@@ -19,13 +19,12 @@ from seqcost.calibration.caches import Level
 from seqcost.calibration.error import left_out
 from seqcost.machines import Cache, Machine, Series, Value, Worth
 from seqcost.measure.kernels.case import Case
-from seqcost.prediction.interval import NINETY
+from seqcost.prediction.interval import HALF, NINETY
 from seqcost.prediction.kernels import Kernels
 from seqcost.prediction.work import ANY
 
 SOURCE = "seqcost calibrate"
 SIZE_OF_CACHE = "the operating system; of the largest as much as additions in turn find room in (seqcost calibrate)"
-FAR = 1.1  # times a level's size: what no longer fits in it
 TYPICAL = ("elementwise", "reduction", "copy")  # kernels whose smallest launch is all dispatch
 
 
@@ -35,7 +34,6 @@ class Told:
 
     rows: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     seconds: dict[int, list[Sequence[float]]] = field(default_factory=dict)
-    reference_s: list[float] = field(default_factory=list)
     fresh: Mapping[str, float] = field(default_factory=dict)
     pools: Sequence[tuple[int, float]] = ()
     glue: list[Mapping[str, Any]] = field(default_factory=list)
@@ -49,8 +47,6 @@ class Told:
                 found.seconds.setdefault(facts["index"], []).append(facts["seconds"])
                 if facts["row"]:
                     found.rows[facts["index"]] = facts["row"]
-            elif "reference_s" in facts:
-                found.reference_s.append(facts["reference_s"])
             elif "fresh" in facts:
                 found.fresh = facts["fresh"]
             elif "pools" in facts:
@@ -174,7 +170,7 @@ def _stray(told: Told) -> float:
         abs(math.log(statistics.median(first) / statistics.median(second)))
         for first, second, *_ in (found for found in told.seconds.values() if len(found) > 1)
     ]
-    return statistics.median(apart) / (0.6745 * math.sqrt(2)) if apart else 0.0
+    return statistics.median(apart) / (HALF * math.sqrt(2)) if apart else 0.0
 
 
 def _glue(told: Told, machine: Machine, value: Any) -> dict[str, Value]:

@@ -64,6 +64,14 @@ class Machine:
         """Whether kernels were timed on it."""
         return bool(self.series)
 
+    def taken(self) -> Iterator[tuple[str, int]]:
+        """Bytes of the device that a process has besides its tensors, by what they are for, as far as is known."""
+        if self.context_bytes is not None and self.context_bytes.amount:
+            yield "context", int(self.context_bytes.amount)
+        for what, table in (("libraries", self.libraries), ("workspaces", self.workspaces)):
+            if size := int(sum(value.amount for value in table.values())):
+                yield what, size
+
     def values(self) -> Iterator[tuple[str, Value]]:
         """Every number with its place: "memory", "peaks.bfloat16", "caches.L2.size", "host.linear.plain"."""
         for name in checks.SINGLE:

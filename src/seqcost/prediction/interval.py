@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 NINETY = 1.6449  # standard deviations on either side that hold 90 % of a normal distribution
+HALF = 0.6745  # the same of 50 %: the median of how far it strays
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from functools import cached_property
 from seqcost.algebra.work import Kernel, Row
 from seqcost.errors import BadMachine
 from seqcost.machines import Machine
-from seqcost.prediction.interval import NINETY
+from seqcost.prediction.interval import HALF, NINETY
 from seqcost.prediction.points import Basis, Points
 
 # Spreads (standard deviations of the logarithm) where a profile has no error of its own to give. Others' figures:
@@ -95,26 +95,21 @@ class Kernels:
         return self.machine.peaks[self.dtype].amount
 
     @cached_property
-    def _levels(self) -> tuple[tuple[float, float], ...]:
-        """Bytes that fit, and the bytes a second that come from there; main memory holds everything."""
+    def levels(self) -> tuple[tuple[float, float, str], ...]:
+        """Bytes that fit, the bytes a second that come from there, and its name; main memory holds everything."""
         if self.machine.bandwidth is None:
             raise BadMachine(f"{self.machine.name} has no bandwidth of its memory; add it to the profile.")
-        caches = [(c.size.amount, c.bandwidth.amount) for c in self.machine.caches if c.bandwidth is not None]
-        return (*sorted(caches), (math.inf, self.machine.bandwidth.amount))
-
-    def named_levels(self) -> list[tuple[str, float]]:
-        """Each level of memory whose bandwidth is known, the nearest first, and its bytes a second."""
-        caches = [(c.name, c.bandwidth.amount) for c in self.machine.caches if c.bandwidth is not None]
-        return [*caches, ("memory", self._levels[-1][1])]
+        caches = [(c.size.amount, c.bandwidth.amount, c.name) for c in self.machine.caches if c.bandwidth is not None]
+        return (*sorted(caches), (math.inf, self.machine.bandwidth.amount, "memory"))
 
     @cached_property
     def floor(self) -> float:
-        """Seconds of a launch of nothing; 0 where the profile does not know it: see `answer`, which says so."""
+        """Seconds of a launch of nothing; 0 where the profile does not know it."""
         return self.machine.launch.amount if self.machine.launch else 0.0
 
     def roofline(self, flops: float, moved: float) -> float:
         """The least seconds of some FLOPs and bytes."""
-        bandwidth = next(rate for size, rate in self._levels if moved <= size)
+        bandwidth = next(rate for size, rate, _ in self.levels if moved <= size)
         return max(flops / self.peak, moved / bandwidth)
 
     @cached_property
@@ -168,7 +163,7 @@ class Kernels:
 
     def _spread(self, points: Points, basis: Basis, distance: float) -> float:
         error = self.machine.error.get(points.series.kernel) or self.machine.error.get("all")
-        tested = CLOSER * max(error[0] / 0.6745, error[1] / NINETY) if error else SPREAD_UNTESTED
+        tested = CLOSER * max(error[0] / HALF, error[1] / NINETY) if error else SPREAD_UNTESTED
         if basis is Basis.MEASURED:
             return min(tested, SPREAD_UNTESTED)
         return math.hypot(tested, WIDER_PER_DISTANCE * distance) if basis is Basis.EXTRAPOLATED else tested

@@ -82,6 +82,10 @@ class Points:
         return self.start + self.roofline(flops, moved)
 
     @cached_property
+    def _seconds(self) -> np.ndarray:
+        return np.array(self.series.seconds)
+
+    @cached_property
     def _at(self) -> np.ndarray:
         return np.array([axes(self.series.kernel, sizes) for sizes in self.series.sizes])
 
@@ -96,7 +100,7 @@ class Points:
         at, query = self._at[kept], np.array(axes(self.series.kernel, sizes))
         away = np.sqrt(((at - query) ** 2).sum(1))
         nearest = int(away.argmin())
-        seconds = np.array(self.series.seconds)[kept]
+        seconds = self._seconds[kept]
         if away[nearest] < HIT:
             return Found(float(seconds[nearest]), Basis.MEASURED, 0.0)
         within = bool(((at.min(0) <= query) & (query <= at.max(0))).all())

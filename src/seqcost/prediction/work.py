@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from seqcost.algebra.work import Direction, Row
 from seqcost.machines import Machine
-from seqcost.prediction.interval import Interval, added
+from seqcost.prediction.interval import NINETY, Interval, added
 from seqcost.prediction.kernels import Bound, Kernels
 from seqcost.prediction.points import Basis
 from seqcost.prediction.residence import cold_share, faulted_bytes, touched_between
@@ -55,10 +55,10 @@ class Timed:
     host_s: float  # of whoever launches them, beyond what their kernels' times hold
     pages_s: float  # of memory that the system has to give first
 
-    def share(self, basis: Basis) -> float:
-        """Share of the kernels' time that rests on something, 0 to 1."""
+    def share(self, of: Basis | Bound) -> float:
+        """Share of the rows' time that rests on something, or is bound by it, 0 to 1."""
         whole = sum(row.seconds.mid for row in self.rows)
-        return sum(row.seconds.mid for row in self.rows if row.basis is basis) / whole if whole else 0.0
+        return sum(row.seconds.mid for row in self.rows if of in (row.basis, row.bound)) / whole if whole else 0.0
 
 
 def timed(
@@ -111,7 +111,7 @@ def timed(
         glue_s += count * glue
         glue_error += count * glue * spread
         parts.append((launch.series, seconds, launch.spread))
-        bound = Bound.LAUNCHES if machine.device == "cpu" and glue > launch.seconds else launch.bound
+        bound = Bound.LAUNCHES if _waits(machine) and glue > launch.seconds else launch.bound
         out.append(
             TimedRow(row, Interval.around(seconds + (count * glue if _waits(machine) else 0.0), launch.spread), bound,
                      launch.basis, launch.series)
@@ -152,4 +152,4 @@ def _glue(machine: Machine, row: Row, *, training: bool) -> tuple[float, float]:
         found = machine.dispatch
     if found is None:
         return 0.0, 0.0
-    return found.amount, SPREAD_OF_GLUE if found.error is None else found.error / 1.6449
+    return found.amount, SPREAD_OF_GLUE if found.error is None else found.error / NINETY

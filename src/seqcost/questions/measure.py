@@ -15,13 +15,12 @@ from seqcost.algebra.formats import dtype_named
 from seqcost.algebra.quantity import QUANTITIES
 from seqcost.errors import BadMachine, BadTarget, shortened
 from seqcost.machines import Machine
-from seqcost.machines.shelf import calibrated_here
 from seqcost.questions.answers.comparison import Crossover
 from seqcost.questions.answers.measurement import Forecast, Measured, Measurement
 from seqcost.questions.answers.standings import between, cheapest, crossovers, standings
 from seqcost.questions.asked.arguments import sizes_in
 from seqcost.questions.asked.lengths import lengths_in, whole
-from seqcost.questions.asked.machine import machine_in
+from seqcost.questions.asked.machine import calibrated_or_named
 from seqcost.questions.asked.request import Request
 from seqcost.questions.asked.runs import Runs, check_tokens, from_zero, text_digest
 from seqcost.questions.predict import predicted
@@ -112,17 +111,10 @@ def measure(
         request,
         how,
         refine=from_zero(refine, "refine", most=MOST_REFINED),
-        machine=machine_beside(machine, how.cores),
+        machine=calibrated_or_named(machine, how.cores),
         on_start=on_start,
         on_done=on_done,
     )
-
-
-def machine_beside(machine: Any, threads: int) -> Machine | None:
-    """The machine that was asked for, else this one's profile with so many threads; None where there is none."""
-    if machine is not None:
-        return machine_in(machine, threads=threads)
-    return next(iter(calibrated_here(threads=threads)), None)
 
 
 def measured(

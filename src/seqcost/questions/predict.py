@@ -98,7 +98,9 @@ def predicted(counted: Count, machine: Machine) -> Prediction:
         peak_bytes=peak,
         resident_bytes=resident_bytes((counted.memory or {}).get("categories", {})),
     )
-    return Prediction(counted, machine, found, None if peak is None else peak + _beside(machine))
+    return Prediction(
+        counted, machine, found, None if peak is None else peak + sum(size for _, size in machine.taken())
+    )
 
 
 def _check(counted: Count, sizes: Mapping[str, Any]) -> str:
@@ -114,10 +116,3 @@ def _check(counted: Count, sizes: Mapping[str, Any]) -> str:
 def resident_bytes(categories: Mapping[str, int]) -> float:
     """Bytes that are there before and after a run, of what a peak consists of."""
     return float(sum(categories.get(name, 0) for name in STAYS))
-
-
-def _beside(machine: Machine) -> int:
-    """Bytes of the device that are no tensors: a process's context, what libraries keep for themselves."""
-    context = machine.context_bytes.amount if machine.context_bytes else 0.0
-    kept = sum(value.amount for value in (*machine.workspaces.values(), *machine.libraries.values()))
-    return int(context + kept)

@@ -36,7 +36,6 @@ MOST_COPIES = 512
 FEWEST_COLD = 16  # launches of a repetition whose operands take turns
 STEP_BYTES = 3 * 2**16  # of the three tensors of one addition
 FRESH_BYTES = 2**26
-REFERENCE = 512  # rows and columns of the product that says how the machine is
 
 
 def main() -> None:
@@ -50,7 +49,6 @@ def main() -> None:
         pools = {dtype: Pool(getattr(torch, dtype)) for dtype in {fields["dtype"] for fields in order["cases"]}}
         known: set[int] = set()
         for turn in range(order["rounds"]):
-            tell(reference_s=reference())
             for index, fields in enumerate(order["cases"]):
                 case = Case(**fields)
                 calls = calls_of(case, pools[case.dtype])
@@ -60,7 +58,6 @@ def main() -> None:
                 tell(index=index, row=row, seconds=timed(calls) if index in known else [])
                 del calls
             gc.collect()
-        tell(reference_s=reference())
         tell(fresh=fresh())
         tell(pools=pools_of(next(iter(pools.values()))))
     for found in glued(rows_of):
@@ -158,12 +155,6 @@ def plain(row: Row) -> dict[str, Any]:
         "itemsize",
     )
     return {name: getattr(row, name) for name in fields}
-
-
-def reference() -> float:
-    """Seconds of a fixed product, whatever the profile: how the machine is at the moment."""
-    x = torch.randn(REFERENCE, REFERENCE)
-    return statistics.median(timed([lambda: x @ x]) + timed([lambda: x @ x]))
 
 
 def pools_of(pool: Pool) -> list[tuple[int, float]]:

@@ -48,19 +48,15 @@ class Prediction:
     @property
     def bounds(self) -> Mapping[str, float]:
         """Shares of the rows' time, by what bounds them."""
-        return self._shares("bound", Bound)
+        return self._shares(Bound)
 
     @property
     def bases(self) -> Mapping[str, float]:
         """The same by what the times rest on."""
-        return self._shares("basis", Basis)
+        return self._shares(Basis)
 
-    def _shares(self, column: str, words: Any) -> dict[str, float]:
-        whole = sum(row.seconds.mid for row in self.timed.rows)
-        found = {
-            str(word): sum(row.seconds.mid for row in self.timed.rows if getattr(row, column) is word) for word in words
-        }
-        return {word: seconds / whole for word, seconds in found.items() if seconds} if whole else {}
+    def _shares(self, words: type[Bound] | type[Basis]) -> dict[str, float]:
+        return {str(word): share for word in words if (share := self.timed.share(word))}
 
     @property
     def basis(self) -> str:
@@ -72,7 +68,7 @@ class Prediction:
     def roofline(self) -> list[tuple[str, float, float]]:
         """The machine's limits in the format of the run: name, bytes a second, FLOP/s that it allows."""
         kernels = Kernels(self.machine, self.count.dtype)
-        return [(name, rate, kernels.peak) for name, rate in kernels.named_levels()]
+        return [(name, rate, kernels.peak) for _, rate, name in kernels.levels]
 
     def to_dict(self, most: int | None = None) -> dict[str, Any]:
         """Plain data; `most` rows at most, those that take longest first."""

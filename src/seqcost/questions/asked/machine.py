@@ -41,6 +41,13 @@ def machine_in(machine: Any, *, threads: int | None = None) -> Machine:
     return machine_named(word, threads=threads) if calibrated_here() else assumed_here(threads)
 
 
+def calibrated_or_named(machine: Any, threads: int | None = None) -> Machine | None:
+    """The machine that was asked for, else the profile of this one; None where neither is there."""
+    if machine is not None:
+        return machine_in(machine, threads=threads)
+    return next(iter(calibrated_here(threads=threads)), None)
+
+
 def assumed_here(threads: int | None = None) -> Machine:
     """A prior of this machine."""
     from seqcost.questions.asked.threads import kernel_threads

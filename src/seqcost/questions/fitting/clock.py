@@ -2,8 +2,8 @@
 
 from seqcost.errors import BadMachine
 from seqcost.machines import Machine
-from seqcost.machines.shelf import calibrated_here
 from seqcost.prediction import timed
+from seqcost.questions.asked.machine import calibrated_or_named
 from seqcost.questions.fitting.setup import Look, Setup
 from seqcost.questions.fitting.trials import Clock
 from seqcost.questions.predict import resident_bytes
@@ -11,7 +11,7 @@ from seqcost.questions.predict import resident_bytes
 
 def clock_of(machine: Machine | None) -> Clock:
     """The clock of a machine; of this one as it was calibrated where none is named, of nobody where it was not."""
-    where = machine or next(iter(calibrated_here()), None)
+    where = calibrated_or_named(machine)
 
     def seconds(look: Look, setup: Setup) -> float | None:
         if where is None:

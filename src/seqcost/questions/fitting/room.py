@@ -48,11 +48,7 @@ def _left_by(machine: Machine) -> Room:
 
 
 def _taken(machine: Machine) -> Iterator[tuple[str, int]]:
-    if machine.context_bytes is not None and machine.context_bytes.amount:
-        yield "context", int(machine.context_bytes.amount)
-    for what, table in (("libraries", machine.libraries), ("workspaces", machine.workspaces)):
-        if size := int(sum(value.amount for value in table.values())):
-            yield what, size
+    yield from machine.taken()
     segments = [
         machine.rounding[word].amount for word in ("small_segment", "large_segment") if word in machine.rounding
     ]
