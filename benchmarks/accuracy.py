@@ -55,13 +55,14 @@ def main() -> None:
     paging.add_argument("folder", type=Path)
     paging.add_argument("--output", type=Path, default=HERE.parent / "docs" / "accuracy.md")
     paging.add_argument("--recount", action="store_true", help="count anew what was counted before")
+    paging.add_argument("--clock", choices=("wall_s", "cpu_s"), default="wall_s", help="cpu_s: runs of a busy machine")
     asked = parser.parse_args()
     if asked.command == "run":
         run(asked.folder, asked.rounds, asked.threads, asked.names)
     else:
         from accuracy_page import page
 
-        page(asked.folder, asked.output, recount=asked.recount)
+        page(asked.folder, asked.output, recount=asked.recount, clock=asked.clock)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What accuracy.py compares: the runs of a folder, pooled and corrected, each beside what is predicted of it.
 
-The seconds of a process are divided by what the reference kernels say of its moment: their geometric mean over that of
-all moments. So a job's times are those of the folder's usual moment, whatever its neighbours did. No run is made here.
+The seconds of a process are divided by what the reference kernels say of its moment, beside the median of all moments.
+So a job's times are those of the folder's usual moment, whatever its neighbours did. Which ratio of the two kernels is
+taken is decided by the runs alone: that under which they agree best. No run is made here.
 """
 
 import json
@@ -37,7 +38,6 @@ CORRECTIONS: Mapping[str, Callable[[float, float], float]] = {
     "the geometric mean of both": lambda product, add: math.sqrt(product * add),
     "the larger": max,
 }
-CHOSEN = "the geometric mean of both"
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ class Folder:
     """What `accuracy.py run` left."""
 
     path: Path
+    clock: str = "wall_s"  # or cpu_s: of one thread on a busy machine, what it would take on a quiet one
 
     @cached_property
     def place(self) -> dict[str, Any]:
@@ -128,8 +129,26 @@ class Folder:
         for line in self.lines:
             if line["status"] == "ok":
                 ratios = (statistics.mean(line["reference"][name]) / self.usual[name] for name in REFERENCES)
-                seconds = statistics.median(line["wall_s"]) / CORRECTIONS[way](*ratios)
+                seconds = statistics.median(line[self.clock]) / CORRECTIONS[way](*ratios)
                 out.setdefault(line["key"], {})[line["round"]] = seconds
+        return out
+
+    @cached_property
+    def chosen(self) -> str:
+        """The correction under which a further process strays least; none where there are too few to tell."""
+        floors = {way: self.strays(way) for way in CORRECTIONS}
+        if not all(floors.values()):
+            return "none"
+        return min(floors, key=lambda way: statistics.median(floors[way]))
+
+    def strays(self, way: str) -> list[float]:
+        """How far each process is from the median of the others of its job."""
+        out = []
+        for times in self.times(way).values():
+            for k, own in times.items():
+                rest = [seconds for other, seconds in times.items() if other != k]
+                if len(rest) > 1:
+                    out.append(abs(own / statistics.median(rest) - 1))
         return out
 
     def pooled(self, job: Job, times: Mapping[int, float], peak: int | None) -> Pooled:
@@ -145,7 +164,7 @@ class Folder:
 
     def judged(self, *, recount: bool) -> list[Judged]:
         """Every job that was run, beside its prediction by the first calibration."""
-        times = self.times(CHOSEN)
+        times = self.times(self.chosen)
         peaks = {line["key"]: line["peak_allocated_bytes"] for line in self.lines if "peak_allocated_bytes" in line}
         out = []
         for group in groups(self.place["threads"]):
@@ -176,10 +195,11 @@ class Folder:
         return known
 
     def launches(self, *, recount: bool) -> dict[str, tuple[int, int]]:
-        """Launches of every target of the catalogue by phase: by formula, and of a trace."""
+        """Launches of every target of the catalogue that was run, by phase: by formula, and of a trace."""
         path = self.path / LAUNCHES
         known: dict[str, tuple[int, int]] = {} if recount or not path.exists() else json.loads(path.read_text())
-        for group in groups(self.place["threads"]):
+        ran = {(line["name"], line["D"]) for line in self.lines}
+        for group in (group for group in groups(self.place["threads"]) if (group.name, group.D) in ran):
             for job in {job.phase: job for job in reversed(group.jobs)}.values():  # the shortest of each phase
                 name = f"{group}, {job.phase}, T {job.T}"
                 if group.sizes is not None and job.phase != "decode" and name not in known:

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from accuracy_data import CHOSEN, CORRECTIONS, Folder, Judged
+from accuracy_data import CORRECTIONS, Folder, Judged
 from accuracy_jobs import LENGTHS, OTHERS, WIDTHS
 from accuracy_orders import HEADINGS, orders, share
 from page import described, publish
@@ -29,9 +29,9 @@ WORST = 10
 PEAK = 0.005
 
 
-def page(path: Path, output: Path, *, recount: bool) -> None:
+def page(path: Path, output: Path, *, recount: bool, clock: str) -> None:
     """Compare and write."""
-    folder = Folder(path)
+    folder = Folder(path, clock)
     judged = folder.judged(recount=recount)
     write_errors(path / "errors.jsonl", judged, folder.machines[0])
     launches = folder.launches(recount=recount)
@@ -61,8 +61,9 @@ def words(folder: Folder) -> str:
         f"(benchmarks/{OTHERS}.py), forward, training step and decoding, at {', '.join(map(str, LENGTHS))} tokens and "
         f"widths of {' and '.join(map(str, WIDTHS))}, one sequence, float32. No calibration has seen any of them.\n\n"
         f"Each job ran in {rounds} processes that are spread over the time of all, each between two looks at the "
-        "reference kernels (a product, an addition), by whose ratio to their usual time its own is corrected. The time "
-        "of a job is the median of the medians of its processes. Errors are |predicted / measured − 1|."
+        "reference kernels (a product, an addition); its time is corrected by their ratio to their usual one: here by "
+        f"{folder.chosen}{', on the clock of the processor' * (folder.clock == 'cpu_s')}. The time of a job "
+        "is the median of the medians of its processes. Errors are |predicted / measured − 1|."
     )
 
 
@@ -136,15 +137,7 @@ def main_table(judged: Sequence[Judged], machine: Machine) -> Table:
 
 def floors(folder: Folder) -> Table:
     """How far a further process strays under each correction."""
-    rows = []
-    for way in CORRECTIONS:
-        strays = []
-        for times in folder.times(way).values():
-            for k, own in times.items():
-                rest = [s for other, s in times.items() if other != k]
-                if len(rest) > 1:
-                    strays.append(abs(own / statistics.median(rest) - 1))
-        rows.append(error_row(f"{way}{' (taken)' * (way == CHOSEN)}", strays)[:-1])
+    rows = [error_row(f"{way}{' (taken)' * (way == folder.chosen)}", folder.strays(way))[:-1] for way in CORRECTIONS]
     return Table.of(
         "The floor, by what corrects for the moment", ("<ratio of the reference kernels", *ERRORS[:-1]), rows
     )
