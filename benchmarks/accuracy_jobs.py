@@ -76,7 +76,7 @@ def sizes_of(name: str, D: int) -> dict[str, Any]:
     if "L" in fields:
         found["L"] = 4 if name == "hybrid" else LAYERS
     if name in ("vit", "dit"):
-        found |= {"H": 8, "M": LENGTHS[-1]}
+        found |= {"H": 8, "M": 1024}  # a square of at least as many patches as the longest has
     return found
 
 

@@ -132,7 +132,12 @@ def serve(pipe: Connection, jobs: list[Job], record: bool) -> None:
         before, at_s = after, time.monotonic()
 
     target = Target.of_spec(dict(jobs[0].target))
-    built = changed(target.build(B=1, T=jobs[0].T).converted(jobs[0].dtype), target.changes)
+    try:
+        built = changed(target.build(B=1, T=jobs[0].T).converted(jobs[0].dtype), target.changes)
+    except Exception as error:  # noqa: BLE001 - whatever a module raises is a result
+        for job in jobs:
+            pipe.send(about(job) | failure(error))
+        return
     gc.freeze()
     too_long: set[str] = set()
     for job in jobs:
@@ -150,8 +155,7 @@ def serve(pipe: Connection, jobs: list[Job], record: bool) -> None:
                     line["peak_allocated_bytes"] = peak
                 del inputs, program
         except Exception as error:  # noqa: BLE001 - whatever a module raises is a result
-            words = " ".join(str(error).split())[:200]
-            line |= {"status": "failed", "reason": f"{type(error).__name__}: {words}"}
+            line |= failure(error)
         if line["status"] == "long":
             too_long.add(job.phase)
         waiting.append(line)
@@ -160,6 +164,11 @@ def serve(pipe: Connection, jobs: list[Job], record: bool) -> None:
             send()
     send()
     pipe.close()
+
+
+def failure(error: Exception) -> Line:
+    """Why there are no times."""
+    return {"status": "failed", "reason": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
 
 
 def measured(run: Callable[[], object]) -> Line:
