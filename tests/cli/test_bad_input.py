@@ -77,6 +77,12 @@ WRONG = [
     (["fit", "transformer", "--for", "K"], "unknown size to look for 'K'"),
     (["fit", "users:slow", "--for", "D", "--memory", "1GiB"], "which has no such setting; choose length or batch"),
     (["fit", "transformer", "--machine", "abacus"], "unknown machine 'abacus'"),
+    (["fit", "transformer", "--time", "0s"], "time = '0s' was given; a time above 0 with a unit"),
+    (
+        ["fit", "transformer", "--time", "1us", "--machine", "h100"],
+        "time = 1 µs was given, and T = 1 of transformer takes",
+    ),
+    (["fit", "transformer", "--time", "1h", "--machine", "h100", "--dtype", "float64"], "h100 has no peak for float64"),
     (["fit", "bert-base", "--phase", "decode"], "sees the future"),
     (["explain", "nosuch"], "unknown architecture or preset"),
     (["compare", "lstm", "--text", "book.txt"], "add --measure"),

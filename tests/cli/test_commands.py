@@ -122,6 +122,20 @@ def test_fit_shows_both_sides_of_the_limit(seqcost):
     assert (row["size"], row["bound"]) == (str(data["size"]), "memory")
 
 
+def test_fit_says_which_limit_binds(seqcost):
+    words = ("fit", "gpt2", "--memory", "24GiB", "--machine", "h100", "--time", "10ms", "--phase", "forward",
+             "--for", "batch", "--no-remedies")  # fmt: skip
+    ended = seqcost(*words)
+    assert ended.code == 0, ended.err
+    assert "the time binds" in " ".join(ended.out.split())
+    assert "takes longer" in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 80
+    data = seqcost(*words, "--json").json
+    assert data["time"]["seconds"]["mid"] <= data["time"]["limit_s"] == 0.01 < data["time"]["next_seconds"]["mid"]
+    (row,) = csv.DictReader(io.StringIO(seqcost(*words, "--csv").out))
+    assert (row["bound"], row["limit_s"], row["size"]) == ("time", "0.01", str(data["size"]))
+
+
 def test_fit_tries_remedies(seqcost):
     words = ("fit", "transformer", "--memory", "1GiB", "--length", "100k", "--phase", "decode")
     ended = seqcost(*words)

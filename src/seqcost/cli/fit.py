@@ -1,4 +1,4 @@
-"""`seqcost fit TARGET`: what fits in so much memory."""
+"""`seqcost fit TARGET`: what fits in so much memory and time."""
 
 from typing import Annotated
 
@@ -16,9 +16,18 @@ def fit_command(
         str | None,
         typer.Option("--memory", "-m", metavar="24GiB", help="what tensors may take [default: all of this machine's]"),
     ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option("--time", metavar="1h", help="what one run of the phase may take, as predicted for the machine"),
+    ] = None,
     machine: Annotated[
         str | None,
-        typer.Option("--machine", metavar="NAME", help="h100, here or FILE.toml: the memory that it leaves"),
+        typer.Option(
+            "--machine",
+            metavar="NAME",
+            help="h100, here or FILE.toml: the memory that it leaves, and its times",
+            autocompletion=completion.machines,
+        ),
     ] = None,
     find: Annotated[
         str,
@@ -55,6 +64,7 @@ def fit_command(
         answer = fit(
             target,
             memory=memory,
+            time=time,
             machine=machine,
             find=find,
             length=None if length is None else parse_whole(length, "--length"),

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from seqcost.algebra.rendering import scaled
+from seqcost.algebra.rendering import scaled, seconds
+from seqcost.report.measurements import span
 from seqcost.report.memory import memory_tables
 from seqcost.report.remedies import LETTERS, carried, remedy_tables
 from seqcost.report.table import Table
@@ -19,7 +20,8 @@ def sentences(answer: Row) -> list[str]:
     if asked is not None:
         verb = "fits" if asked["fits"] else "does not fit"
         said.append(
-            f"{letter} = {asked['size']:,} {verb}: it takes {_bytes(asked['peak_bytes'])} of {answer['limit']}."
+            f"{letter} = {asked['size']:,} {verb}: it takes {_bytes(asked['peak_bytes'])} of {answer['limit']}"
+            + (f", and {seconds(asked['seconds'])} of {seconds(answer['time']['limit_s'])}." if answer["time"] else ".")
         )
     if answer["bound"] == "nothing":
         said.append(f"Every {answer['find']} fits {answer['limit']}: {_bytes(answer['peak_bytes'])} at any {letter}.")
@@ -31,8 +33,10 @@ def sentences(answer: Row) -> list[str]:
             f"The model takes {letter} = {size:,} at most, by its positions; that fits {answer['limit']} with "
             f"{_bytes(answer['peak_bytes'])}."
         )
-    else:
+    elif answer["bound"] == "memory":
         said.append(f"{letter} = {size:,} is the largest that fits {answer['limit']}.")
+    if answer["time"] is not None and (size is not None or answer["bound"] == "nothing"):
+        said += _timing(answer, letter)
     if asked is not None and not asked["fits"] and answer["remedies"] is not None:
         said += carried(answer)
     return said
@@ -56,18 +60,43 @@ def heading(answer: Row) -> str:
     return f"{answer['target']} · {answer['phase']}{step}{several} · {answer['dtype']} · {at} · by {by}"
 
 
+def _timing(answer: Row, letter: str) -> list[str]:
+    """Whether it is the time that binds, and how far the ends of the prediction's interval reach."""
+    time, size = answer["time"], answer["size"]
+    took, limit = time["seconds"], seconds(time["limit_s"])
+    interval = f"{seconds(took['mid'])} ({span(took['low'], took['high'])})"
+    if answer["bound"] == "time":
+        said = [
+            f"{letter} = {size:,} is the largest that is predicted to take at most {limit} on {time['machine']}: "
+            f"{interval}. It fits {answer['limit']}: the time binds."
+        ]
+    else:
+        what = f"{letter} = {size:,}" if size is not None else f"The largest {letter} that was looked at"
+        said = [f"{what} takes {interval} as predicted for {time['machine']}, within {limit}: the time does not bind."]
+    if size is not None and (time["careful"], time["hopeful"]) != (size, size):
+        careful, hopeful = ("none" if end is None else f"{end:,}" for end in (time["careful"], time["hopeful"]))
+        said.append(
+            f"That is by the middle of the prediction; by the high end of its 90 % interval {letter} = {careful}, by "
+            f"the low end {letter} = {hopeful}."
+        )
+    return said
+
+
 def _edge_table(answer: Row) -> Table:
-    letter, limit = LETTERS[answer["find"]], answer["limit_bytes"]
+    letter, time, asked = LETTERS[answer["find"]], answer["time"], answer["asked"]
+    edges = [
+        (answer["size"], answer["peak_bytes"], time and time["seconds"]["mid"]),
+        (answer["next_size"], answer["next_peak_bytes"], time and time["next_seconds"] and time["next_seconds"]["mid"]),
+        *([] if asked is None else [(asked["size"], asked["peak_bytes"], asked["seconds"])]),
+    ]
     rows = []
-    for size, peak in (
-        (answer["size"], answer["peak_bytes"]),
-        (answer["next_size"], answer["next_peak_bytes"]),
-        *([] if answer["asked"] is None else [(answer["asked"]["size"], answer["asked"]["peak_bytes"])]),
-    ):
-        if size is not None and peak is not None:
-            rows.append((f"{size:,}", f"{peak:,}", scaled(peak, "B"), "fits" if peak <= limit else "does not fit"))
-    rows = sorted(set(rows), key=lambda row: int(row[0].replace(",", "")))
-    return Table.of("", (letter, "peak bytes", "", "<"), rows)
+    for size, peak, took in sorted({edge for edge in edges if None not in edge[:2]}):
+        wrong = ["does not fit"] * (peak > answer["limit_bytes"])
+        wrong += ["takes longer"] * (time is not None and took > time["limit_s"])
+        verdict = ", ".join(wrong) or "fits"
+        shown = [seconds(took)] if time else []
+        rows.append((f"{size:,}", f"{peak:,}", scaled(peak, "B"), *shown, verdict))
+    return Table.of("", (letter, "peak bytes", "", *(["time"] if time else []), "<"), rows)
 
 
 def _peak_tables(answer: Row, most: int) -> list[Table]:
@@ -99,5 +128,8 @@ def flat_row(answer: Row) -> dict[str, object]:
     """CSV: one row."""
     keys = ("target", "phase", "dtype", "optimizer", "find", "rung", "limit_bytes", "size", "peak_bytes", "next_size",
             "next_peak_bytes", "bound")  # fmt: skip
+    time = answer["time"] or {"limit_s": None, "seconds": {"mid": None}, "careful": None, "hopeful": None}
     sizes = {name: value for name, value in answer["sizes"].items() if name in ("B", "T", "S")}
-    return {key: answer[key] for key in keys[:5]} | sizes | {key: answer[key] for key in keys[5:]}
+    timing = {"limit_s": time["limit_s"], "seconds": time["seconds"]["mid"]}
+    timing |= {key: time[key] for key in ("careful", "hopeful")}
+    return {key: answer[key] for key in keys[:5]} | sizes | {key: answer[key] for key in keys[5:]} | timing

@@ -18,7 +18,7 @@ def remedy_tables(answer: Row) -> list[Table]:
 
 def carried(answer: Row) -> list[str]:
     """Which remedies make the size fit that was asked about: those that keep the model, and other models."""
-    fitting = [one for one in answer["remedies"]["tried"] if one["peak_bytes"] <= answer["limit_bytes"]]
+    fitting = [one for one in answer["remedies"]["tried"] if _fits(one, answer)]
     size = f"{LETTERS[answer['find']]} = {answer['at']:,}"
     alone = [one for one in fitting if len(one["names"]) == 1]
     said = []
@@ -31,6 +31,13 @@ def carried(answer: Row) -> list[str]:
     if others := [one for one in alone if one["group"] == _ANOTHER]:
         said.append(f"Other models that carry it: {_named(others)}.")
     return said
+
+
+def _fits(one: Row, answer: Row) -> bool:
+    """Within the memory, and within the time where that is limited."""
+    time = answer["time"]
+    soon = time is None or (one["seconds"] is not None and one["seconds"] <= time["limit_s"])
+    return bool(one["peak_bytes"] <= answer["limit_bytes"] and soon)
 
 
 def _named(tried: Sequence[Row]) -> str:
@@ -60,6 +67,9 @@ def _single(answer: Row) -> Table:
     ]
     own = scaled(answer["remedies"]["own_peak_bytes"], "B")
     note = f"peak and work at {letter} = {found['at']:,}, beside {own} as it is; each applied and looked at anew"
+    for reason in dict.fromkeys(one["untimed"] for one in alone if one["untimed"]):
+        of = ", ".join(_name(one) for one in alone if one["untimed"] == reason)
+        note += f"; the time of {of} is not known: {reason.rstrip('.')}"
     return Table.of("remedies", headings, rows, note)
 
 

@@ -1,4 +1,4 @@
-"""The answer to "what fits?": the largest size within a limit, what stands at its peak, and what could be changed.
+"""The answer to "what fits?": the largest size within its limits, what stands at its peak, and what could be changed.
 
 JSON contract of `Fit.to_dict()`, stable: see docs/json.md.
 """
@@ -9,27 +9,58 @@ from typing import Any
 
 from seqcost.algebra.peak import PeakMemory
 from seqcost.plan import Largest
+from seqcost.prediction import Interval
 from seqcost.questions.answers.trials import Trials
 
-MEMORY, POSITIONS, NOTHING = "memory", "positions", "nothing"
+MEMORY, TIME, POSITIONS, NOTHING = "memory", "time", "positions", "nothing"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """The size that was asked about, and whether it fits."""
+    """The size that was asked about, and whether it fits; `seconds` are predicted where time is limited."""
 
     size: int
     peak_bytes: int
     fits: bool
+    seconds: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {"size": self.size, "peak_bytes": self.peak_bytes, "fits": self.fits}
+        return {"size": self.size, "peak_bytes": self.peak_bytes, "seconds": self.seconds, "fits": self.fits}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """A limit of time beside that of memory: whether it is the one that binds, and the predictions on both sides.
+
+    `seconds` are those of the answer's size. `careful` is the largest size whose interval lies within the limit,
+    `hopeful` the largest whose interval begins within it; neither goes beyond the memory.
+    """
+
+    limit_s: float
+    machine: str  # its name and edition
+    binds: bool
+    seconds: Interval
+    next_seconds: Interval | None
+    careful: int | None
+    hopeful: int | None
+    odd: int | None = None  # a size that contradicts: a smaller one that takes too long, a larger one that does not
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "limit_s": self.limit_s,
+            "machine": self.machine,
+            "seconds": self.seconds.to_dict(),
+            "next_seconds": None if self.next_seconds is None else self.next_seconds.to_dict(),
+            "careful": self.careful,
+            "hopeful": self.hopeful,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """How far a target goes within a limit of memory.
+    """How far a target goes within a limit of memory, and of time where one was given.
 
     `find` is the size that is looked for: length, batch, D or L. `sizes` has the others, as they were. `memory` says
     what the peak consists of at the size that was asked about, else at the largest that fits: `at`.
@@ -49,6 +80,7 @@ class Fit:
     machine: str | None = None  # its name and edition
     positions: int | None = None  # tokens that the model takes at most, where lengths are looked for
     asked: Asked | None = None
+    timing: Timing | None = None  # None where time is not limited
     optimizer: str | None = None
     accumulate: int = 1
     trials: Trials | None = None  # None where remedies were not asked for
@@ -61,7 +93,9 @@ class Fit:
 
     @property
     def bound(self) -> str:
-        """What ends it: "memory"; "positions", of which the model has no more; "nothing" as far as anybody asks."""
+        """What ends it: "memory" or "time"; "positions", if the model has no more; "nothing" at all."""
+        if self.timing is not None and self.timing.binds:
+            return TIME
         if self.largest.next_size is not None:
             return MEMORY
         return NOTHING if self.positions is None else POSITIONS
@@ -86,6 +120,7 @@ class Fit:
             "next_size": found.next_size,
             "next_peak_bytes": found.next_cost,
             "bound": self.bound,
+            "time": None if self.timing is None else self.timing.to_dict(),
             "asked": None if self.asked is None else self.asked.to_dict(),
             "at": self.at,
             "memory": None if self.memory is None else self.memory.to_dict(),

@@ -10,7 +10,7 @@ class Tried:
 
     `size` is the largest that fits with them: None where none does, where every one does (`unbounded`), and for several
     together that are not on the front, of which it was not looked for. Ratios are those of work to the target's own;
-    `seconds` are predicted, None without a machine.
+    `seconds` are predicted: None without a machine, and where its profile cannot tell, with the reason in `untimed`.
     """
 
     names: tuple[str, ...]
@@ -21,6 +21,7 @@ class Tried:
     bytes_ratio: float
     launches_ratio: float
     seconds: float | None = None
+    untimed: str | None = None
     size: int | None = None
     unbounded: bool = False
     params: int | None = None

@@ -79,6 +79,12 @@ class Solver:
             self._looks[size] = setup.look() if self.traced is None else self.traced.look(setup)
         return self._looks[size]
 
+    def brief(self, size: int) -> Look:
+        """The look at a size, without the tensors at its peak where a formula can leave them out."""
+        if size in self._looks or self.traced is not None:
+            return self.look(size)
+        return self.at(size).look(apart=False)
+
     def peak_bytes(self, size: int) -> int:
         """The peak at a size."""
         return self.at(size).peak_bytes() if self.traced is None else self.look(size).peak_bytes
@@ -97,7 +103,7 @@ class Solver:
         guess = self._guess(limit)
         known = {size: look.peak_bytes for size, look in self._looks.items()}
         return largest(
-            self.peak_bytes, limit, step=self._step, last=self._last, guess=guess, known=known, beyond=self._beyond
+            self.peak_bytes, limit, step=self.step, last=self._last, guess=guess, known=known, beyond=self._beyond
         )
 
     def _guess(self, limit: int) -> int | None:
@@ -107,7 +113,7 @@ class Solver:
         if self._near is None:
             return self.traced.guess(limit) if self.find == "length" else None
         second = self._near
-        first = max(self._step, second // 2 // self._step * self._step)
+        first = max(self.step, second // 2 // self.step * self.step)
         if first == second:
             return None
         rise = self.peak_bytes(second) - self.peak_bytes(first)
@@ -122,7 +128,7 @@ class Solver:
         return {"L": _MOST_LAYERS, "D": _MOST_WIDTH}.get(self.find)
 
     @cached_property
-    def _step(self) -> int:
+    def step(self) -> int:
         """What the size must be a multiple of: of heads, of mixers that take turns."""
         if self.find in ("length", "batch"):
             return 1

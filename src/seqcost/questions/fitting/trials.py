@@ -1,26 +1,28 @@
 """Remedies tried: each applied, its peak and its work at one size, and the largest size that it makes fit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from seqcost.errors import MissingExtra, SeqcostError
+from seqcost.errors import BadMachine, MissingExtra, SeqcostError
 from seqcost.plan import Choice, front
 from seqcost.progress import tell
 from seqcost.questions.answers.trials import Trials, Tried
+from seqcost.questions.fitting.clock import Clock
+from seqcost.questions.fitting.deadline import Deadline
 from seqcost.questions.fitting.remedies import ANOTHER, GROUPS, NoRemedy, Remedy, combined, remedies
 from seqcost.questions.fitting.setup import Look, Setup
 from seqcost.questions.fitting.solver import Solver
-
-Clock = Callable[[Look, Setup], float | None]  # the predicted seconds of a look; None where nobody can say
 
 _MOST_PARTS = 5  # that are tried together
 _MOST_COMBINATIONS = 8
 
 
-def trials(solver: Solver, at: int, limit: int, *, accelerator: bool, clock: Clock) -> Trials:
-    """Every remedy by itself and some of them together, at the size `at`."""
-    bench = _Bench(solver, at, limit, clock)
+def trials(
+    solver: Solver, at: int, limit: int, *, accelerator: bool, clock: Clock | None, limit_s: float | None = None
+) -> Trials:
+    """Every remedy by itself and some of them together, at the size `at`; no time where there is no clock."""
+    bench = _Bench(solver, at, limit, clock, limit_s)
     left_out: list[tuple[str, str]] = []
     alone: dict[Remedy, Tried] = {}
     for remedy in remedies(accelerator=accelerator):
@@ -63,11 +65,11 @@ def _reach(tried: Tried) -> tuple[bool, int, int]:
 class _Bench:
     """The target as it is, at one size, and what is tried beside it."""
 
-    def __init__(self, solver: Solver, at: int, limit: int, clock: Clock) -> None:
+    def __init__(self, solver: Solver, at: int, limit: int, clock: Clock | None, limit_s: float | None) -> None:
         self._setup, self._find, self._at, self._limit = solver.setup, solver.find, at, limit
-        self._clock, self._quick = clock, solver.is_quick(at)
+        self._clock, self._limit_s, self._quick = clock, limit_s, solver.is_quick(at)
         self.own = solver.look(at)
-        self.own_seconds = clock(self.own, solver.at(at))
+        self.own_seconds, _ = self._seconds(self.own, solver.at(at))
         self._solvers: dict[tuple[Remedy, ...], Solver] = {}
 
     def tried(self, parts: tuple[Remedy, ...]) -> Tried:
@@ -79,6 +81,7 @@ class _Bench:
         solver = self._solvers[parts] = Solver(setup, self._find, quick=quick, near=self._at)
         look, own = solver.look(self._at), self.own
         groups, config = [part.group for part in parts], setup.subject.config
+        seconds, untimed = self._seconds(look, solver.at(self._at))
         return Tried(
             names=tuple(part.name for part in parts),
             group=max(groups, key=GROUPS.index),
@@ -87,31 +90,37 @@ class _Bench:
             flops_ratio=look.flops / max(1, own.flops),
             bytes_ratio=look.bytes_moved / max(1, own.bytes_moved),
             launches_ratio=look.launches / max(1, own.launches),
-            seconds=self._clock(look, solver.at(self._at)),
+            seconds=seconds,
+            untimed=untimed,
             params=int(config.params().total()) if ANOTHER in groups and config is not None else None,
         )
+
+    def _seconds(self, look: Look, setup: Setup) -> tuple[float | None, str | None]:
+        """The middle of the prediction; None where there is no clock, or, with the reason, where it cannot tell."""
+        if self._clock is None:
+            return None, None
+        try:
+            return self._clock.seconds(look, setup).mid, None
+        except BadMachine as reason:
+            return None, str(reason)
 
     def solved(self, parts: tuple[Remedy, ...], tried: Tried) -> Tried:
         """With the largest size that fits."""
         solver = self._solvers[parts]
         found = solver.largest(self._limit)
+        if self._limit_s is not None and self._clock is not None:
+            found = Deadline(solver, self._clock, self._limit_s).cut(found)
         unbounded = found.next_size is None and found.size is not None and solver.longest is None
         return replace(tried, size=None if unbounded else found.size, unbounded=unbounded)
 
     def front(self, found: Sequence[Tried]) -> tuple[int, ...]:
         """Of those that keep the model: by predicted time, without one by work, the more of FLOPs and bytes moved."""
-        timed = self.own_seconds is not None and all(one.seconds is not None for one in found)
-
-        def cost(one: Tried) -> float:
-            return one.seconds if timed and one.seconds is not None else max(one.flops_ratio, one.bytes_ratio)
-
-        own = self.own_seconds if timed and self.own_seconds is not None else 1.0
-        choices = [Choice(name="-1", need=self.own.peak_bytes, cost=own)]
-        choices += [
-            Choice(name=str(i), need=one.peak_bytes, cost=cost(one))
-            for i, one in enumerate(found)
-            if one.group != ANOTHER
-        ]
+        timed = self.own_seconds is not None
+        choices = [Choice(name="-1", need=self.own.peak_bytes, cost=self.own_seconds or 1.0)]
+        for i, one in enumerate(found):
+            cost = one.seconds if timed else max(one.flops_ratio, one.bytes_ratio)
+            if one.group != ANOTHER and cost is not None:  # what nobody can time has no place among the others
+                choices.append(Choice(name=str(i), need=one.peak_bytes, cost=cost))
         return tuple(int(choice.name) for choice in front(choices))
 
 
