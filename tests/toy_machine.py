@@ -1,6 +1,6 @@
 """A machine whose kernels obey a rule, so that what a prediction must be is known."""
 
-from seqcost.machines import Cache, Machine, Series, Value, Worth
+from seqcost.machines import Cache, Learnt, Machine, Series, Value, Worth
 
 PEAK, BANDWIDTH, NEAR, FLOOR = 1e11, 1e10, 1e11, 2e-6
 L3 = 2**25
@@ -16,6 +16,15 @@ def series(kernel, operator, points, *, cold=False, dtype="float32"):
     return Series(
         kernel=kernel, operator=operator, direction="forward", dtype=dtype, cold=cold, date="2026", source="a rule",
         sizes=tuple(points), flops=flops, bytes=moved, seconds=seconds, low=seconds, high=seconds,
+    )  # fmt: skip
+
+
+def learnt(*, spread=0.2, **factors):
+    """Factors by part and by phase."""
+    phases = {name: value(factors.pop(name), "1") for name in ("forward", "train", "decode") if name in factors}
+    return Learnt(
+        parts={name: value(factor, "1") for name, factor in factors.items()}, phases=phases, spread=value(spread, "1"),
+        num_runs=30, num_targets=10, before=(0.3, 0.6), after=(0.15, 0.4),
     )  # fmt: skip
 
 

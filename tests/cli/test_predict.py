@@ -38,6 +38,9 @@ def test_the_roofline_is_a_picture(seqcost, tmp_path):
         (("predict", "gpt2", "--threads", "none"), "--threads"),
         (("calibrate", "--output", "here.json"), "a name that ends in .toml is allowed"),
         (("calibrate", "--dtype", "float3"), "float3"),
+        (("calibrate", "--from-records"), "there is no profile"),
+        (("calibrate", "--from-records", "--anyway"), "anyway was given with from_records"),
+        (("calibrate", "--store", "runs.sqlite"), "store was given without from_records"),
         (("calibrate", "--threads", "100000"), "threads = 100000 was given; this process may use"),
     ],
 )

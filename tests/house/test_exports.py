@@ -21,7 +21,7 @@ EXPORTS = {
         "SinusoidalPositions State build kernels use_kernels "
         + " ".join(twin.__name__ for twin in TWINS.values() if ".mixers." in twin.__module__)
     ),
-    "seqcost.prediction": "Basis Bound Interval Kernels Timed TimedRow added carried timed",
+    "seqcost.prediction": "Basis Bound Interval Kernels Timed TimedRow added as_learnt carried ratio timed",
     "seqcost.calibration": "Told differences left_out levels merged profile_of",
     "seqcost.measure": "Limits measure sweep",
     "seqcost.records": (

@@ -7,6 +7,7 @@ import signal
 from dataclasses import replace
 
 import pytest
+from toy_machine import learnt, machine
 
 from seqcost.errors import BadMachine, BadTarget
 from seqcost.machines import Cache, Value, Worth, known_machines, machine_named, read, write
@@ -20,6 +21,11 @@ H100 = machine_named("h100")
 def test_what_is_written_is_read_again(machine, tmp_path):
     write(machine, tmp_path / "profile.toml")
     assert read(tmp_path / "profile.toml") == machine
+
+
+def test_what_runs_taught_is_read_again():
+    taught = machine(learnt={"float32": learnt(products=1.5, calls=1 / 3, decode=1.4), "bfloat16": learnt()})
+    assert parse(to_toml(taught)) == taught
 
 
 def test_names_that_toml_quotes_come_back():
@@ -99,6 +105,11 @@ def test_points_that_cannot_be_are_refused(points, said):
         ({"caches": (Cache(name="L9", size=H100.memory),)}, "'L9' was given"),
         ({"host": {"add": {"sideways": H100.launch}}}, "'sideways' was given"),
         ({"error": {"all": (0.1,)}}, "two numbers of at least 0"),
+        ({"learnt": {"float17": learnt()}}, "'float17' was given"),
+        ({"learnt": {"float32": learnt(sums=1.0)}}, "'sums' was given"),
+        ({"learnt": {"float32": learnt(calls=0.0)}}, "learnt.float32.parts.calls.amount: 0.0 was given"),
+        ({"learnt": {"float32": replace(learnt(), num_runs=3)}}, "10 of 3"),
+        ({"learnt": {"float32": replace(learnt(), after=(0.1,))}}, "learnt.float32.after: (0.1,) was given"),
         ({"error": {"sums": (0.1, 0.2)}}, "'sums' was given"),
         ({"memory": replace(H100.memory, source=" ")}, "its source is empty"),
         ({"memory": replace(H100.memory, error=-1.0)}, "memory.error: -1.0 was given"),

@@ -32,7 +32,7 @@ class Quantity:
 
     `unit` is FLOP, byte, second, scalar or step. `kinds` are those of the lines that add up to it, which stand in the
     `bill` of a count; without a bill it is a number by itself. `row` is the field of a row of work that holds it.
-    `measured` is the field of a run that holds it.
+    `measured` is the field of a run that holds it, `foretold` that of a row of an answer, as low, mid and high.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Quantity:
     bill: str = ""
     row: str = ""
     measured: str = ""
+    foretold: str = ""
     page: str = ""  # label on a formula page, where it is another one
     convention: str = ""  # what is counted, in a sentence beside the number
     listed: bool = True  # its lines are among those of a count
@@ -62,7 +63,7 @@ class Quantity:
     @property
     def column(self) -> str:
         """Its name in a row of plain data: of a measured one the field of a run."""
-        return self.measured or self.name
+        return self.measured or self.foretold or self.name
 
 
 @dataclass
@@ -180,6 +181,10 @@ QUANTITIES = Quantities(
         Quantity(
             name="path_length", unit="step", kinds=(Kind.PATH,),
             label="path length", heading="path", title="path between two positions", told=(Told.COMPARED, Told.PAGE),
+        ),
+        Quantity(
+            name="predicted time", unit="second", foretold="predicted_s",
+            label="predicted time", heading="predicted", title="predicted time", told=(Told.COMPARED, Told.VERDICT),
         ),
         Quantity(
             name="time", unit="second", measured="median_s",

@@ -12,9 +12,22 @@ from seqcost.machines.shelf import home as home
 from seqcost.machines.shelf import known_machines as known_machines
 from seqcost.machines.shelf import machine_named as machine_named
 from seqcost.machines.values import Cache as Cache
+from seqcost.machines.values import Learnt as Learnt
 from seqcost.machines.values import Series as Series
 from seqcost.machines.values import Value as Value
 from seqcost.machines.values import Worth as Worth
 from seqcost.machines.writing import write as write
 
-__all__ = ["Cache", "Machine", "Series", "Value", "Worth", "home", "known_machines", "machine_named", "read", "write"]
+__all__ = [
+    "Cache",
+    "Learnt",
+    "Machine",
+    "Series",
+    "Value",
+    "Worth",
+    "home",
+    "known_machines",
+    "machine_named",
+    "read",
+    "write",
+]

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from seqcost.algebra.work import Direction, Kernel
 from seqcost.errors import BadMachine, shortened
-from seqcost.machines.values import Cache, Series, Value
+from seqcost.machines.values import Cache, Learnt, Series, Value
 
 DEVICES = ("cpu", "gpu", "tpu")
 FORMATS = ("float64", "float32", "tf32", "bfloat16", "float16", "fp8", "int8", "fp4", "int4")  # that have peaks
@@ -22,6 +22,8 @@ LINKS = (
     "from_device_pageable",
     "peers",  # to all other devices of its kind together
 )
+PARTS = ("products", "others", "calls", "fresh")  # of a run's time, see prediction.learnt
+PHASES = ("forward", "train", "decode")
 WAYS = ("plain", "recording", "backward")  # a call without gradients, one that records them, the way back alone
 ROUNDING = (
     "block",  # every request is a multiple of it
@@ -41,6 +43,7 @@ SINGLE = {
 TABLES = {"peaks": "FLOP/s", "links": "B/s", "rounding": "B", "workspaces": "B", "libraries": "B"}
 CACHE = {"size": "B", "bandwidth": "B/s"}
 HOST = "s"
+LEARNT = "1"
 MAY_BE_NOUGHT = ("workspaces", "libraries", "context_bytes", "fresh", "stray", "host")
 # table -> the words that it may have; others have any.
 WORDS = {"peaks": FORMATS, "links": LINKS, "rounding": ROUNDING}
@@ -84,8 +87,21 @@ def check_error(error: Mapping[str, Sequence[float]]) -> None:
     """Median and 90th percentile, of one kernel or of all."""
     for kernel, found in error.items():
         _check_word("a name in error", kernel, ("all", *Kernel))
-        if len(found) != 2 or not all(math.isfinite(part) and part >= 0 for part in found):
-            raise _bad(f"error.{kernel}", found, "two numbers of at least 0, median and p90, are allowed")
+        _check_two(f"error.{kernel}", found)
+
+
+def check_learnt(learnt: Mapping[str, Learnt]) -> None:
+    """Formats, parts and phases that there are; how many runs, and two errors."""
+    for dtype, found in learnt.items():
+        _check_word("a name in learnt", dtype, FORMATS)
+        for table, words in (("parts", PARTS), ("phases", PHASES)):
+            for word in getattr(found, table):
+                _check_word(f"a name in learnt.{dtype}.{table}", word, words)
+        if not 1 <= found.num_targets <= found.num_runs:
+            given = f"{found.num_targets} of {found.num_runs}"
+            raise _bad(f"learnt.{dtype}: targets of runs", given, "at least 1, and no more than runs, are allowed")
+        for name in ("before", "after"):
+            _check_two(f"learnt.{dtype}.{name}", getattr(found, name))
 
 
 def unit_of(place: str) -> str:
@@ -99,6 +115,8 @@ def unit_of(place: str) -> str:
         return CACHE[last.rpartition(".")[2]]
     if first == "peaks" and last.startswith("int"):
         return "OP/s"
+    if first == "learnt":
+        return LEARNT
     return HOST if first == "host" else SINGLE.get(first) or TABLES[first]
 
 
@@ -144,6 +162,11 @@ def check_series(place: str, series: Series) -> None:
             raise _bad(
                 f"{place}: low, seconds, high", (low, middle, high), "finite, above 0 and in this order is allowed"
             )
+
+
+def _check_two(place: str, found: Sequence[float]) -> None:
+    if len(found) != 2 or not all(math.isfinite(part) and part >= 0 for part in found):
+        raise _bad(place, found, "two numbers of at least 0, median and p90, are allowed")
 
 
 def _check_word(place: str, word: str, allowed: Collection[str]) -> None:

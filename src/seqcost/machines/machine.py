@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from seqcost.machines import checks
-from seqcost.machines.values import Cache, Series, Value
+from seqcost.machines.values import Cache, Learnt, Series, Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,7 @@ class Machine:
     series: tuple[Series, ...] = ()
     environment: Mapping[str, object] = field(default_factory=dict)  # what a measured profile depends on
     error: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # kernel or "all" -> median, p90 left out
+    learnt: Mapping[str, Learnt] = field(default_factory=dict)  # format -> what whole runs taught
 
     def __post_init__(self) -> None:
         checks.check_identity(self.name, self.device, self.edition, self.threads)
@@ -53,6 +54,7 @@ class Machine:
         for number, series in enumerate(self.series, 1):
             checks.check_series(f"series {number} ({series.operator})", series)
         checks.check_error(self.error)
+        checks.check_learnt(self.learnt)
 
     @property
     def key(self) -> str:
@@ -86,3 +88,5 @@ class Machine:
                 yield f"caches.{cache.name}.bandwidth", cache.bandwidth
         for operator, ways in self.host.items():
             yield from ((f"host.{operator}.{way}", value) for way, value in ways.items())
+        for dtype, learnt in self.learnt.items():
+            yield from ((f"learnt.{dtype}.{place}", value) for place, value in learnt.values())

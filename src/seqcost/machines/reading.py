@@ -26,7 +26,7 @@ from seqcost.errors import BadMachine, one_line, shortened
 from seqcost.foreign import harmless
 from seqcost.machines import checks
 from seqcost.machines.machine import Machine
-from seqcost.machines.values import Cache, Series, Value, Worth
+from seqcost.machines.values import Cache, Learnt, Series, Value, Worth
 
 MOST_BYTES = 16 * 2**20  # of a profile: tens of times the largest of ours
 COLUMNS = 5  # of a point after its sizes
@@ -39,6 +39,7 @@ _Reader = Callable[[str, object, _Sources], Any]
 _NEEDED = {"name", "title", "device", "edition", "memory", "sources"}
 _VALUE = ({"amount", "unit", "source"}, {"error"})
 _SOURCE = ({"kind", "text", "date"}, set[str]())
+_LEARNT = ({"spread", "num_runs", "num_targets", "before", "after"}, {"parts", "phases"})
 _SERIES = ({"kernel", "operator", "direction", "dtype", "source", "points"}, {"cold", "causal", "tf32"})
 
 
@@ -163,11 +164,28 @@ def _every_series(place: str, given: object, sources: _Sources) -> tuple[Series,
     return tuple(_series(f"{place} {number}", table, sources) for number, table in enumerate(_list(place, given), 1))
 
 
-def _error(place: str, given: object) -> dict[str, tuple[float, ...]]:
-    return {
-        name: tuple(_number(f"{place}.{name}", part) for part in _list(f"{place}.{name}", found))
-        for name, found in _table(place, given).items()
+def _learnt(place: str, given: object, sources: _Sources) -> dict[str, Learnt]:
+    return {dtype: _lesson(f"{place}.{dtype}", found, sources) for dtype, found in _table(place, given).items()}
+
+
+def _lesson(place: str, given: object, sources: _Sources) -> Learnt:
+    table = _table(place, given)
+    _check_keys(place, table, *_LEARNT)
+    fields: dict[str, Any] = {
+        **{name: _values(f"{place}.{name}", table.get(name, {}), sources) for name in ("parts", "phases")},
+        "spread": _value(f"{place}.spread", table["spread"], sources),
+        **{name: _whole(f"{place}.{name}", table[name]) for name in ("num_runs", "num_targets")},
+        **{name: _numbers(f"{place}.{name}", table[name]) for name in ("before", "after")},
     }
+    return Learnt(**fields)
+
+
+def _error(place: str, given: object) -> dict[str, tuple[float, ...]]:
+    return {name: _numbers(f"{place}.{name}", found) for name, found in _table(place, given).items()}
+
+
+def _numbers(place: str, given: object) -> tuple[float, ...]:
+    return tuple(_number(place, part) for part in _list(place, given))
 
 
 def _named(place: str, given: object, sources: _Sources) -> tuple[Worth, str, str]:
@@ -255,4 +273,5 @@ _FIELDS: dict[str, _Reader] = {
     "series": _every_series,
     "environment": _plainly(_table),
     "error": _plainly(_error),
+    "learnt": _learnt,
 }

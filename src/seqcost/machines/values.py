@@ -1,5 +1,6 @@
-"""What a machine is made of: one number with its source, a cache, one kernel timed at several sizes."""
+"""What a machine is made of: a number with its source, a cache, a kernel timed at several sizes, what runs taught."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -64,3 +65,26 @@ class Series:
     def __len__(self) -> int:
         """Points."""
         return len(self.sizes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learnt:
+    """What whole runs taught of a machine in one format, beside the kernels of its profile.
+
+    A part of a run takes its factor times that of the run's phase of what the profile says; see `prediction.learnt`.
+    The errors are of targets that were held out: median and 90th percentile of |predicted / measured − 1|.
+    """
+
+    parts: Mapping[str, Value]
+    phases: Mapping[str, Value]
+    spread: Value  # how far whole models stray still: standard deviation of the logarithm
+    num_runs: int
+    num_targets: int
+    before: tuple[float, float]
+    after: tuple[float, float]
+
+    def values(self) -> Iterator[tuple[str, Value]]:
+        """Every number with its place: "spread", "parts.calls", "phases.train"."""
+        yield "spread", self.spread
+        yield from ((f"parts.{part}", value) for part, value in self.parts.items())
+        yield from ((f"phases.{phase}", value) for phase, value in self.phases.items())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from seqcost.machines import checks
 from seqcost.machines.machine import Machine
-from seqcost.machines.values import Series, Value, Worth
+from seqcost.machines.values import Learnt, Series, Value, Worth
 from seqcost.writing import write_text
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -53,6 +53,13 @@ def _values(machine: Machine, sources: Mapping[_Source, str]) -> Iterator[str]:
             yield ""
         section = first
         yield f"{_key(_parts(place))} = {_value(value, sources)}"
+    for dtype, learnt in machine.learnt.items():
+        yield from (f"learnt.{dtype}.{name} = {_plain(fact)}" for name, fact in _facts(learnt))
+
+
+def _facts(learnt: Learnt) -> Iterator[tuple[str, object]]:
+    """What is no value: how many runs taught it, and how far it is off."""
+    yield from ((name, getattr(learnt, name)) for name in ("num_runs", "num_targets", "before", "after"))
 
 
 def _tables(machine: Machine, sources: Mapping[_Source, str]) -> Iterator[str]:
@@ -99,6 +106,8 @@ def _value(value: Value, sources: Mapping[_Source, str]) -> str:
 def _parts(place: str) -> list[str]:
     """The keys of a place; an operator's name may have points in it: "host.nn.Linear.plain"."""
     first, _, rest = place.partition(".")
+    if first == "learnt":
+        return place.split(".")
     if first not in ("caches", "host"):
         return [first, rest] if rest else [first]
     middle, _, last = rest.rpartition(".")

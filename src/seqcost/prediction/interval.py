@@ -44,11 +44,16 @@ def added(parts: Iterable[tuple[str, float, float]], common: float = 0.0) -> Int
 
     `common` is a spread that all share: how the machine itself strays from run to run.
     """
-    total, errors = 0.0, dict[str, float]()
-    for group, guess, spread in parts:
-        total += guess
-        errors[group] = errors.get(group, 0.0) + guess * spread
+    known = list(parts)
+    total = sum(guess for _, guess, _ in known)
     if total <= 0:
         return Interval(0.0, 0.0, 0.0)
-    relative = math.sqrt(sum(error**2 for error in errors.values())) / total
-    return Interval.around(total, math.hypot(relative, common))
+    return Interval.around(total, math.hypot(*errors_of(known).values(), total * common) / total)
+
+
+def errors_of(parts: Iterable[tuple[str, float, float]]) -> dict[str, float]:
+    """By how much each group of parts strays together (one standard deviation), in the unit of the guesses."""
+    errors: dict[str, float] = {}
+    for group, guess, spread in parts:
+        errors[group] = errors.get(group, 0.0) + guess * spread
+    return errors

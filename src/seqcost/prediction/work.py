@@ -6,13 +6,13 @@ Not covered: kernels that overlap on several streams, and several devices.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from seqcost.algebra.work import Direction, Row
 from seqcost.machines import Machine
-from seqcost.prediction.interval import NINETY, Interval, added
+from seqcost.prediction.interval import NINETY, Interval, added, errors_of
 from seqcost.prediction.kernels import Bound, Kernels
 from seqcost.prediction.points import Basis
 from seqcost.prediction.residence import cold_share, faulted_bytes, touched_between
@@ -43,6 +43,7 @@ class TimedRow:
     bound: Bound
     basis: Basis
     series: str
+    kernels_s: float  # of the kernels themselves
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,14 @@ class Timed:
     device_s: float  # of the kernels themselves
     host_s: float  # of whoever launches them, beyond what their kernels' times hold
     pages_s: float  # of memory that the system has to give first
+    errors: Mapping[str, float]  # seconds by which what errs together strays, of the longer side of a GPU's run
+    stray: float  # of the machine from run to run, whatever runs there
+    spread_of_model: float  # of this model for other reasons than its kernels
+
+    @property
+    def spread_of_parts(self) -> float:
+        """What is left of the spread without the machine's own and the model's."""
+        return math.sqrt(max(0.0, self.seconds.spread**2 - self.stray**2 - self.spread_of_model**2))
 
     def share(self, of: Basis | Bound) -> float:
         """Share of the rows' time that rests on something, or is bound by it, 0 to 1."""
@@ -111,32 +120,34 @@ def timed(
         glue_s += count * glue
         glue_error += count * glue * spread
         parts.append((launch.series, seconds, launch.spread))
-        bound = Bound.LAUNCHES if _waits(machine) and glue > launch.seconds else launch.bound
+        bound = Bound.LAUNCHES if waits(machine) and glue > launch.seconds else launch.bound
         out.append(
-            TimedRow(row, Interval.around(seconds + (count * glue if _waits(machine) else 0.0), launch.spread), bound,
-                     launch.basis, launch.series)
+            TimedRow(row, Interval.around(seconds + (count * glue if waits(machine) else 0.0), launch.spread), bound,
+                     launch.basis, launch.series, seconds)
         )  # fmt: skip
     device_s = sum(seconds for _, seconds, _ in parts)
-    stray = math.hypot(machine.stray.amount if machine.stray else 0.0, SPREAD_OF_MODELS[machine.device])
+    own = (machine.stray.amount if machine.stray else 0.0, SPREAD_OF_MODELS[machine.device])
+    stray = math.hypot(*own)
     pages_s = 0.0
-    if _waits(machine):
+    if waits(machine):
         if machine.fresh is not None:
             pages_s = machine.fresh.amount * faulted_bytes(launched, swing)
         parts.append((Part.PAGES, pages_s, SPREAD_OF_PAGES))
         parts.append((Part.GLUE, glue_s, glue_error / glue_s if glue_s else 0.0))
-        return Timed(tuple(out), added(parts, stray), device_s, glue_s, pages_s)
+        return Timed(tuple(out), added(parts, stray), device_s, glue_s, pages_s, errors_of(parts), *own)
     host = Interval.around(glue_s, glue_error / glue_s if glue_s else 0.0)
     device = added(parts)
     longer = Interval(*(max(pair) for pair in zip(_three(device), _three(host), strict=True)))
     longer = Interval.around(longer.mid, math.hypot(longer.spread, stray))
-    return Timed(tuple(out), longer, device_s, glue_s, 0.0)
+    errors = errors_of(parts if device_s >= glue_s else [(Part.GLUE, 1.0, glue_error)])
+    return Timed(tuple(out), longer, device_s, glue_s, 0.0, errors, *own)
 
 
 def _three(interval: Interval) -> tuple[float, float, float]:
     return interval.low, interval.mid, interval.high
 
 
-def _waits(machine: Machine) -> bool:
+def waits(machine: Machine) -> bool:
     """Whether a call returns only when its kernel has ended."""
     return machine.device == "cpu"
 

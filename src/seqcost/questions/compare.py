@@ -3,7 +3,8 @@
 Each target at each length is counted, by formula where it has one, else by tracing; on demand a trace of the working
 layer confirms the formula's FLOPs; with `measure` each is run in several started processes and the record stands
 beside. Crossovers: in FLOPs and bytes solved from the formulas, to the token; in measured time and memory between the
-lengths around them at which the intervals of the two are apart.
+lengths around them at which the intervals of the two are apart; in time predicted for a machine, where one is named,
+with the interval of the length in which it may lie.
 """
 
 import os
@@ -13,16 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from seqcost.algebra.formats import dtype_named
 from seqcost.errors import BadTarget, shortened
+from seqcost.machines.shelf import HERE
 from seqcost.questions.answers.comparison import Agreement, Comparison, Point
 from seqcost.questions.answers.complexity import complexity_row
+from seqcost.questions.answers.foretold import confirming, pairs, quickest
 from seqcost.questions.answers.formula import longest_text
 from seqcost.questions.answers.standings import cheapest, crossovers, standings
 from seqcost.questions.answers.verdicts import balances, cheapest_of, solved
 from seqcost.questions.asked.arguments import flag, sizes_in
 from seqcost.questions.asked.lengths import lengths_in, whole
+from seqcost.questions.asked.machine import machine_in
 from seqcost.questions.asked.request import Request
 from seqcost.questions.asked.runs import Runs, check_tokens, text_digest
 from seqcost.questions.measure import measured
+from seqcost.questions.predict import predicted
 from seqcost.questions.targets.several import resolved
 from seqcost.questions.targets.subject import Subject
 from seqcost.records import Job, Pooled
@@ -43,6 +48,7 @@ def compare(
     dtype: Any = "float32",
     trace: bool = False,
     measure: bool = False,
+    machine: Any = None,
     text: str | os.PathLike[str] | None = None,
     store: str | os.PathLike[str] | None = None,
     limits: "Limits | None" = None,
@@ -67,6 +73,9 @@ def compare(
     measure
         Also run each on this machine, `phase` once per repetition, as the question `measure` does: in `processes`
         started processes, repeated `retries` times where others disturb it, kept in `store`.
+    machine
+        Also predict the time of each on a machine, as `predict` does: "here", a name such as "h100", the path of a
+        .toml profile or a `seqcost.machines.Machine`.
     text
         A UTF-8 file whose bytes are the tokens of the measured runs.
     on_start
@@ -77,7 +86,8 @@ def compare(
     Raises
     ------
     UnknownName, BadSize, BadTarget
-        For a name, number or text that is not allowed.
+        For a name, number or text that is not allowed; BadMachine for a profile that cannot be used, or does not know
+        the format.
     MissingExtra
         Where a trace or a run is asked for and PyTorch is not installed.
 
@@ -94,6 +104,7 @@ def compare(
     how = Runs.of(
         processes=processes, retries=retries, threads=threads, limits=limits, store=store, text=text, again=again
     )
+    where = None if machine is None else machine_in(machine, threads=how.threads)
     ordered = sorted(set(lengths_in(lengths, "lengths")))
     subjects = resolved(targets, sizes_in(sizes))
     if how.text is not None:
@@ -112,24 +123,29 @@ def compare(
             on_start(f"counting {name}")
         for T in ordered:
             counted = replace(subject.counted(request.at(T)), target=name)
-            points.append(Point(name, T, counted, _path(subject, T), runs.get((name, T))))
+            foretold = None if where is None else predicted(counted, where)
+            points.append(Point(name, T, counted, _path(subject, T), runs.get((name, T)), foretold))
     solutions, dominances = solved(points)
-    orders = standings(points)
+    orders, foretold_pairs = standings(points), pairs(points)
+    crossed = [crossover for pair in foretold_pairs for crossover in pair.crossovers()]
     answer = Comparison(
         targets=tuple(subjects),
         lengths=tuple(ordered),
         phase=request.phase,
         points=tuple(points),
         agreement=(),
-        crossovers=(*solutions, *crossovers(points, orders)),
+        crossovers=(*solutions, *crossed, *crossovers(points, orders)),
         dominances=tuple(dominances),
         complexity=tuple(complexity_row(name) for name, subject in subjects.items() if subject.config is not None),
-        cheapest=(*cheapest_of(points), *cheapest(points)),
+        cheapest=(*cheapest_of(points), *quickest(points, foretold_pairs), *cheapest(points)),
         balances=tuple(balances(points)),
-        standings=tuple(orders),
+        standings=(*(pair.standing for pair in foretold_pairs), *orders),
         families={name: subject.family for name, subject in subjects.items()},
         subjects=subjects,
+        machine=where,
     )
+    if where is not None and where.name == HERE and all(isinstance(target, str) for target in targets):
+        answer = replace(answer, check=confirming(answer, request, sizes_in(sizes)))
     return confirmed(answer) if trace else answer
 
 

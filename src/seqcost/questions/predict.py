@@ -11,7 +11,7 @@ from typing import Any
 from seqcost.errors import BadTarget
 from seqcost.machines import Machine
 from seqcost.machines.shelf import HERE
-from seqcost.prediction import timed
+from seqcost.prediction import Timed, as_learnt, timed
 from seqcost.questions.answers.count import Count
 from seqcost.questions.answers.prediction import Prediction
 from seqcost.questions.asked.machine import machine_in
@@ -87,19 +87,24 @@ def predicted(counted: Count, machine: Machine) -> Prediction:
     """
     if not counted.rows:
         raise BadTarget(f"{counted.target} runs nothing that could be timed; name a model.")
+    found = as_learnt(by_kernels(counted, machine), machine, counted.dtype, counted.phase)
     peak = counted.peak_bytes
+    return Prediction(
+        counted, machine, found, None if peak is None else peak + sum(size for _, size in machine.taken())
+    )
+
+
+def by_kernels(counted: Count, machine: Machine) -> Timed:
+    """The time of what was counted by the kernels of a machine alone, without what runs taught of it."""
     layers = counted.sizes.get("L") if counted.rung == "formula" else 1
-    found = timed(
+    return timed(
         counted.rows,
         machine,
         counted.dtype,
         training=counted.phase == "train",
         layers=layers if isinstance(layers, int) else 1,
-        peak_bytes=peak,
+        peak_bytes=counted.peak_bytes,
         resident_bytes=resident_bytes((counted.memory or {}).get("categories", {})),
-    )
-    return Prediction(
-        counted, machine, found, None if peak is None else peak + sum(size for _, size in machine.taken())
     )
 
 

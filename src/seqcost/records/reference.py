@@ -7,6 +7,8 @@ on the same host, a lower clock, another process. Not covered: which of these it
 from dataclasses import dataclass
 from typing import Any
 
+SLOW = 1.5  # times its best that a launch may take: beyond, something made the runs beside it longer
+
 
 @dataclass(frozen=True)
 class Reference:

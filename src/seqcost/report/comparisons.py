@@ -15,7 +15,7 @@ from seqcost.extras import installed
 from seqcost.report.counts import amount_text, by_what
 from seqcost.report.families import family_panels, longest_table, many, measured_tables, verdicts_table
 from seqcost.report.formulas import document
-from seqcost.report.measurements import about, around, untold_rows
+from seqcost.report.measurements import about, around, span, untold_rows
 from seqcost.report.plots import Panel, Series, draw, to_png
 from seqcost.report.sentences import LEGEND, legend, sentences, sizes_of
 from seqcost.report.table import Table
@@ -70,6 +70,26 @@ def _measured_row(point: Row) -> list[str]:
         amount_text(point["peak_resident_bytes"], QUANTITIES["peak memory"]),
         "" if point["status"] == "ok" else str(point["status"]),
     ]
+
+
+def foretold_table(answer: Row) -> Table:
+    """Predicted for a machine, one row per target and length."""
+    rows = [
+        (
+            point["target"],
+            f"{point['T']:,}",
+            seconds(point["predicted_s"][1]),
+            span(*point["predicted_s"][::2]),
+            point["predicted_bound"],
+            {True: "yes", False: "NO", None: "—"}[point["fits"]],
+        )
+        for point in answer["points"]
+        if point.get("predicted_s")
+    ]
+    machine = answer["machine"]
+    note = f"interval: 90 %, of each by itself; fits: into {scaled(machine['memory_bytes'], 'B')}."
+    title = f"{answer['phase']}, predicted for {machine['name']}"
+    return Table.of(title, ("<target", "T", "time", "interval", "<bound by", "<fits"), rows, note)
 
 
 def crossovers_table(answer: Row) -> Table:
@@ -155,12 +175,14 @@ def sizes_table(answer: Row) -> Table:
 
 def tables(answer: Row) -> list[Table]:
     """All tables of a comparison, in reading order."""
+    foretold = [foretold_table(answer)] if answer.get("machine") else []
     if many(answer):
-        out = [longest_table(answer), *measured_tables(answer), verdicts_table(answer), complexity_table(answer)]
+        out = [longest_table(answer), *foretold, *measured_tables(answer), verdicts_table(answer)]
+        out.append(complexity_table(answer))
         return [*out, agreement_table(answer)] if answer["agreement"] else out
-    out = [sizes_table(answer), points_table(answer), crossovers_table(answer), complexity_table(answer)]
-    if any("status" in point for point in answer["points"]):
-        out.insert(2, measured_table(answer))
+    measured = [measured_table(answer)] if any("status" in point for point in answer["points"]) else []
+    out = [sizes_table(answer), points_table(answer), *foretold, *measured]
+    out += [crossovers_table(answer), complexity_table(answer)]
     out = [table for table in out if table.rows]
     return [*out, agreement_table(answer)] if answer["agreement"] else out
 
@@ -181,6 +203,9 @@ def _series(answer: Row, name: str, key: str) -> Series | None:
     points = [p for p in answer["points"] if p["target"] == name and p.get(key)]
     if not points:
         return None
+    if key == "predicted_s":
+        least, middle, most = zip(*(p[key] for p in points), strict=True)
+        return Series(name, [p["T"] for p in points], middle, least, most)
     low: list[float] = []
     high: list[float] = []
     if key == "median_s" and all(p["interval_s"] for p in points):

@@ -104,6 +104,15 @@ def plain(machine: Machine) -> dict[str, Any]:
         ],
         "error": {name: {"median": median, "p90": p90} for name, (median, p90) in machine.error.items()},
         "environment": dict(machine.environment),
+        "learnt": {
+            dtype: {
+                "num_runs": learnt.num_runs,
+                "num_targets": learnt.num_targets,
+                "before": dict(zip(("median", "p90"), learnt.before, strict=True)),
+                "after": dict(zip(("median", "p90"), learnt.after, strict=True)),
+            }
+            for dtype, learnt in machine.learnt.items()
+        },
     }
 
 
@@ -152,6 +161,12 @@ def sentences(found: Row) -> Iterator[str]:
     """Where its values are from, by number; how else it is called."""
     for (source, date), number in _numbered(found).items():
         yield f"{number}: {source} ({date})"
+    for dtype, learnt in found["learnt"].items():
+        before, after = (" and ".join(_errors(learnt[key])) for key in ("before", "after"))
+        yield (
+            f"learnt from {learnt['num_runs']:,} runs of {learnt['num_targets']:,} targets in {dtype}: of targets held "
+            f"out, predictions erred by {after} (median and p90), by kernels alone by {before}"
+        )
     if found["aliases"]:
         yield f"also called {', '.join(found['aliases'])}"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from seqcost.algebra.quantity import QUANTITIES
 from seqcost.algebra.rendering import scaled, seconds
+from seqcost.records.reference import SLOW
 from seqcost.report.counts import amount_text
 from seqcost.report.sentences import cheapest, remarks
 from seqcost.report.table import Table
@@ -15,7 +16,6 @@ from seqcost.report.table import Table
 Row = Mapping[str, Any]
 
 DISTURBED, OUTSIDE = "*", "!"  # behind a time, behind a ratio
-SLOW = 1.5  # times their best that the reference kernels may take before a sentence says so
 
 
 def tables(answer: Row) -> list[Table]:
@@ -92,14 +92,21 @@ def crossovers_table(answer: Row) -> Table:
 def about(crossover: Row) -> str:
     """`T ≈ 612 (480 to 790)`."""
     text = f"T ≈ {crossover['length']:,.0f}"
-    if crossover.get("length_low") is None:  # of an answer kept before there was one
+    least, most = crossover.get("length_low"), crossover.get("length_high")
+    if least is None and most is None:  # of an answer kept before there was one
         return text
-    return f"{text} ({crossover['length_low']:,.0f} to {crossover['length_high']:,.0f})"
+    if least is None or most is None:
+        return f"{text} (at least {least:,.0f})" if most is None else f"{text} (at most {most:,.0f})"
+    return f"{text} ({least:,.0f} to {most:,.0f})"
 
 
 def around(crossover: Row) -> str:
     """Between which lengths, and at which of those between the two are not told apart."""
-    text = f"{crossover['how']} between {crossover['low']:,} and {crossover['high']:,}"
+    low, high = crossover["low"], crossover["high"]
+    if low is None or high is None:
+        sure = f"up to {low:,}" if high is None else f"from {high:,} on"
+        return f"{crossover['how']}; told apart {sure}"
+    text = f"{crossover['how']} between {low:,} and {high:,}"
     untold = crossover.get("untold")
     return f"{text}; not told apart at {_listed(untold)}" if untold else text
 

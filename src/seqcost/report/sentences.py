@@ -26,7 +26,7 @@ def sentences(answer: Row) -> list[str]:
     """All of them, the answer first."""
     if len(answer["targets"]) < 2:
         return [*_balances(answer), *remarks(answer)]
-    return [*cheapest(answer), *_balances(answer), *_unlike(answer), *remarks(answer)]
+    return [*cheapest(answer), *_balances(answer), *_unlike(answer), *_foretold(answer), *remarks(answer)]
 
 
 def cheapest(answer: Row) -> list[str]:
@@ -87,6 +87,40 @@ def _unlike(answer: Row) -> list[str]:
         return f"{name} has {scaled(params[name], '')} parameters{within}"
 
     return [f"Not of one size: {told(most)}, {told(least)}; --width, --layers and --set make them alike."]
+
+
+def _foretold(answer: Row) -> list[str]:
+    """Of what was predicted for a machine: what it rests on, runs beside it, what does not fit, how to confirm it."""
+    machine = answer.get("machine")
+    if not machine:
+        return []
+    out = [
+        f"Predicted for {machine['rests_on']}; of two targets, what errs alike in both (the same kernels, calls, the "
+        "machine from run to run) counts once."
+    ]
+    out += [
+        _beside(found, run)
+        for found in answer["crossovers"]
+        for run in answer["crossovers"]
+        if found["how"] == "predicted" and run["how"] == "interpolated" and _same(found, run)
+    ]
+    large = [point for point in answer["points"] if point.get("fits") is False]
+    out += [f"{p['target']} does not fit at T = {p['T']:,}: {scaled(p['predicted_peak_bytes'], 'B')}." for p in large]
+    return [*out, f"check: {answer['check']}"] if answer["check"] else out
+
+
+def _same(found: Row, run: Row) -> bool:
+    pair = (found["rising"], found["other"])
+    return QUANTITIES[run["quantity"]].unit == "second" and pair == (run["rising"], run["other"])
+
+
+def _beside(found: Row, run: Row) -> str:
+    """A crossover as it was measured beside what was predicted for it."""
+    inside = (found["length_low"] or 0) <= run["length"] <= (found["length_high"] or run["length"])
+    return (
+        f"{found['rising']} over {found['other']}: predicted from T ≈ {found['length']:,.0f} on, measured from "
+        f"T ≈ {run['length']:,.0f} on, {'inside' if inside else 'outside'} of what was predicted."
+    )
 
 
 def remarks(answer: Row) -> list[str]:

@@ -7,7 +7,9 @@ from typing import Any
 from seqcost.algebra.crossings import FARTHEST
 from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.algebra.rendering import plain
+from seqcost.machines import Machine
 from seqcost.questions.answers.count import Count
+from seqcost.questions.answers.prediction import Prediction
 from seqcost.records import Pooled
 
 
@@ -20,6 +22,7 @@ class Point:
     count: Count
     path_length: int | None  # None where no formula says
     run: Pooled | None = None
+    predicted: Prediction | None = None  # on the machine that was asked about
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,14 @@ class Crossover:
     """From `length` on, `rising` costs more than `other`.
 
     Of a measured one `low` and `high` are the lengths around it at which the two are told apart, `untold` those
-    between; it lies between `length_low` and `length_high`.
+    between; it lies between `length_low` and `length_high`. Of a predicted one a side may have no bound: None.
     """
 
     quantity: str
     rising: str
     other: str
     length: float
-    how: str  # "solved" or "interpolated"
+    how: str  # "solved", "interpolated" or "predicted"
     low: int | None = None
     high: int | None = None
     length_low: float | None = None
@@ -61,7 +64,10 @@ class Crossover:
 
 @dataclass(frozen=True)
 class Standing:
-    """Two targets in a measured quantity: the lengths at which `one` is wholly below `other`, above it, or neither."""
+    """Two targets in a measured or predicted quantity: the lengths at which `one` is below `other`, above, or neither.
+
+    Below is: wholly, with its interval.
+    """
 
     quantity: str
     one: str
@@ -119,6 +125,8 @@ class Comparison:
     balances: tuple[Balance, ...] = ()
     standings: tuple[Standing, ...] = ()
     subjects: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # what was asked, by name
+    machine: Machine | None = None  # for which time was predicted
+    check: str | None = None  # the command that would confirm what was predicted; None where none on this machine can
 
     def of(self, target: str) -> tuple[Point, ...]:
         """Points of one target by length."""
@@ -141,7 +149,17 @@ class Comparison:
             "standings": [vars(s) for s in self.standings],
             "sizes": {name: _letters(self.of(name)[0].count) for name in self.targets},
             "runs": [run.to_dict() for point in self.points if point.run is not None for run in point.run.all_runs],
+            **self._foretold(),
         }
+
+    def _foretold(self) -> dict[str, Any]:
+        """What was predicted with; nothing where no machine was asked about."""
+        found = [point.predicted for point in self.points if point.predicted is not None]
+        if self.machine is None or not found:
+            return {}
+        memory_bytes = int(self.machine.memory.amount)
+        return {"machine": {"name": self.machine.key, "rests_on": found[0].rests_on, "memory_bytes": memory_bytes},
+                "check": self.check}  # fmt: skip
 
     def to_csv(self) -> str:
         """One row per target and length."""
@@ -172,8 +190,18 @@ def _point_row(point: Point) -> dict[str, Any]:
     cost = point.count.to_dict()
     measured = {} if point.run is None else point.run.to_dict()
     head = {"target": point.target, "T": point.length, "B": cost["sizes"]["B"], "rung": point.count.rung}
-    row = (
-        head | {key: cost[key] for key in QUANTITIES.names(Told.COUNT)} | {"path_length": point.path_length} | measured
-    )
+    foretold = {} if point.predicted is None else _foretold_row(point.predicted)
+    counted = {key: cost[key] for key in QUANTITIES.names(Told.COUNT)}
+    row = head | counted | {"path_length": point.path_length} | foretold | measured
     note = cost["conventions"].get("positions")
     return row if note is None else row | {"remark": f"{point.target}: {note}"}
+
+
+def _foretold_row(found: Prediction) -> dict[str, Any]:
+    seconds = found.seconds
+    return {
+        "predicted_s": [seconds.low, seconds.mid, seconds.high],
+        "predicted_bound": found.bound,
+        "predicted_peak_bytes": found.peak_bytes,
+        "fits": found.fits,
+    }

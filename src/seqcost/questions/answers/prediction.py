@@ -62,8 +62,15 @@ class Prediction:
     def basis(self) -> str:
         """What the estimate rests on, in a sentence."""
         shares = ", ".join(f"{100 * share:.0f} % {word}" for word, share in self.bases.items())
+        return f"{self.rests_on}: {shares or 'nothing is launched'}"
+
+    @property
+    def rests_on(self) -> str:
+        """The machine, and what its profile is worth."""
         kind = "measured profile" if self.machine.is_measured else "no measured kernel"
-        return f"{self.machine.title} ({self.machine.key}, {kind}): {shares or 'nothing is launched'}"
+        if (learnt := self.machine.learnt.get(self.count.dtype)) is not None:
+            kind += f" that learnt from {learnt.num_runs:,} runs of {learnt.num_targets:,} targets"
+        return f"{self.machine.title} ({self.machine.key}, {kind})"
 
     def roofline(self) -> list[tuple[str, float, float]]:
         """The machine's limits in the format of the run: name, bytes a second, FLOP/s that it allows."""

@@ -158,13 +158,13 @@ def _place(
     # Where they are not told apart 0 lies between the bounds: they may have crossed before the first such length, and
     # must have after the last.
     (first, _, before), (second, _, after) = bounds[:2]
-    may = _zero(first, before, second, after)
+    may = crossing(first, before, second, after)
     (last_but_one, before, _), (last, after, _) = bounds[-2:]
-    must = _zero(last_but_one, before, last, after)
+    must = crossing(last_but_one, before, last, after)
     ends = [math.log(_value(rising[T], quantity) / _value(other[T], quantity)) for T in (low, high)]
-    return min(max(_zero(low, ends[0], high, ends[1]), may), must), may, must
+    return min(max(crossing(low, ends[0], high, ends[1]), may), must), may, must
 
 
-def _zero(low: int, before: float, high: int, after: float) -> float:
+def crossing(low: int, before: float, high: int, after: float) -> float:
     """Where a straight line over the logarithm of the length is 0."""
     return math.exp(math.log(low) + before / (before - after) * math.log(high / low))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from seqcost.algebra.work import Direction
 from seqcost.machines import Machine
-from seqcost.prediction import Interval, added, carried, timed
+from seqcost.prediction import Interval, added, as_learnt, carried, timed
 from seqcost.questions.fitting.setup import Look, Setup
 from seqcost.questions.predict import resident_bytes
 
@@ -25,7 +25,7 @@ class Clock:
         layers = look.sizes.get("L") or setup.subject.letters().get("L")
         parts = []
         for rows, weight in look.work:
-            one = timed(
+            by_kernels = timed(
                 rows,
                 self.machine,
                 look.dtype,
@@ -33,7 +33,8 @@ class Clock:
                 layers=layers if look.rung == "formula" and isinstance(layers, int) else 1,
                 peak_bytes=look.peak_bytes,
                 resident_bytes=resident_bytes(look.memory.categories if look.memory else {}),
-            ).seconds
+            )
+            one = as_learnt(by_kernels, self.machine, look.dtype, setup.request.phase).seconds
             parts.append(("run", float(weight) * one.mid, one.spread))
         if setup.changes.get("offload"):
             link = carried(_offloaded_bytes(look), self.machine)

@@ -48,6 +48,18 @@ def resolve(target: Any, sizes: Mapping[str, Any] | None = None, inputs: Any = N
     return subject
 
 
+def of_record(spec: Mapping[str, Any]) -> Subject:
+    """The subject that was run, from what a job says of it.
+
+    Raises UnknownName, BadSize or BadTarget for what is no longer there.
+    """
+    if spec["kind"] == "hugging-face":
+        subject = Configuration(spec["name"], spec["sizes"])
+        subject.given = dict(spec["config"])
+        return subject
+    return _OF_KIND[spec["kind"]](spec.get("name") or spec["path"], spec.get("sizes") or {})
+
+
 def kind_of(target: str) -> str:
     """What a name stands for: catalogue, callable, hugging-face, weights, exported-program or onnx.
 

@@ -1,0 +1,75 @@
+"""What whole runs taught of a machine, put into a prediction: factors of its parts and of its phase, and the spread.
+
+A run's time consists of products and of its other kernels, of the calls around them and of fresh memory. Where runs on
+record have taught it (`seqcost calibrate --from-records`), each part takes its factor times that of the phase, and how
+far whole models stray for other reasons is what the runs there showed, not what those of other machines did. A factor
+belongs to the kernels beside which it was fitted: a profile that is calibrated anew has none.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from seqcost.algebra.work import Kernel
+from seqcost.machines import Learnt, Machine
+from seqcost.machines.checks import PARTS
+from seqcost.prediction.interval import Interval
+from seqcost.prediction.work import Part, Timed, TimedRow, waits
+
+PRODUCTS, OTHERS, CALLS, FRESH = PARTS
+OF_PRODUCTS = (Kernel.PRODUCT, Kernel.BATCHED_PRODUCT, Kernel.ATTENTION, Kernel.CONVOLUTION)
+CLASSES: Mapping[str, str] = {"forward": "forward", "prefill": "forward", "train": "train", "decode": "decode"}
+
+
+def parts_of(found: Timed) -> dict[str, float]:
+    """Seconds of a run by part."""
+    products_s = sum(row.kernels_s for row in found.rows if row.row.kernel in OF_PRODUCTS)
+    others_s = sum(row.kernels_s for row in found.rows if row.row.kernel not in OF_PRODUCTS)
+    return {PRODUCTS: products_s, OTHERS: others_s, CALLS: found.host_s, FRESH: found.pages_s}
+
+
+def as_learnt(found: Timed, machine: Machine, dtype: str, phase: str) -> Timed:
+    """The same run, nearer to what runs on this machine took; as it is where none have taught it."""
+    learnt = machine.learnt.get(dtype)
+    if learnt is None:
+        return found
+    factors = {part: factor_of(learnt, part, phase) for part in PARTS}
+    products_s, others_s, host_s, pages_s = (seconds * factors[part] for part, seconds in parts_of(found).items())
+    device_s = products_s + others_s
+    mid = device_s + host_s + pages_s if waits(machine) else max(device_s, host_s)
+    errors = {group: error * factors[_part_of(group)] for group, error in found.errors.items()}
+    relative = math.hypot(*errors.values()) / mid if waits(machine) and mid else found.spread_of_parts
+    spread = learnt.spread.amount
+    return replace(
+        found,
+        rows=tuple(
+            replace(row, kernels_s=row.kernels_s * own, seconds=_scaled(row, own, factors[CALLS]))
+            for row in found.rows
+            for own in [factors[_part_of(row.row.kernel)]]
+        ),
+        seconds=Interval.around(mid, math.hypot(relative, found.stray, spread)) if mid else found.seconds,
+        device_s=device_s,
+        host_s=host_s,
+        pages_s=pages_s,
+        errors=errors,
+        spread_of_model=spread,
+    )
+
+
+def factor_of(learnt: Learnt, part: str, phase: str) -> float:
+    """How many times what the profile says a part takes in a phase; 1 of what nothing was learnt."""
+    found = (learnt.parts.get(part), learnt.phases.get(CLASSES[phase]))
+    return math.prod(value.amount for value in found if value is not None)
+
+
+def _part_of(series: str) -> str:
+    """Of a kernel, or of what errs together, which is named after its kernel."""
+    if series in (Part.GLUE, Part.PAGES):
+        return CALLS if series == Part.GLUE else FRESH
+    return PRODUCTS if series.partition(":")[0] in OF_PRODUCTS else OTHERS
+
+
+def _scaled(row: TimedRow, kernels: float, calls: float) -> Interval:
+    """A row's time, of which the rest beside kernels is calls."""
+    mid = row.kernels_s * kernels + (row.seconds.mid - row.kernels_s) * calls
+    return Interval.around(mid, row.seconds.spread) if mid else row.seconds

@@ -1,0 +1,1 @@
+"""What the question `calibrate` needs beside kernels: runs on record, counted and predicted."""
