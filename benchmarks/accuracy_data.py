@@ -111,9 +111,10 @@ class Folder:
 
     @cached_property
     def lines(self) -> list[Line]:
-        """The runs; the last where one was made twice."""
+        """The runs of jobs that are asked for; the last where one was made twice."""
+        asked = {job.key for group in groups(self.place["threads"]) for job in group.jobs}
         from_file = {(line["round"], line["key"]): line for line in lines_in(self.path / RUNS)}
-        return list(from_file.values())
+        return [line for line in from_file.values() if line["key"] in asked]
 
     @cached_property
     def usual(self) -> dict[str, float]:
