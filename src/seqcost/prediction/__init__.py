@@ -18,4 +18,16 @@ from seqcost.prediction.work import Timed as Timed
 from seqcost.prediction.work import TimedRow as TimedRow
 from seqcost.prediction.work import timed as timed
 
-__all__ = ["Basis", "Bound", "Interval", "Kernels", "Timed", "TimedRow", "added", "as_learnt", "carried", "ratio", "timed"]
+__all__ = [
+    "Basis",
+    "Bound",
+    "Interval",
+    "Kernels",
+    "Timed",
+    "TimedRow",
+    "added",
+    "as_learnt",
+    "carried",
+    "ratio",
+    "timed",
+]
