@@ -30,7 +30,6 @@ from seqcost.measure.kernels.others import others
 from seqcost.measure.kernels.products import fits, products
 from seqcost.records import this_environment
 
-COLD_BYTES = 256 * 2**20
 MOST_COPIES = 32
 PROFILED_SHARE = 0.2  # of the seconds, for the names of the kernels
 CLEAN_EVERY = 40
@@ -61,13 +60,13 @@ def spread(cases: list[Case]) -> list[Case]:
 def measured(case: Case, device: torch.device) -> dict[str, Any]:
     """One row of the table."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = case.tf32
-    copies = min(max(COLD_BYTES // case.bytes, 1), MOST_COPIES) if case.cold else 1
+    copies = min(max(case.pool // case.bytes, 1), MOST_COPIES) if case.pool else 1
     calls = [call_of(case, device) for _ in range(copies)]
     found = timed(calls, device, captured=not case.operator.startswith(UNCAPTURED))
     device_s = middle(found.device_s) if found.device_s else ("",) * 3
     called_s = middle(found.called_s)
     row = {"kernel": case.kernel.value, "operator": case.operator, "direction": case.direction.value,
-           "dtype": case.dtype, "tf32": int(case.tf32), "causal": int(case.causal), "cold": int(case.cold),
+           "dtype": case.dtype, "tf32": int(case.tf32), "causal": int(case.causal), "cold": int(case.pool > 0),
            "sizes": " ".join(map(str, case.sizes)), "flops": case.flops, "bytes": case.bytes,
            "launches": found.launches}  # fmt: skip
     for name, values in (("device", device_s), ("called", called_s)):

@@ -24,6 +24,7 @@ from seqcost.algebra.work import Direction, Kernel
 from seqcost.calibration.error import left_out
 from seqcost.machines import Cache, Machine, Series, Value, Worth
 from seqcost.machines.writing import to_toml
+from seqcost.measure.kernels.products import COLD_BYTES
 from seqcost.writing import write_text
 
 MEASURED = Path(__file__).parent / "data" / "h100"
@@ -147,8 +148,9 @@ def measured_points() -> Points:
     found: Points = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if operator := operator_of(row):
-            flags = tuple(row[name] == "1" for name in ("cold", "causal", "tf32"))
-            key = (row["kernel"], operator, row["direction"], row["dtype"], *flags)
+            flags = tuple(row[name] == "1" for name in ("causal", "tf32"))
+            pool = COLD_BYTES if row["cold"] == "1" else 0
+            key = (row["kernel"], operator, row["direction"], row["dtype"], pool, *flags)
             timed = "called" if row["kernel"] == Kernel.RECURRENCE else "device"
             names = ("flops", "bytes", f"{timed}_s", f"{timed}_low_s", f"{timed}_high_s")
             sizes = tuple(map(int, row["sizes"].split()))
@@ -159,11 +161,11 @@ def measured_points() -> Points:
 def series(points_of: Points) -> Iterator[Series]:
     """One for each kernel, operator, direction and data type; its points in order of size."""
     for key, points in sorted(points_of.items()):
-        kernel, operator, direction, dtype, cold, causal, tf32 = key
+        kernel, operator, direction, dtype, pool, causal, tf32 = key
         at = sorted(points)
         flops, moved, seconds, low, high = zip(*(_pooled(points[sizes]) for sizes in at), strict=True)
         yield Series(
-            kernel=kernel, operator=operator, direction=direction, dtype=dtype, cold=cold, causal=causal, tf32=tf32,
+            kernel=kernel, operator=operator, direction=direction, dtype=dtype, pool=pool, causal=causal, tf32=tf32,
             date=DATE, source=RUNS, sizes=tuple(at), flops=flops, bytes=moved, seconds=seconds, low=low, high=high,
         )  # fmt: skip
 

@@ -10,11 +10,11 @@ def value(amount, unit, error=None):
     return Value(amount=amount, unit=unit, kind=Worth.MEASURED, source="a rule", date="2026", error=error)
 
 
-def series(kernel, operator, points, *, cold=False, dtype="float32"):
+def series(kernel, operator, points, *, pool=0, dtype="float32"):
     """From {sizes: (flops, bytes, seconds)}."""
     flops, moved, seconds = zip(*points.values(), strict=True)
     return Series(
-        kernel=kernel, operator=operator, direction="forward", dtype=dtype, cold=cold, date="2026", source="a rule",
+        kernel=kernel, operator=operator, direction="forward", dtype=dtype, pool=pool, date="2026", source="a rule",
         sizes=tuple(points), flops=flops, bytes=moved, seconds=seconds, low=seconds, high=seconds,
     )  # fmt: skip
 
@@ -52,7 +52,7 @@ def machine(**changes):
         "caches": (Cache(name="L3", size=value(L3, "B"), bandwidth=value(NEAR, "B/s")),),
         "launch": value(FLOOR, "s"), "stray": value(0.05, "1"),
         "series": (
-            series("elementwise", "add", adds), series("elementwise", "add", far, cold=True),
+            series("elementwise", "add", adds), series("elementwise", "add", far, pool=2**27),
             series("product", "addmm", products),
         ),
         "host": {"any": {"plain": value(1e-6, "s", 0.3), "recording": value(2e-6, "s"), "backward": value(3e-6, "s")}},

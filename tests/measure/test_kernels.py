@@ -29,7 +29,7 @@ SMALL = {1: (768,), 2: (3, 16), 3: (4, 5, 6), 4: (2, 3, 4, 5), 5: (2, 6, 6, 3, 1
 def shrunk(case):
     sizes = (2, 1, 6, 4, 9) if case.operator == "depthwise" else SMALL[len(case.sizes)]
     operator = case.operator.partition(":")[0] + ":64" * (":" in case.operator)
-    return replace(case, sizes=sizes, operator=operator, cold=False)
+    return replace(case, sizes=sizes, operator=operator, pool=0)
 
 
 KINDS = list(dict.fromkeys(map(shrunk, TABLE)))

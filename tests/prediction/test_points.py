@@ -12,7 +12,7 @@ from seqcost.prediction.points import Points
 def points_of(operator, *, cold=False):
     toy = machine()
     kernels = Kernels(toy, "float32")
-    one = next(s for s in toy.series if s.operator == operator and s.cold is cold)
+    one = next(s for s in toy.series if s.operator == operator and (s.pool > 0) is cold)
     return Points(one, kernels.roofline, kernels.floor)
 
 

@@ -105,6 +105,21 @@ class Row:
         return replace(self, path=joined(prefix, self.path)) if prefix else self
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a run makes its caller do beside launches, for each launch of a direction: it costs a host time, no device.
+
+    Views are operators that give what is there another shape; modules are called in the forward pass alone. `inner` is
+    the share of forward launches that one call of PyTorch makes in a loop of its own (nn.RNN on a CPU): the caller
+    does nothing beside those.
+    """
+
+    views_forward: float
+    views_backward: float
+    modules: float
+    inner: float = 0.0
+
+
 def joined(prefix: str, name: str) -> str:
     """`prefix.name`, or the one alone where the other is empty."""
     return f"{prefix}.{name}" if prefix and name else prefix or name

@@ -1,6 +1,7 @@
 """From kernels that were timed to a profile of this machine, and how far the profile can be trusted. No torch.
 
 profile    what was told, as a Machine        caches    the processor's caches
+host       launches, views and calls of modules
 error      its own error, point by point           merging   formats of one machine in one profile
 """
 

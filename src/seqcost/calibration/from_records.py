@@ -128,7 +128,7 @@ class Lesson:
     helps: bool
 
 
-def learn(evidence: Sequence[Evidence], *, waits: bool, spread: float, date: str) -> Lesson:
+def learn(evidence: Sequence[Evidence], *, waits: bool, spread: float, date: str, source: str = SOURCE) -> Lesson:
     """Factors and spread from runs of at least `FEWEST_TARGETS` targets.
 
     `spread` is how far whole models stray as far as that is known without these runs.
@@ -151,7 +151,7 @@ def learn(evidence: Sequence[Evidence], *, waits: bool, spread: float, date: str
     factors = Fit(runs, waits, spread).factors
 
     def value(amount: float) -> Value:
-        return Value(amount=round(amount, 4), unit="1", kind=Worth.MEASURED, source=SOURCE, date=date)
+        return Value(amount=round(amount, 4), unit="1", kind=Worth.MEASURED, source=source, date=date)
 
     learnt = Learnt(
         parts={part: value(factors[part]) for part in PARTS if any(one.parts[part] for one in runs)},

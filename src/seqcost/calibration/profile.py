@@ -1,9 +1,9 @@
 """From what a calibration told to a profile of this machine.
 
 Peaks and bandwidths are the best that any kernel reached, so that nothing measured lies above the roofline. A point is
-the quickest of its rounds' medians: a round that others disturbed does not count. How much whole rounds differ is the
-profile's `stray`, which every prediction's interval includes. Not covered: profiles of GPUs, which are made of the
-records of `benchmarks/h100.py`.
+the median of all its launches, as a run that is judged is the median of its repetitions. How much whole rounds differ
+is the profile's `stray`, which every prediction's interval includes. Not covered: profiles of GPUs, which are made of
+the records of `benchmarks/h100.py`.
 """
 
 import math
@@ -14,17 +14,21 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from seqcost.algebra.work import Direction, Kernel, Row
+from seqcost.algebra.work import Direction, Kernel
 from seqcost.calibration.caches import Level
 from seqcost.calibration.error import left_out
-from seqcost.machines import Cache, Machine, Series, Value, Worth
+from seqcost.calibration.from_records import learn
+from seqcost.calibration.host import host_of
+from seqcost.calibration.models import SOURCE as OF_MODELS
+from seqcost.calibration.models import evidence
+from seqcost.machines import Cache, Learnt, Machine, Series, Value, Worth
 from seqcost.measure.kernels.case import Case
-from seqcost.prediction.interval import HALF, NINETY
-from seqcost.prediction.kernels import Kernels
-from seqcost.prediction.work import ANY
+from seqcost.prediction.interval import HALF
+from seqcost.prediction.work import SPREAD_OF_MODELS
 
 SOURCE = "seqcost calibrate"
 SIZE_OF_CACHE = "the operating system; of the largest as much as additions in turn find room in (seqcost calibrate)"
+SMALLEST_TOKENS = 8  # of models all of whose time is the caller's; see measure/kernels/models
 TYPICAL = ("elementwise", "reduction", "copy")  # kernels whose smallest launch is all dispatch
 
 
@@ -36,7 +40,9 @@ class Told:
     seconds: dict[int, list[Sequence[float]]] = field(default_factory=dict)
     fresh: Mapping[str, float] = field(default_factory=dict)
     pools: Sequence[tuple[int, float]] = ()
-    glue: list[Mapping[str, Any]] = field(default_factory=list)
+    again: Sequence[float] = ()
+    inner: Sequence[float] = ()
+    models: list[Mapping[str, Any]] = field(default_factory=list)
 
     @classmethod
     def of(cls, lines: Iterable[Mapping[str, Any]]) -> "Told":
@@ -51,8 +57,10 @@ class Told:
                 found.fresh = facts["fresh"]
             elif "pools" in facts:
                 found.pools = facts["pools"]
-            elif "glue" in facts:
-                found.glue.append(facts["glue"])
+            elif "again" in facts:
+                found.again, found.inner = facts["again"], facts["inner"]
+            elif "model" in facts:
+                found.models.append(facts["model"])
         return found
 
 
@@ -94,35 +102,47 @@ def profile_of(
         launch=value(quickest, "s"),
         dispatch=value(statistics.median(min(s.seconds) for s in series if s.kernel in TYPICAL), "s"),
         fresh=value(max(told.fresh["seconds"], 0.0) / told.fresh["bytes"], "s/B"),
+        again=value(min(statistics.median(told.again), 1.0), "1") if told.again else None,
+        inner=value(min(statistics.median(told.inner), 1.0), "1") if told.inner else None,
         stray=value(_stray(told), "1"),
         series=series,
         environment=environment,
     )  # fmt: skip
-    machine = replace(machine, host={ANY: _glue(told, machine, value)})
-    return replace(machine, error=left_out(machine))
+    smallest = [one for one in told.models if one["T"] == SMALLEST_TOKENS]
+    machine = replace(machine, host=host_of(smallest, machine, value))
+    machine = replace(machine, error=left_out(machine))
+    taught = {dtype: _learnt(told, machine, dtype, now) for dtype in dtypes}
+    return replace(machine, learnt={dtype: learnt for dtype, learnt in taught.items() if learnt is not None})
+
+
+def _learnt(told: Told, machine: Machine, dtype: str, now: str) -> Learnt | None:
+    """What its own models teach, which run in float32; None where that is of no help to a model that was left out."""
+    if dtype != "float32" or not told.models:
+        return None
+    found = list(evidence(told.models, machine, dtype))
+    lesson = learn(found, waits=True, spread=SPREAD_OF_MODELS[machine.device], date=now, source=OF_MODELS)
+    return lesson.learnt if lesson.helps else None
 
 
 def _series(told: Told, cases: Sequence[Case], date: str) -> Iterable[Series]:
-    found: dict[tuple[str, str, str, bool], dict[tuple[int, ...], tuple[float, ...]]] = {}
+    found: dict[tuple[str, str, str, int], dict[tuple[int, ...], tuple[float, ...]]] = {}
     for index, row in told.rows.items():
         case = cases[index]
-        rounds = [statistics.median(seconds) for seconds in told.seconds[index]]
         every = sorted(second for seconds in told.seconds[index] for second in seconds)
-        best = min(rounds)
         quarter = (len(every) - 1) // 4
-        key = (row["kernel"], row["operator"], case.dtype, case.cold)
+        key = (row["kernel"], row["operator"], case.dtype, case.pool)
         point = (
             float(row["contraction"]),
             float(row["bytes"]),
-            best,
-            min(every[quarter], best),
-            max(every[-1 - quarter], best),
+            statistics.median(every),
+            every[quarter],
+            every[-1 - quarter],
         )
         found.setdefault(key, {}).setdefault(tuple(row["sizes"]), point)
-    for (kernel, operator, dtype, cold), points in found.items():
+    for (kernel, operator, dtype, pool), points in found.items():
         flops, moved, seconds, low, high = zip(*points.values(), strict=True)
         yield Series(
-            kernel=kernel, operator=operator, direction=Direction.FORWARD, dtype=dtype, cold=cold, date=date,
+            kernel=kernel, operator=operator, direction=Direction.FORWARD, dtype=dtype, pool=pool, date=date,
             source=SOURCE, sizes=tuple(points), flops=flops, bytes=moved, seconds=seconds, low=low, high=high,
         )  # fmt: skip
 
@@ -171,25 +191,3 @@ def _stray(told: Told) -> float:
         for first, second, *_ in (found for found in told.seconds.values() if len(found) > 1)
     ]
     return statistics.median(apart) / (HALF * math.sqrt(2)) if apart else 0.0
-
-
-def _glue(told: Told, machine: Machine, value: Any) -> dict[str, Value]:
-    """What kernels do not explain of small models, a launch: without gradients, and in training both ways alike."""
-    kernels = Kernels(machine, "float32" if "float32" in machine.peaks else next(iter(machine.peaks)))
-    per_launch: dict[str, list[float]] = {"forward": [], "train": []}
-    for found in told.glue:
-        rows = [_row(fields) for fields in found["rows"] if fields["launches"]]
-        kernel_s = sum(float(row.launches) * kernels.launch(row).seconds for row in rows)
-        launches = sum(float(row.launches) for row in rows)
-        per_launch[found["phase"]].append(max(found["seconds"] - kernel_s, 0.0) / launches)
-    out: dict[str, Value] = {}
-    for phase, ways in (("forward", ("plain",)), ("train", ("recording", "backward"))):
-        middle = statistics.median(per_launch[phase])
-        spread = statistics.pstdev(per_launch[phase]) / middle if middle else 0.0
-        out |= {way: value(middle, "s", NINETY * spread) for way in ways}
-    return out
-
-
-def _row(fields: Mapping[str, Any]) -> Row:
-    return Row(**{**fields, "kernel": Kernel(fields["kernel"]), "direction": Direction(fields["direction"]),
-                  "sizes": tuple(fields["sizes"])})  # fmt: skip

@@ -22,7 +22,10 @@ LINKS = (
     "from_device_pageable",
     "peers",  # to all other devices of its kind together
 )
-PARTS = ("products", "others", "calls", "fresh")  # of a run's time, see prediction.learnt
+# Of a run's time: kernels by what they do, the calls around them, fresh memory; see prediction.learnt.
+PARTS = (
+    "products", "attention", "convolutions", "recurrences", "streams", "copies", "rows", "calls", "fresh",
+)  # fmt: skip
 PHASES = ("forward", "train", "decode")
 WAYS = ("plain", "recording", "backward")  # a call without gradients, one that records them, the way back alone
 ROUNDING = (
@@ -38,6 +41,7 @@ ROUNDING = (
 # place -> unit; what may be nought is so marked.
 SINGLE = {
     "memory": "B", "bandwidth": "B/s", "launch": "s", "dispatch": "s", "fresh": "s/B", "stray": "1",
+    "again": "1", "inner": "1",
     "context_bytes": "B",
 }  # fmt: skip
 TABLES = {"peaks": "FLOP/s", "links": "B/s", "rounding": "B", "workspaces": "B", "libraries": "B"}
@@ -153,6 +157,8 @@ def check_series(place: str, series: Series) -> None:
         raise BadMachine(f"{place}: its columns are of {given} points; as many in each, and at least one, are allowed.")
     if len({len(sizes) for sizes in series.sizes}) > 1 or not all(size > 0 for sizes in series.sizes for size in sizes):
         raise BadMachine(f"{place}: its sizes are not whole numbers above 0, as many at each point.")
+    if series.pool < 0:
+        raise _bad(f"{place}: pool", series.pool, "a whole number of bytes of at least 0 is allowed")
     for name, column in zip(("flops", "bytes"), columns, strict=False):
         for amount in column:
             if not math.isfinite(amount) or amount < 0:

@@ -32,6 +32,8 @@ class Machine:
     launch: Value | None = None  # s, an empty kernel by the device, back to back
     dispatch: Value | None = None  # s, the host's time of one operator called from Python, without gradients
     fresh: Value | None = None  # s/B, of memory that the system has to give first (page faults of a CPU)
+    again: Value | None = None  # of a small launch that follows itself: its time as a share of one that follows others
+    inner: Value | None = None  # the same of one in a loop of PyTorch's own, which nobody calls
     stray: Value | None = None  # how a run's time strays from the next one's: standard deviation of its logarithm
     host: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)  # operator -> plain, recording, backward: s
     context_bytes: Value | None = None  # B of the device that a process takes before its first tensor

@@ -50,7 +50,7 @@ class Series:
     operator: str  # "linear", "bmm", "attention", "add", "softmax", ...
     direction: str  # a value of algebra.work.Direction
     dtype: str
-    cold: bool = False  # operands alternate, so that no cache holds them
+    pool: int = 0  # bytes that operands take turns in; 0: each launch on those of the one before
     causal: bool = False
     tf32: bool = False  # products of float32 in TF32
     date: str

@@ -2,8 +2,9 @@
 
 interval     a number and its 90 % interval             points      measured points of a kernel, and what lies between
 kernels      one launch: measured, kin, roofline        residence   cold weights, memory that the system gives first
-work         a run: rows and their sum                   links       bytes between a device and its host
-learnt       what whole runs taught of a machine         apart       two runs: what both share counts once
+host         what the caller does beside launches      links       bytes between a device and its host
+work         a run: rows and their sum                 learnt      what whole runs taught of a machine
+apart        two runs: what both share counts once
 """
 
 from seqcost.prediction.apart import ratio as ratio

@@ -7,7 +7,7 @@ traffic that it can hold is bounded by that instead of by main memory.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -17,6 +17,7 @@ from seqcost.errors import BadMachine
 from seqcost.machines import Machine
 from seqcost.prediction.interval import HALF, NINETY
 from seqcost.prediction.points import Basis, Points
+from seqcost.prediction.residence import Reused, shares_of
 
 # Spreads (standard deviations of the logarithm) where a profile has no error of its own to give. Others' figures:
 # operators by roofline alone err by 22 to 55 % (NeuSight's data), fixed efficiencies by 64 to 341 %.
@@ -25,6 +26,7 @@ SPREAD_OF_ROOFLINE = 0.6
 SPREAD_UNTESTED = 0.15  # of a series without an error of its own
 CLOSER = 0.5  # an error found by leaving points out is that of neighbours twice as far away
 WIDER_PER_DISTANCE = 0.3  # of an extrapolation, for each factor e away from what was measured
+LEAST_STREAMED = 0.25  # of what a kernel usually moves an element
 ROOFLINE_SHARE = 0.7  # of the roofline that kernels reach (AutoParallel's constant), a prior that its spread covers
 
 # Fused attention of GPUs; which one runs depends on the data type and the library, and a CPU's trace names its own.
@@ -113,15 +115,24 @@ class Kernels:
         return max(flops / self.peak, moved / bandwidth)
 
     @cached_property
-    def _series(self) -> dict[tuple[str, str, bool], Points]:
-        return {
-            (one.kernel, one.operator, one.cold): Points(one, self.roofline, self.floor)
-            for one in self.machine.series
-            if one.dtype == self.dtype and len(one) and not one.causal and (not one.tf32 or one.kernel in IN_TF32)
-        }
+    def _series(self) -> dict[tuple[str, str], Points]:
+        return {key: pools[0] for key, pools in self._by_pool.items() if 0 in pools}
 
-    def launch(self, row: Row, cold: float = 0.0) -> Launch:
-        """One launch of a row, whose amounts are those of all its launches; a share of its operands is `cold`."""
+    @cached_property
+    def _by_pool(self) -> dict[tuple[str, str], dict[int, Points]]:
+        found: dict[tuple[str, str], dict[int, Points]] = {}
+        for one in self.machine.series:
+            if one.dtype == self.dtype and len(one) and not one.causal and (not one.tf32 or one.kernel in IN_TF32):
+                points = Points(one, self.roofline, self.floor)
+                found.setdefault((one.kernel, one.operator), {})[one.pool] = points
+        return found
+
+    def launch(self, row: Row, reused: Reused = (), again: float = 1.0) -> Launch:
+        """One launch of a row, whose amounts are those of all its launches.
+
+        `reused` are shares of its operands, each with the bytes that the run touches between two uses of them; `again`
+        is the share of a small launch's time that one takes which follows itself, 1 where it does not.
+        """
         count = float(row.launches)
         flops, moved = float(row.contraction) / count, float(row.bytes) / count
         bound = self._bound(flops, moved)
@@ -130,17 +141,63 @@ class Kernels:
         if points is None:
             seconds = self.floor + self.roofline(flops, moved) / ROOFLINE_SHARE
             return Launch(seconds, SPREAD_OF_ROOFLINE, Basis.PRIOR, bound, f"{row.kernel}: roofline")
+        if row.kernel == Kernel.RECURRENCE:  # lines of the paper share its launch, and each has FLOPs of its own
+            flops = _of_recurrence(points, sizes)
+        if len(sizes) == 1:
+            sizes = [_streamed(points, sizes[0], moved)]
         found = points.find(sizes, flops, moved)
         seconds = found.seconds
-        if cold and (far := self._series.get((points.series.kernel, points.series.operator, True))):
-            slower = max(far.find(sizes, flops, moved).seconds, seconds)
-            seconds += cold * (slower - seconds)
+        seconds -= (1.0 - again) * min(points.start, seconds)
+        seconds += self._fetched(row, sizes, moved, reused)
         seconds = max(seconds, self.roofline(flops, moved))  # no blend of points is quicker than the machine
         spread = self._spread(points, found.basis, found.distance)
         if own:
             return Launch(seconds, spread, found.basis, bound, f"{row.kernel}: {points.series.operator}")
         name = f"{row.kernel}: as {points.series.operator}"
         return Launch(seconds, math.hypot(spread, SPREAD_OF_KIN), Basis.PRIOR, bound, name)
+
+    def _fetched(self, row: Row, sizes: list[float], moved: float, reused: Reused) -> float:
+        """Seconds by which a launch is slower since its operands come from farther away than from one launch before.
+
+        By series of its kind that were timed in pools; where there are none, by those of the one that stands for all,
+        at as many bytes. What lies beyond them costs as much a byte as at their edge, and rows that share a weight
+        fetch it once.
+        """
+        pools = self._pools.get(row.kernel)
+        if pools is None:
+            pools = self._pools.get(Kernel.ELEMENTWISE)
+            if pools is None:
+                return 0.0
+            one = pools[0].series
+            sizes = [moved * one.sizes[0][0] / one.bytes[0]]
+        inside = pools[max(pools)].clipped(sizes)
+        weights = slice(1, None) if row.kernel == Kernel.PRODUCT else slice(None)
+        larger = math.prod(sizes[weights]) / math.prod(inside[weights])
+        shares: dict[int, float] = {}
+        for part, touched in reused:
+            for pool, share in shares_of(touched, [pool for pool in pools if pool], self.machine).items():
+                shares[pool] = shares.get(pool, 0.0) + part * share
+        if not shares:
+            return 0.0
+        quick = pools[0].find(inside, *self._amounts(row.kernel, inside)).seconds
+        slower = (
+            share * max(pools[pool].find(inside, *self._amounts(row.kernel, inside)).seconds - quick, 0.0)
+            for pool, share in shares.items()
+        )
+        return larger * sum(slower)
+
+    @staticmethod
+    def _amounts(kernel: str, sizes: Sequence[float]) -> tuple[float, float]:
+        """FLOPs and bytes of a product in float32; of an element-wise operator FLOPs are none and time is all."""
+        if kernel != Kernel.PRODUCT:
+            return 0.0, 0.0
+        m, k, n = sizes
+        return 2 * m * k * n, 4 * (m * k + k * n + m * n)
+
+    @cached_property
+    def _pools(self) -> dict[str, dict[int, Points]]:
+        """By kernel, the series of the operator that was timed in pools, one of each."""
+        return {kernel: pools for (kernel, _), pools in self._by_pool.items() if len(pools) > 1 and 0 in pools}
 
     def _bound(self, flops: float, moved: float) -> Bound:
         if self.floor > self.roofline(flops, moved):
@@ -152,10 +209,10 @@ class Kernels:
         """The series to look in, and whether it is the operator's own or that of the same kernel by another name."""
         operator = row.operator or row.name.rpartition(":")[2]
         for name in (operator, *SAME.get(operator, ())):
-            if points := self._series.get((row.kernel, name, False)):
+            if points := self._series.get((row.kernel, name)):
                 return points, True
         for kind in dict.fromkeys((row.kernel, ALIKE.get(row.kernel, row.kernel))):
-            kin = [p for (kernel, _, cold), p in self._series.items() if kernel == kind and not cold]
+            kin = [points for (kernel, _), points in self._series.items() if kernel == kind]
             of_its_axes = [p for p in kin if len(p.series.sizes[0]) == len(row.sizes)]
             if of_its_axes:
                 return max(of_its_axes, key=lambda p: len(p.series)), False
@@ -167,3 +224,23 @@ class Kernels:
         if basis is Basis.MEASURED:
             return min(tested, SPREAD_UNTESTED)
         return math.hypot(tested, WIDER_PER_DISTANCE * distance) if basis is Basis.EXTRAPOLATED else tested
+
+
+def _of_recurrence(points: Points, sizes: Sequence[float]) -> float:
+    """FLOPs of all gates of a fused recurrence, which are as those that were timed."""
+
+    def multiplied(steps: float, sequences: float, width: float, hidden: float) -> float:
+        return steps * sequences * hidden * (width + hidden)
+
+    one = points.series
+    return one.flops[0] * multiplied(*sizes) / multiplied(*map(float, one.sizes[0]))
+
+
+def _streamed(points: Points, elements: float, moved: float) -> float:
+    """As many elements of the kernel that was timed as take the traffic of a launch that moves less for each.
+
+    One operand is a number, or its elements are flags of a byte. What is broadcast is still computed with.
+    """
+    one = points.series
+    usual = elements * one.bytes[-1] / one.sizes[-1][0]
+    return max(elements * min(1.0, moved / usual), LEAST_STREAMED * elements) if usual else elements

@@ -1,6 +1,6 @@
 """What whole runs taught of a machine, put into a prediction: factors of its parts and of its phase, and the spread.
 
-A run's time consists of products and of its other kernels, of the calls around them and of fresh memory. Where runs on
+A run's time consists of its kernels, of the calls around them and of fresh memory. Where runs on
 record have taught it (`seqcost calibrate --from-records`), each part takes its factor times that of the phase, and how
 far whole models stray for other reasons is what the runs there showed, not what those of other machines did. A factor
 belongs to the kernels beside which it was fitted: a profile that is calibrated anew has none.
@@ -16,16 +16,26 @@ from seqcost.machines.checks import PARTS
 from seqcost.prediction.interval import Interval
 from seqcost.prediction.work import Part, Timed, TimedRow, waits
 
-PRODUCTS, OTHERS, CALLS, FRESH = PARTS
-OF_PRODUCTS = (Kernel.PRODUCT, Kernel.BATCHED_PRODUCT, Kernel.ATTENTION, Kernel.CONVOLUTION)
+PRODUCTS, ATTENTION, CONVOLUTIONS, RECURRENCES, STREAMS, COPIES, ROWS, CALLS, FRESH = PARTS
+# Kernels that err alike in a model: by how their operands lie there, and what they find in caches.
+PART_OF: Mapping[str, str] = {
+    **dict.fromkeys((Kernel.PRODUCT, Kernel.BATCHED_PRODUCT, Kernel.FACTORISATION), PRODUCTS),
+    **dict.fromkeys((Kernel.CONVOLUTION, Kernel.FFT), CONVOLUTIONS),
+    **dict.fromkeys((Kernel.REDUCTION, Kernel.SCAN, Kernel.SOFTMAX, Kernel.NORM, Kernel.SORT), ROWS),
+    **dict.fromkeys((Kernel.COPY, Kernel.GATHER, Kernel.SCATTER), COPIES),
+    **dict.fromkeys((Kernel.ELEMENTWISE, Kernel.FILL, Kernel.RANDOM, Kernel.OTHER), STREAMS),
+    Kernel.ATTENTION: ATTENTION,
+    Kernel.RECURRENCE: RECURRENCES,
+}
 CLASSES: Mapping[str, str] = {"forward": "forward", "prefill": "forward", "train": "train", "decode": "decode"}
 
 
 def parts_of(found: Timed) -> dict[str, float]:
     """Seconds of a run by part."""
-    products_s = sum(row.kernels_s for row in found.rows if row.row.kernel in OF_PRODUCTS)
-    others_s = sum(row.kernels_s for row in found.rows if row.row.kernel not in OF_PRODUCTS)
-    return {PRODUCTS: products_s, OTHERS: others_s, CALLS: found.host_s, FRESH: found.pages_s}
+    parts = dict.fromkeys(PARTS, 0.0) | {CALLS: found.host_s, FRESH: found.pages_s}
+    for row in found.rows:
+        parts[PART_OF[row.row.kernel]] += row.kernels_s
+    return parts
 
 
 def as_learnt(found: Timed, machine: Machine, dtype: str, phase: str) -> Timed:
@@ -34,8 +44,9 @@ def as_learnt(found: Timed, machine: Machine, dtype: str, phase: str) -> Timed:
     if learnt is None:
         return found
     factors = {part: factor_of(learnt, part, phase) for part in PARTS}
-    products_s, others_s, host_s, pages_s = (seconds * factors[part] for part, seconds in parts_of(found).items())
-    device_s = products_s + others_s
+    parts = {part: seconds * factors[part] for part, seconds in parts_of(found).items()}
+    host_s, pages_s = parts.pop(CALLS), parts.pop(FRESH)
+    device_s = sum(parts.values())
     mid = device_s + host_s + pages_s if waits(machine) else max(device_s, host_s)
     errors = {group: error * factors[_part_of(group)] for group, error in found.errors.items()}
     relative = math.hypot(*errors.values()) / mid if waits(machine) and mid else found.spread_of_parts
@@ -66,7 +77,7 @@ def _part_of(series: str) -> str:
     """Of a kernel, or of what errs together, which is named after its kernel."""
     if series in (Part.GLUE, Part.PAGES):
         return CALLS if series == Part.GLUE else FRESH
-    return PRODUCTS if series.partition(":")[0] in OF_PRODUCTS else OTHERS
+    return PART_OF[series.partition(":")[0]]
 
 
 def _scaled(row: TimedRow, kernels: float, calls: float) -> Interval:

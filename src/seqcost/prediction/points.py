@@ -94,6 +94,11 @@ class Points:
         rows = zip(self.series.flops, self.series.bytes, self.series.seconds, strict=True)
         return np.log([self.least(flops, moved) / seconds for flops, moved, seconds in rows])
 
+    def clipped(self, sizes: Sizes) -> list[float]:
+        """The sizes, held within those that were measured."""
+        columns = list(zip(*self.series.sizes, strict=True))
+        return [min(max(size, min(column)), max(column)) for size, column in zip(sizes, columns, strict=True)]
+
     def find(self, sizes: Sizes, flops: float, moved: float, leaving_out: int | None = None) -> Found:
         """Seconds of one launch; without one of the points where its own error is asked for."""
         kept = np.arange(len(self.series)) != leaving_out

@@ -13,35 +13,55 @@ covered: other allocators (jemalloc, tcmalloc, macOS), huge pages, caches that n
 import math
 from collections.abc import Sequence
 
-from seqcost.algebra.work import Kernel, Row
+from seqcost.algebra.work import Direction, Kernel, Row
 from seqcost.machines import Machine
 
 MAPPED_BYTES = 32 * 2**20
 KEPT_BYTES = 2 * MAPPED_BYTES
-# Shares of the largest cache, as far as it holds, between which what is touched in turn goes from hits to misses: seen
-# with additions and thin products that go through 2 to 128 MiB in turn.
+# Shares of a cache, as far as it holds, between which what is touched in turn goes from hits to misses: seen with
+# additions and thin products that go through 2 to 128 MiB in turn.
 HELD, MISSED = 0.5, 1.5
+JUST_MADE = 2.0  # times as many bytes as a launch moves lie between what made its operands and the launch
+Reused = tuple[tuple[float, float], ...]  # shares of operands, each with the bytes touched between two uses of them
 
 
-def cold_share(touched_bytes: float, machine: Machine) -> float:
-    """Which share of operands comes from main memory where so many bytes are touched between two uses; 0 to 1."""
-    if not machine.caches or touched_bytes <= 0:
-        return 0.0
-    largest = max(cache.size.amount for cache in machine.caches)
-    share = math.log(touched_bytes / (HELD * largest)) / math.log(MISSED / HELD)
-    return min(max(share, 0.0), 1.0)
+def shares_of(touched_bytes: float, pools: Sequence[int], machine: Machine) -> dict[int, float]:
+    """Which shares of operands come from as far as those in pools do, where so many bytes are touched between two uses.
+
+    Nothing comes from farther than the nearest caches where half of the second largest holds all; between the points
+    that were measured the shares follow the logarithm. A pool that no cache holds is reached at once and a half of the
+    largest.
+    """
+    if not machine.caches or not pools or touched_bytes <= 0:
+        return {}
+    *inner, largest = sorted(cache.size.amount for cache in machine.caches)
+    start = HELD * (inner[-1] if inner and len(pools) > 1 else largest)
+    places = {pool: min(float(pool), MISSED * largest) for pool in sorted(pools)}
+    below, at = 0, start
+    for pool, place in places.items():
+        if touched_bytes <= at:
+            break
+        if touched_bytes < place:
+            share = math.log(touched_bytes / at) / math.log(place / at)
+            return {pool: share} | ({below: 1.0 - share} if below else {})
+        below, at = pool, place
+    return {below: 1.0} if below else {}
 
 
-def touched_between(row: Row, moved_bytes: float, footprint_bytes: float, layers: int) -> float:
-    """Bytes that a run touches between two uses of what a row reads.
+def reused(row: Row, moved_bytes: float, footprint_bytes: float, layers: int) -> Reused:
+    """How many bytes a run touches between two uses of what a row reads, share by share of it.
 
     `moved_bytes` are those of the whole run, `footprint_bytes` those of all its tensors; `layers` are the equal layers
-    that one row stands for, as a formula writes them.
+    that one row stands for, as a formula writes them. A product's weight comes again after one pass; what an operator
+    reads was mostly made by the one before; on the way back half of it was kept since the way there.
     """
-    if row.kernel != Kernel.PRODUCT:
-        return footprint_bytes
-    uses = max(1.0, float(row.launches) / layers)
-    return min(footprint_bytes, moved_bytes / uses)
+    near = JUST_MADE * float(row.bytes) / float(row.launches)
+    if row.kernel == Kernel.PRODUCT:
+        uses = max(1.0, float(row.launches) / layers)
+        return ((1.0, min(footprint_bytes, moved_bytes / uses)),)
+    if row.direction is Direction.BACKWARD:
+        return (0.5, min(near, footprint_bytes)), (0.5, footprint_bytes)
+    return ((1.0, min(near, footprint_bytes)),)
 
 
 def faulted_bytes(rows: Sequence[Row], swing_bytes: float | None) -> float:

@@ -10,21 +10,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from seqcost.algebra.work import Direction, Row
+from seqcost.algebra.work import Beside, Row
 from seqcost.machines import Machine
-from seqcost.prediction.interval import NINETY, Interval, added, errors_of
+from seqcost.prediction.host import host_s
+from seqcost.prediction.interval import Interval, added, errors_of
 from seqcost.prediction.kernels import Bound, Kernels
 from seqcost.prediction.points import Basis
-from seqcost.prediction.residence import cold_share, faulted_bytes, touched_between
+from seqcost.prediction.residence import faulted_bytes, reused
 
-SPREAD_OF_GLUE = 0.3  # where a profile gives no error of its own
 SPREAD_OF_PAGES = 0.4
+LOOP = 16  # launches of one kind at one place, from which on each mostly follows itself
 # How far whole models stray from predictions for other reasons than their kernels (Python between operators, layouts,
 # neighbours): so fitted that 90 % of runs lie in their intervals. CPU: 132 runs of eleven layers on two cores, whose
 # error was 29 % at the median and 57 % at p90; GPU: 413 runs on an H100, see benchmarks/h100_accuracy.md. A TPU has no
 # runs and takes the wider one.
 SPREAD_OF_MODELS = {"cpu": 0.32, "gpu": 0.75, "tpu": 0.75}
-ANY = "any"  # the operator under which a profile keeps what holds of every call
 
 
 class Part(StrEnum):
@@ -79,6 +79,7 @@ def timed(
     layers: int = 1,
     peak_bytes: float | None = None,
     resident_bytes: float = 0.0,
+    beside: Beside | None = None,
 ) -> Timed:
     """What rows of work take on a machine.
 
@@ -96,6 +97,8 @@ def timed(
         Of all tensors at the fullest moment; None where that is not known: then of what is moved at once.
     resident_bytes
         Of what is there before and after the run.
+    beside
+        What the caller does beside launches; None where nobody counted it: then as much as on average.
 
     Raises
     ------
@@ -112,11 +115,12 @@ def timed(
     parts: list[tuple[str, float, float]] = []
     glue_s = glue_error = 0.0
     for row in launched:
-        cold = cold_share(touched_between(row, moved, footprint, layers), machine)
-        launch = kernels.launch(row, cold)
         count = float(row.launches)
+        again = _again(machine, beside) if count >= LOOP * layers else 1.0
+        launch = kernels.launch(row, reused(row, moved, footprint, layers), again)
         seconds = count * launch.seconds
-        glue, spread = _glue(machine, row, training=training)
+        glue, spread = host_s(machine, row, beside, training=training)
+        glue *= again
         glue_s += count * glue
         glue_error += count * glue * spread
         parts.append((launch.series, seconds, launch.spread))
@@ -143,6 +147,13 @@ def timed(
     return Timed(tuple(out), longer, device_s, glue_s, 0.0, errors, *own)
 
 
+def _again(machine: Machine, beside: Beside | None) -> float:
+    """The share of its time that a small launch in a loop takes: in PyTorch's own where most of a run is in one."""
+    own = beside is not None and beside.inner > 0.5
+    found = machine.inner if own and machine.inner is not None else machine.again
+    return 1.0 if found is None else found.amount
+
+
 def _three(interval: Interval) -> tuple[float, float, float]:
     return interval.low, interval.mid, interval.high
 
@@ -150,17 +161,3 @@ def _three(interval: Interval) -> tuple[float, float, float]:
 def waits(machine: Machine) -> bool:
     """Whether a call returns only when its kernel has ended."""
     return machine.device == "cpu"
-
-
-def _glue(machine: Machine, row: Row, *, training: bool) -> tuple[float, float]:
-    """Seconds of the host for one launch beside its kernel, and their spread; 0 where the profile knows none."""
-    way = "plain"
-    if training:
-        way = "backward" if row.direction is Direction.BACKWARD else "recording"
-    ways = machine.host.get(row.operator) or machine.host.get(ANY) or {}
-    found = ways.get(way) or ways.get("plain")
-    if found is None:
-        found = machine.dispatch
-    if found is None:
-        return 0.0, 0.0
-    return found.amount, SPREAD_OF_GLUE if found.error is None else found.error / NINETY

@@ -123,7 +123,7 @@ def compare(
             on_start(f"counting {name}")
         for T in ordered:
             counted = replace(subject.counted(request.at(T)), target=name)
-            foretold = None if where is None else predicted(counted, where)
+            foretold = None if where is None else predicted(counted, where, subject)
             points.append(Point(name, T, counted, _path(subject, T), runs.get((name, T)), foretold))
     solutions, dominances = solved(points)
     orders, foretold_pairs = standings(points), pairs(points)

@@ -173,7 +173,7 @@ def measured(
 def _forecast(subject: Subject, request: Request, machine: Machine) -> Forecast | None:
     """What the run was predicted to take; None in a format that the profile does not know."""
     try:
-        found = predicted(subject.counted(request), machine)
+        found = predicted(subject.counted(request), machine, subject)
     except BadMachine:
         return None
     seconds = found.seconds

@@ -12,10 +12,14 @@ from seqcost.errors import BadTarget
 from seqcost.machines import Machine
 from seqcost.machines.shelf import HERE
 from seqcost.prediction import Timed, as_learnt, timed
+from seqcost.prediction.host import VIEW
 from seqcost.questions.answers.count import Count
 from seqcost.questions.answers.prediction import Prediction
+from seqcost.questions.asked.arguments import sizes_in
 from seqcost.questions.asked.machine import machine_in
 from seqcost.questions.count import count
+from seqcost.questions.targets.resolve import resolve
+from seqcost.questions.targets.subject import Subject
 
 STAYS = ("parameters", "buffers", "inputs", "state", "optimizer_state")  # categories of memory, see algebra/peak
 
@@ -67,6 +71,7 @@ def predict(
     """
     where = machine_in(machine, threads=threads)
     several: Any = length  # one or a list of them: `count` tells by it what it returns
+    subject = resolve(target, sizes_in(sizes), inputs)
     found = count(
         target, length=several, batch=batch, source=source, phase=phase, dtype=dtype, sizes=sizes, inputs=inputs,
         trace=trace, optimizer=optimizer, accumulate=accumulate,
@@ -75,26 +80,26 @@ def predict(
     measurable = measurable and accumulate in (1, "1")
 
     def answered(one: Count) -> Prediction:
-        return replace(predicted(one, where), check=_check(one, sizes or {}) if measurable else None)
+        return replace(predicted(one, where, subject), check=_check(one, sizes or {}) if measurable else None)
 
     return [answered(one) for one in found] if isinstance(found, list) else answered(found)
 
 
-def predicted(counted: Count, machine: Machine) -> Prediction:
-    """What was counted, on a machine.
+def predicted(counted: Count, machine: Machine, subject: Subject | None = None) -> Prediction:
+    """What was counted, on a machine; of a `subject`, where it is known, what its caller does beside launches, too.
 
     Raises BadTarget for what runs nothing (weights alone).
     """
     if not counted.rows:
         raise BadTarget(f"{counted.target} runs nothing that could be timed; name a model.")
-    found = as_learnt(by_kernels(counted, machine), machine, counted.dtype, counted.phase)
+    found = as_learnt(by_kernels(counted, machine, subject), machine, counted.dtype, counted.phase)
     peak = counted.peak_bytes
     return Prediction(
         counted, machine, found, None if peak is None else peak + sum(size for _, size in machine.taken())
     )
 
 
-def by_kernels(counted: Count, machine: Machine) -> Timed:
+def by_kernels(counted: Count, machine: Machine, subject: Subject | None = None) -> Timed:
     """The time of what was counted by the kernels of a machine alone, without what runs taught of it."""
     layers = counted.sizes.get("L") if counted.rung == "formula" else 1
     return timed(
@@ -105,6 +110,7 @@ def by_kernels(counted: Count, machine: Machine) -> Timed:
         layers=layers if isinstance(layers, int) else 1,
         peak_bytes=counted.peak_bytes,
         resident_bytes=resident_bytes((counted.memory or {}).get("categories", {})),
+        beside=None if subject is None or VIEW not in machine.host else subject.beside(counted),
     )
 
 

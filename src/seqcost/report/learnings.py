@@ -7,7 +7,11 @@ from seqcost.report.table import Table
 
 Row = Mapping[str, Any]
 
-WORDS = {"products": "products", "others": "other kernels", "calls": "calls around them", "fresh": "fresh memory"}
+WORDS = {
+    "products": "products", "attention": "fused attention", "convolutions": "convolutions, FFTs",
+    "recurrences": "fused recurrences", "streams": "element by element", "copies": "copies, gathers, scatters",
+    "rows": "row by row: sums, softmax, norms, scans, sorts", "calls": "calls around them", "fresh": "fresh memory",
+}  # fmt: skip
 
 
 def tables(answer: Row) -> list[Table]:

@@ -93,7 +93,7 @@ def plain(machine: Machine) -> dict[str, Any]:
                 "operator": one.operator,
                 "direction": one.direction,
                 "dtype": one.dtype,
-                "cold": one.cold,
+                "pool_bytes": one.pool,
                 "causal": one.causal,
                 "tf32": one.tf32,
                 "points": len(one),

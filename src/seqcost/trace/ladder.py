@@ -326,6 +326,7 @@ def _answer(
         trained=at_T.trained or frozenset(),
         unused=at_T.unused,
         longest=longest(lookups),
+        beside=seen[max(seen)].beside,
         no_trainable="" if program is None else program.trains_unknown,
         no_saved=at_T.unseen or ("" if at_T.saved is not None else TOO_MANY),
     )

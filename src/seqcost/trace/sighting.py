@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from seqcost.algebra.work import Beside
 from seqcost.errors import FOREIGN_ERRORS, with_type
 from seqcost.fakes.cpu_kernels import Substituting
 from seqcost.fakes.higher_order import uncompiled
@@ -55,6 +56,7 @@ class Sighting:
     history: History | None = None  # None where it was not asked for, or the run was derived from others
     lookups: Mapping[Table, int | None] = field(default_factory=dict)  # the largest row that was asked of each table
     num_followed: int = 0  # operators that were followed one by one; 0 where the run was derived from others
+    beside: Beside | None = None  # of what was followed; None where the run was derived from others
     sizes: frozenset[int] = frozenset()  # of the dimensions of everything that operators made
 
     @property
@@ -119,6 +121,7 @@ def see(
                 del state
             else:
                 program.run()
+    beside = ledger.beside()
     num_followed = sum(entry.launches for entry in book.entries.values())
     saved: Mapping[str, int] | None = ledger.saved
     if skipping.left_out:
@@ -146,6 +149,7 @@ def see(
         history=book.history,
         lookups=ledger.lookups.largest,
         num_followed=num_followed,
+        beside=beside,
         sizes=frozenset(size for shape in shapes for size in shape),
     )
 

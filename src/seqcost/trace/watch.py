@@ -11,10 +11,9 @@ from typing import Any
 from torch import nn
 
 from seqcost.algebra import Bill
-from seqcost.algebra.work import Direction, Row, flops_of, traffic_of
+from seqcost.algebra.work import Beside, Direction, Row, flops_of, traffic_of
 from seqcost.trace.answer.result import Coverage, Uncounted
 from seqcost.trace.answer.rows import coverage, rows_of, uncounted
-from seqcost.trace.book.book import Book
 from seqcost.trace.book.ledger import Ledger, tensors_among
 from seqcost.trace.book.memory import Memory
 from seqcost.trace.book.paths import OUTSIDE, Paths
@@ -25,13 +24,23 @@ _OUTSIDE = "code"
 class Watched:
     """What ran inside the block up to now; also where the block was left by an exception."""
 
-    def __init__(self, book: Book) -> None:
-        self._book = book
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger, self._book = ledger, ledger.book
+
+    @property
+    def beside(self) -> Beside:
+        """Views and calls of modules, for each launch of a direction."""
+        return self._ledger.beside()
 
     @property
     def rows(self) -> tuple[Row, ...]:
         """Rows of work: by direction, module and operator, apart by shapes."""
         return tuple(rows_of(self._book.entries, self._book.steps()))
+
+    @property
+    def peak_bytes(self) -> int:
+        """Of the tensors that operators met or made, at the fullest moment."""
+        return self._book.peak_bytes
 
     @property
     def flops(self) -> Bill:
@@ -117,7 +126,7 @@ def watch() -> Iterator[Watched]:
     ledger = _Onlooker(paths, Memory(), [])
     ledger.noting = True
     with paths.following(), ledger:
-        yield Watched(ledger.book)
+        yield Watched(ledger)
 
 
 def _name(row: Row) -> str:

@@ -18,7 +18,8 @@ BACKWARD_PRODUCTS = 2.5  # of fused attention, relative to forward: five product
 class Case:
     """What is launched.
 
-    `cold`: operands alternate among so many copies that no cache holds them. `tf32`: float32 products are rounded.
+    `pool`: bytes that operands take turns in, 0 where each launch has those of the one before. `tf32`: float32 products
+    are rounded.
     `causal` belongs to attention.
     """
 
@@ -27,7 +28,7 @@ class Case:
     sizes: tuple[int, ...]
     dtype: str
     direction: Direction = Direction.FORWARD
-    cold: bool = False
+    pool: int = 0
     tf32: bool = False
     causal: bool = False
 

@@ -20,11 +20,14 @@ Call = Callable[[], object]
 Draw = Callable[..., Tensor]
 VOCABULARY = 8192
 
+ANGLE = 100.0  # of a position: sines of such take longer than of those between -1 and 1
+
+
 # One tensor in, one out.
 UNARY: dict[str, Callable[[Tensor], object]] = {
     "neg": torch.neg, "exp": torch.exp, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "gelu": F.gelu, "silu": F.silu,
     "relu": torch.relu, "elu": F.elu, "softplus": F.softplus, "log_sigmoid_forward": F.logsigmoid,
-    "rsqrt": torch.rsqrt, "sqrt": torch.sqrt, "abs": torch.abs, "sin": torch.sin, "cos": torch.cos,
+    "rsqrt": torch.rsqrt, "sqrt": torch.sqrt, "abs": torch.abs,
     "log": torch.log, "log1p": torch.log1p, "expm1": torch.expm1, "erf": torch.erf, "reciprocal": torch.reciprocal,
     "square": torch.square, "zeros_like": torch.zeros_like, "ones_like": torch.ones_like,
 }  # fmt: skip
@@ -57,6 +60,14 @@ def operator_call(case: Case, draw: Draw) -> Call:
     if case.operator in OVER_ROWS:
         return partial(OVER_ROWS[case.operator], draw(*case.sizes))
     return SPECIAL[case.operator](case.sizes, draw)
+
+
+def _of_angles(function: Callable[[Tensor], Tensor], sizes: tuple[int, ...], draw: Draw) -> Call:
+    return partial(function, ANGLE * draw(*sizes))
+
+
+def _arange(sizes: tuple[int, ...], draw: Draw) -> Call:
+    return partial(torch.arange, sizes[0], dtype=draw(1).dtype)
 
 
 def _addmm(sizes: tuple[int, ...], draw: Draw) -> Call:
@@ -128,8 +139,8 @@ def _cat(sizes: tuple[int, ...], draw: Draw) -> Call:
 
 
 def _clone(sizes: tuple[int, ...], draw: Draw) -> Call:
-    """Heads put before tokens, the width of a head kept together: what most copies of a model do."""
-    width = 64 if sizes[0] >= 4096 else 8
+    """Heads put before tokens, the width of a small head kept together: what most copies of a model do."""
+    width = 16 if sizes[0] >= 4096 else 8
     x = draw(sizes[0] // width // 8, 8, width) if sizes[0] >= 8 * width else draw(1, sizes[0] // width, width)
     return x.transpose(0, 1).contiguous if sizes[0] >= 16 * width else x.clone
 
@@ -235,6 +246,7 @@ def _irfft(sizes: tuple[int, ...], draw: Draw) -> Call:
 
 
 SPECIAL: dict[str, Callable[[tuple[int, ...], Draw], Any]] = {
+    "sin": partial(_of_angles, torch.sin), "cos": partial(_of_angles, torch.cos), "arange": _arange,
     "addmm": _addmm, "mm": _mm, "bmm": _bmm,
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
     "_scaled_dot_product_flash_attention_for_cpu_backward": _attention_backward,

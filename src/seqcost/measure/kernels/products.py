@@ -27,6 +27,7 @@ BATCHED = (  # b, m, k, n: scores and sums of attention, chunks of recurrences, 
 )
 MOST_FLOPS = {"float32": 3e12, "bfloat16": 2e13, "float16": 2e13}  # of one launch
 MOST_BYTES = 8 * 2**30
+COLD_BYTES = 256 * 2**20  # of operands that take turns: more than a GPU's cache holds
 
 
 def products(dtype: str, *, tf32: bool = False, few: bool = False) -> Iterator[Case]:
@@ -37,19 +38,19 @@ def products(dtype: str, *, tf32: bool = False, few: bool = False) -> Iterator[C
 def _products(dtype: str, tf32: bool, few: bool) -> Iterator[Case]:
     for k, n in WEIGHTS:
         for m in FEW_ROWS if few else ROWS:
-            yield _product("linear", (m, k, n), dtype, tf32, cold=m <= 1024)
+            yield _product("linear", (m, k, n), dtype, tf32, pool=COLD_BYTES if m <= 1024 else 0)
     for width in SQUARE[::2] if few else SQUARE:
-        yield _product("linear", (width, width, width), dtype, tf32, cold=False)
+        yield _product("linear", (width, width, width), dtype, tf32)
     if few:
         return
     for k, n in WEIGHTS[::2]:
         for m in (1, 16, 256):
-            yield _product("linear", (m, k, n), dtype, tf32, cold=False)  # what a cache gives a thin product
+            yield _product("linear", (m, k, n), dtype, tf32)  # what a cache gives a thin product
         for m in (512, 4096):  # the two products of a linear layer's backward pass
-            yield _product("input_gradient", (m, n, k), dtype, tf32, cold=False)
-            yield _product("weight_gradient", (n, m, k), dtype, tf32, cold=False)
+            yield _product("input_gradient", (m, n, k), dtype, tf32)
+            yield _product("weight_gradient", (n, m, k), dtype, tf32)
     for sizes in ODD:
-        yield _product("linear", sizes, dtype, tf32, cold=False)
+        yield _product("linear", sizes, dtype, tf32)
     for batched in BATCHED:
         yield Case(kernel=Kernel.BATCHED_PRODUCT, operator="bmm", sizes=batched, dtype=dtype, tf32=tf32)
 
@@ -59,5 +60,5 @@ def fits(case: Case) -> bool:
     return case.flops <= MOST_FLOPS[case.dtype] and case.bytes <= MOST_BYTES
 
 
-def _product(operator: str, sizes: tuple[int, int, int], dtype: str, tf32: bool, *, cold: bool) -> Case:
-    return Case(kernel=Kernel.PRODUCT, operator=operator, sizes=sizes, dtype=dtype, tf32=tf32, cold=cold)
+def _product(operator: str, sizes: tuple[int, int, int], dtype: str, tf32: bool, *, pool: int = 0) -> Case:
+    return Case(kernel=Kernel.PRODUCT, operator=operator, sizes=sizes, dtype=dtype, tf32=tf32, pool=pool)

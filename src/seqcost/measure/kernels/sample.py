@@ -1,8 +1,9 @@
 """Which kernels make a profile of a CPU: few enough for a minute on two cores, spread over what models launch.
 
-Each operator is measured from a launch of next to nothing, which is its dispatch, to sizes that no cache holds. What
-streams, and thin products, which decoding needs, are measured twice: on operands in a cache (`cold` is false) and on
-operands from main memory, as a model has them that touches more between two uses than caches hold. Not covered:
+Each operator is measured from a launch of next to nothing, which is its dispatch, to sizes that no cache holds. Thin
+products, which decoding needs, and one streaming operator for all are measured three times: on operands in the nearest
+caches, and on those that take turns in pools (`POOLS`), as a model has them that touches so much between two uses.
+Not covered:
 what costs more than `MOST_FLOPS` a launch; prediction holds the utilisation of the largest that was measured.
 """
 
@@ -16,8 +17,12 @@ MOST_FLOPS = 6e9
 
 # Streaming operators, and those of them that are followed beyond the caches.
 FOLLOWED = ("add", "mul", "clone", "gelu", "exp", "zeros")
-FAR = tuple(2**power for power in (13, 15, 17, 19, 21, 22, 23, 25, 27))  # elements: 32 KiB to 512 MiB of float32
+# elements: of three tensors of float32 together 96 KiB to 512 MiB
+FAR = (*(2**power for power in (13, 15, 17, 19, 21, 22, 23, 25)), 2**27 // 3)
 NEAR = (2**12, 2**16, 2**20)
+# Bytes that operands take turns in: what the last cache holds and the others do not, and what none holds.
+POOLS = (2**23, 2**27)
+POOLED = tuple(2**power for power in (10, 12, 14, 16, 18))
 ELEMENTWISE = (
     "neg", "exp", "tanh", "sigmoid", "gelu", "silu", "relu", "elu", "softplus", "log_sigmoid_forward", "rsqrt", "sqrt",
     "abs", "sin", "cos", "log", "log1p", "erf", "reciprocal", "add", "sub", "mul", "div", "maximum", "minimum",
@@ -25,7 +30,7 @@ ELEMENTWISE = (
     "gelu_backward", "silu_backward", "softplus_backward", "elu_backward", "threshold_backward",
 )  # fmt: skip
 COPIES = ("clone", "_to_copy", "stack", "cat")
-FILLS = ("zeros", "zeros_like", "ones_like")
+FILLS = ("zeros", "zeros_like", "ones_like", "arange")
 STREAMING = (
     *((Kernel.ELEMENTWISE, operator) for operator in ELEMENTWISE),
     *((Kernel.COPY, operator) for operator in COPIES),
@@ -45,11 +50,10 @@ OVER_ROWS = {
 ROWS_AND_LENGTHS = (
     (1, 64), (64, 64), (1024, 64), (16384, 64), (1, 1024), (64, 1024), (1024, 1024), (1, 65536), (16, 65536),
 )  # fmt: skip
-COLD_ROWS_AND_LENGTHS = ((64, 64), (1024, 64), (64, 1024), (1024, 1024), (16, 65536))
 
 WEIGHTS = ((64, 64), (128, 512), (256, 256), (512, 512), (512, 2048), (2048, 512), (1024, 1024), (256, 8192))
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
-COLD_ROWS = (1, 4, 16, 64)
+POOLED_ROWS = (1, 4, 16, 64)
 GRADIENTS = ((64, 64, 64), (64, 512, 64), (256, 128, 256), (256, 1024, 256), (512, 64, 512), (512, 512, 512),
              (512, 2048, 512), (2048, 256, 512), (512, 256, 2048), (1024, 1024, 1024))  # fmt: skip
 BATCHED = (  # b, m, k, n: one token against a cache, scores and sums, chunks, small matrices one after the other
@@ -59,15 +63,17 @@ BATCHED = (  # b, m, k, n: one token against a cache, scores and sums, chunks, s
     (256, 16, 16, 16), (256, 64, 16, 64), (1024, 16, 32, 16), (8, 1024, 64, 1024), (8, 1024, 1024, 64),
     (512, 1, 16, 64),
 )  # fmt: skip
-ATTENTION = ((1, 4, 16), (1, 8, 64), (4, 8, 64))  # sequences, heads, width of a head
+ATTENTION = ((1, 4, 16), (1, 4, 32), (1, 8, 64), (4, 8, 64))  # sequences, heads, width of a head
 FUSED = ("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention_for_cpu_backward")
 LENGTHS = (16, 64, 256, 512, 1024, 2048)
 ONE_TOKEN = ((1, 8, 1, 256, 64, 64), (1, 8, 1, 2048, 64, 64), (4, 8, 1, 1024, 64, 64))
 CONVOLUTIONS = (  # sequences, channels in, channels out, taps, positions out; depthwise has one channel in
-    *((1, 1, D, 4, T) for D in (128, 1024) for T in (64, 512, 2048)),
-    *((1, D, D, 3, T) for D in (64, 256) for T in (64, 512, 2048)),
+    *((1, 1, D, 4, T) for D in (128, 1024) for T in (4, 64, 512, 2048)),
+    *((1, D, D, 3, T) for D in (64, 256) for T in (4, 64, 512, 2048)),
 )
-RECURRENCES = tuple((T, B, D, D) for T in (16, 128, 512) for B, D in ((1, 128), (1, 512), (4, 256)))
+RECURRENCES = tuple(
+    (T, B, D, D) for T in (1, 16, 64, 256) for B, D in ((1, 64), (1, 128), (1, 256), (1, 512), (8, 128), (8, 256))
+)
 FFTS = tuple((rows, length) for rows in (8, 512) for length in (128, 1024, 8192))
 
 
@@ -79,15 +85,15 @@ def cpu_cases(dtype: str) -> Iterator[Case]:
 
 
 def _all(dtype: str) -> Iterator[Case]:
-    def case(kernel: Kernel, operator: str, sizes: tuple[int, ...], *, cold: bool = False) -> Case:
-        return Case(kernel=kernel, operator=operator, sizes=sizes, dtype=dtype, cold=cold)
+    def case(kernel: Kernel, operator: str, sizes: tuple[int, ...], *, pool: int = 0) -> Case:
+        return Case(kernel=kernel, operator=operator, sizes=sizes, dtype=dtype, pool=pool)
 
     several: tuple[tuple[int, ...], ...]
     for k, n in WEIGHTS:
         for m in ROWS:
             yield case(Kernel.PRODUCT, "addmm", (m, k, n))
-            if m in COLD_ROWS:
-                yield case(Kernel.PRODUCT, "addmm", (m, k, n), cold=True)
+            if m in POOLED_ROWS:
+                yield from (case(Kernel.PRODUCT, "addmm", (m, k, n), pool=pool) for pool in POOLS)
         for m in ROWS[::3]:
             yield case(Kernel.PRODUCT, "mm", (m, k, n))
     for several, kernel, operators in (
@@ -105,11 +111,9 @@ def _all(dtype: str) -> Iterator[Case]:
     for kernel, operator in STREAMING:
         for n in (NOTHING, *(FAR if operator in FOLLOWED else NEAR)):
             yield case(kernel, operator, (n,))
-        for n in NEAR:
-            yield case(kernel, operator, (n,), cold=True)
+    for n in POOLED:
+        yield from (case(Kernel.ELEMENTWISE, "mul", (n,), pool=pool) for pool in POOLS)
     for kernel, operators in OVER_ROWS.items():
         for operator in operators:
             for shape in ROWS_AND_LENGTHS:
                 yield case(kernel, operator, shape)
-                if shape in COLD_ROWS_AND_LENGTHS and kernel is not Kernel.SORT:
-                    yield case(kernel, operator, shape, cold=True)

@@ -16,24 +16,26 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from seqcost.algebra.work import Row
+from seqcost.measure.kernels.between import Between
 from seqcost.measure.kernels.case import Case
-from seqcost.measure.kernels.glue import glued
+from seqcost.measure.kernels.models import ran
 from seqcost.measure.kernels.operators import operator_call
 from seqcost.trace.watch import watch
 
-REPETITIONS = 3  # in each round
+FEWEST, MOST = 3, 20  # launches in each round
 LONG_S = 0.2  # a launch that takes longer is repeated in the next round alone
-SPAN_S = 2e-3  # of one repetition, where a launch is shorter
+SPAN_S = 4e-3  # of the launches of a round and what runs between them
 POOL_BYTES = 2**27  # of numbers that operands are parts of: more than caches hold
 MOST_COPIES = 512
-FEWEST_COLD = 16  # launches of a repetition whose operands take turns
 STEP_BYTES = 3 * 2**16  # of the three tensors of one addition
 FRESH_BYTES = 2**26
 
@@ -48,6 +50,7 @@ def main() -> None:
     with torch.no_grad():
         pools = {dtype: Pool(getattr(torch, dtype)) for dtype in {fields["dtype"] for fields in order["cases"]}}
         known: set[int] = set()
+        between = Between()
         for turn in range(order["rounds"]):
             for index, fields in enumerate(order["cases"]):
                 case = Case(**fields)
@@ -55,13 +58,14 @@ def main() -> None:
                 row = row_of(case, calls[0]) if turn == 0 else None
                 if row is not None:
                     known.add(index)
-                tell(index=index, row=row, seconds=timed(calls) if index in known else [])
+                tell(index=index, row=row, seconds=timed(calls, between) if index in known else [])
                 del calls
             gc.collect()
         tell(fresh=fresh())
         tell(pools=pools_of(next(iter(pools.values()))))
-    for found in glued(rows_of):
-        tell(glue=found)
+        tell(again=[again(between) for _ in range(5)], inner=[inner(between) for _ in range(5)])
+    for found in ran(watched, between):
+        tell(model=found)
     tell(done=True)
 
 
@@ -98,46 +102,69 @@ class Pool:
 
 
 def calls_of(case: Case, pool: Pool) -> list[Callable[[], object]]:
-    """The launch, or as many on operands of their own as it takes to go through the pool once."""
+    """The launch, or as many on operands of their own as it takes to go through the case's pool once."""
     pool.restart()
     first = operator_call(case, pool.draw)
-    if not case.cold:
+    if not case.pool:
         return [first]
     used = max(case.bytes, 1)
-    return [first, *(operator_call(case, pool.draw) for _ in range(min(POOL_BYTES // used, MOST_COPIES)))]
+    return [first, *(operator_call(case, pool.draw) for _ in range(min(case.pool // used, MOST_COPIES)))]
 
 
-def timed(calls: Sequence[Callable[[], object]]) -> list[float]:
-    """Seconds of a launch, once for each repetition; several calls take turns, and their results stay for as long."""
-    results: list[object] = [None] * max(1, len(calls))
+def timed(calls: Sequence[Callable[[], object]], between: Callable[[], object]) -> list[float]:
+    """Seconds of each launch; several calls take turns, and their results stay for as long."""
+    results: list[object] = [None] * len(calls)
     for call in calls[:2]:
         call()
-    start_s = time.perf_counter()
-    calls[0]()
-    launches = max(1, round(SPAN_S / (time.perf_counter() - start_s)))
-    if len(calls) > 1:
-        launches = max(launches, FEWEST_COLD)
-    found, at = [], 0
-    for _ in range(REPETITIONS if launches > 1 or time.perf_counter() - start_s < LONG_S else 1):
+    found: list[float] = []
+    begun_s = time.perf_counter()
+    while len(found) < FEWEST or (time.perf_counter() - begun_s < SPAN_S and len(found) < MOST):
+        call = calls[len(found) % len(calls)]
+        between()
         start_s = time.perf_counter()
-        for i in range(at, at + launches):
-            results[i % len(results)] = calls[i % len(calls)]()
-        found.append((time.perf_counter() - start_s) / launches)
-        at += launches
+        result = call()
+        found.append(time.perf_counter() - start_s)
+        results[len(found) % len(calls)] = result
+        if found[-1] > LONG_S:
+            break
     return found
+
+
+def again(between: Callable[[], object]) -> float:
+    """Seconds of small launches one after the other, as in a loop over time, in relation to each after others."""
+    x, rows = torch.randn(64), torch.randn(8, 8)
+    step: list[Callable[[], object]] = [
+        partial(torch.mul, x, x), partial(torch.tanh, x), partial(rows.chunk, 2, -1), partial(torch.sub, x, x),
+        partial(torch.mm, rows, rows), partial(torch.addcmul, x, x, x), partial(x.view, 8, 8), partial(torch.exp, x),
+    ]  # fmt: skip
+    apart = sum(statistics.median(timed([call], between)) for call in step)
+    return statistics.median(_in_turn(step * 30)) * len(step) / apart
+
+
+def inner(between: Callable[[], object]) -> float:
+    """Seconds of the small launches in a loop of PyTorch's own, in relation to each after others."""
+    steps, width = 64, 16
+    rnn, x, h = torch.nn.RNN(width, width), torch.randn(steps, 1, width), torch.randn(1, width)
+    one: list[Callable[[], object]] = [
+        partial(F.linear, h, torch.randn(width, width), torch.randn(width)),
+        partial(torch.add, h, h),
+        partial(torch.tanh, h),
+    ]
+    apart = sum(statistics.median(timed([call], between)) for call in one)
+    return statistics.median(_in_turn([partial(rnn, x)] * 8)) / (steps * apart)
 
 
 def row_of(case: Case, call: Callable[[], object]) -> dict[str, Any] | None:
     """The row of work of one launch; None where PyTorch runs something else (an LSTM in float64 is a loop)."""
-    named = [row for row in rows_of(call) if (row["kernel"], row["operator"]) == (case.kernel, case.operator)]
+    named = [row for row in watched(call)["rows"] if (row["kernel"], row["operator"]) == (case.kernel, case.operator)]
     return named[0] if len(named) == 1 and named[0]["launches"] == 1 else None
 
 
-def rows_of(run: Callable[[], object]) -> list[dict[str, Any]]:
-    """Rows of work of whatever runs, as plain data."""
+def watched(run: Callable[[], object]) -> dict[str, Any]:
+    """Rows of work of whatever runs and what it does beside them, as plain data."""
     with watch() as seen:
         run()
-    return [plain(row) for row in seen.rows]
+    return {"rows": [plain(row) for row in seen.rows], "beside": asdict(seen.beside), "peak_bytes": seen.peak_bytes}
 
 
 def plain(row: Row) -> dict[str, Any]:
@@ -153,6 +180,7 @@ def plain(row: Row) -> dict[str, Any]:
         "pointwise",
         "bytes",
         "itemsize",
+        "fresh",
     )
     return {name: getattr(row, name) for name in fields}
 
@@ -165,8 +193,19 @@ def pools_of(pool: Pool) -> list[tuple[int, float]]:
         pool.restart()
         pairs = [(pool.draw(STEP_BYTES // 12), pool.draw(STEP_BYTES // 12)) for _ in range(count)]
         calls = [partial(torch.add, x, y, out=pool.draw(STEP_BYTES // 12)) for x, y in pairs]
-        found.append((count * STEP_BYTES, statistics.median(timed(calls) + timed(calls))))
+        found.append((count * STEP_BYTES, statistics.median(_in_turn(calls))))
     return found
+
+
+def _in_turn(calls: Sequence[Callable[[], object]]) -> list[float]:
+    """Seconds of a call, once for each time that all of them are gone through."""
+    found = []
+    for _ in range(4):
+        start_s = time.perf_counter()
+        for call in calls:
+            call()
+        found.append((time.perf_counter() - start_s) / len(calls))
+    return found[1:]
 
 
 def fresh() -> dict[str, float]:

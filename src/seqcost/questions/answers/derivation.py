@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from seqcost.algebra import Size
 from seqcost.algebra.quantity import QUANTITIES, Told
 from seqcost.algebra.rendering import plain
-from seqcost.algebra.work import Row
+from seqcost.algebra.work import Beside, Row
 from seqcost.errors import BadTarget, UnknownName, shortened
 
 
@@ -42,6 +42,10 @@ class Origin(Protocol):
     @property
     def rows(self) -> tuple[Row, ...]:
         """Rows of work."""
+
+    @property
+    def beside(self) -> Beside | None:
+        """What the caller does beside launches; None of formulas, which do not tell."""
 
     def steps(self, quantity: str) -> Sequence[Step]:
         """What adds up to a quantity. Raises BadTarget where it has no parts."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from seqcost.algebra import Size
 from seqcost.algebra.quantity import QUANTITIES
-from seqcost.algebra.work import Row
+from seqcost.algebra.work import Beside, Row
 from seqcost.questions.answers.derivation import Step
 from seqcost.trace import Trace
 from seqcost.trace.answer.wording import shapes_text, words_for
@@ -26,6 +26,11 @@ class Followed:
     def rows(self) -> tuple[Row, ...]:
         """Of the run, or of the formulas that gave it."""
         return self.seen.rows
+
+    @property
+    def beside(self) -> Beside | None:
+        """Of the longest run that was followed."""
+        return self.seen.beside
 
     def steps(self, quantity: str) -> Sequence[Step]:
         """A step for the calls of one operator by one module whose shapes are the same."""

@@ -10,7 +10,7 @@ from seqcost.algebra import Kind, Line, Size, symbol
 from seqcost.algebra.expr import is_symbolic
 from seqcost.algebra.quantity import QUANTITIES
 from seqcost.algebra.rendering import size_to_text
-from seqcost.algebra.work import Row
+from seqcost.algebra.work import Beside, Row
 from seqcost.errors import BadTarget, SeqcostError
 from seqcost.formulas.core.component import Component
 from seqcost.formulas.core.workload import Workload
@@ -32,6 +32,7 @@ class Written:
     phase: str
     bills: Bills
     rows: tuple[Row, ...]
+    beside: Beside | None = None
 
     def steps(self, quantity: str) -> Sequence[Step]:
         """A line of the formula each, in letters where that gives the same number."""

@@ -79,8 +79,8 @@ def _beside(pooled: Pooled, machine: Machine) -> Evidence | None:
     tell(f"predicting {job}")
     try:
         request = Request.of(phase=job.phase, batch=job.B, dtype=job.dtype).at(job.T)
-        counted = of_record(job.target).counted(request)
-        found = by_kernels(counted, machine)
+        subject = of_record(job.target)
+        found = by_kernels(subject.counted(request), machine, subject)
     except (SeqcostError, ImportError, OSError):
         return None
     assert pooled.median_s is not None, "it is ok"

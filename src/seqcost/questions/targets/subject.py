@@ -4,14 +4,17 @@ from abc import ABC
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from seqcost.errors import BadTarget
-from seqcost.extras import need
+from seqcost.algebra.work import Beside
+from seqcost.errors import BadTarget, SeqcostError
+from seqcost.extras import installed, need
 from seqcost.formulas.core.component import Component
 from seqcost.questions.answers.count import Count
 from seqcost.questions.asked.request import Request
 
 if TYPE_CHECKING:
     from seqcost.programs import Target
+
+SHORT = 32  # tokens of a run that tells how many views and calls there are for each launch
 
 
 class Resizable(Protocol):
@@ -48,6 +51,7 @@ class Subject(ABC):
     def __init__(self, name: str) -> None:
         self.name = name
         self._recipes: dict[int | None, Target] = {}
+        self._beside: dict[str, Beside | None] = {}
 
     @property
     def config(self) -> Component | None:
@@ -65,6 +69,28 @@ class Subject(ABC):
         from seqcost.questions.targets.traced import followed
 
         return followed(self.recipe(request.S), self.letters(), request)
+
+    def beside(self, counted: Count) -> Beside | None:
+        """What the caller does beside the launches of what was counted.
+
+        A formula does not tell; then one short run of the layer is followed. None where that cannot be.
+        """
+        if counted.origin is None or counted.origin.beside is not None:
+            return None if counted.origin is None else counted.origin.beside
+        if counted.phase not in self._beside:
+            self._beside[counted.phase] = self._followed_beside(counted) if installed("torch") else None
+        return self._beside[counted.phase]
+
+    def _followed_beside(self, counted: Count) -> Beside | None:
+        from seqcost.trace import trace
+
+        sizes = counted.sizes
+        try:
+            return trace(
+                self.recipe(sizes.get("S")), phase=counted.phase, B=sizes["B"], T=min(sizes["T"], SHORT), lengths=()
+            ).beside
+        except SeqcostError:  # a layer that cannot be followed is one whose host time is that of any other
+            return None
 
     def need_reader(self) -> None:
         """Nothing where the package that reads it is installed; asked before PyTorch is, whose extra lacks it.

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from seqcost.algebra import Bill
 from seqcost.algebra.curve import Curve
 from seqcost.algebra.peak import PeakMemory
-from seqcost.algebra.work import Row
+from seqcost.algebra.work import Beside, Row
 
 Rung = Literal["fake tensors", "real tensors"]
 
@@ -55,7 +55,8 @@ class Trace:
     was derived from shorter ones, shapes are formulas of theirs as well, all launches of an operator by a module are
     one row without sizes where they are not (a step whose shapes depend on the step), and one last row `chain` stands
     for the steps of all. `weights` has the parameters' shapes,
-    `trained` the names of those that are trained.
+    `trained` the names of those that are trained. `beside` is what Python did beside their launches, at the longest
+    length that was run.
     """
 
     phase: str
@@ -93,6 +94,7 @@ class Trace:
     trained: frozenset[str] = frozenset()
     unused: Mapping[str, int] = field(default_factory=dict)
     longest: int | None = None
+    beside: Beside | None = None
 
     @property
     def seen_to(self) -> int:

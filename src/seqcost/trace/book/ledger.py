@@ -5,6 +5,7 @@ own code and PyTorch's autograd deciding which. It works alike on fake, symbolic
 weights and constants alone (a mask, a table of angles) could be made beforehand and is on no chain of the depth.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -14,6 +15,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from seqcost.algebra.work import Beside
 from seqcost.fakes.cpu_kernels import DECOMPOSITIONS, SUBSTITUTES, detaches_a_real_one, has_cpu_kernel
 from seqcost.fakes.foreach import is_foreach, one_by_one
 from seqcost.fakes.higher_order import follow, is_higher_order, uncompiled
@@ -27,7 +29,7 @@ from seqcost.trace.book.history import Storage
 from seqcost.trace.book.keeper import Keeper
 from seqcost.trace.book.lookups import Lookups
 from seqcost.trace.book.memory import Memory
-from seqcost.trace.book.paths import Paths
+from seqcost.trace.book.paths import BACKWARD, FORWARD, Paths
 from seqcost.trace.operators import cudnn
 from seqcost.trace.operators.contractions import cell_steps
 from seqcost.trace.operators.registry import costs_of
@@ -57,6 +59,8 @@ class Ledger(TorchDispatchMode):
         self.shapes: set[Any] | None = None  # of everything that an operator returned, where they are asked for
         self.blind = False  # whether what autograd kept could not all be seen
         self.noting = memory.book.history is not None  # whether launches are kept apart by their shapes
+        self.inner = 0  # of the launches forward, those in loops of PyTorch's own
+        self.views, self.launched = Counter[str](), Counter[str]()  # by direction, each once
         self.times = 1  # equal runs that the one under way stands for
         self.memory = memory
         self.paths = paths
@@ -143,8 +147,12 @@ class Ledger(TorchDispatchMode):
         made = [self.memory.hold(tensor) for tensor in results]
         changed = list(tensors_among([args[i] if isinstance(i, int) else kwargs.get(i) for i in _written(func)]))
         if (not results and not changed) or torch.Tag.inplace_view in func.tags or _is_view(func):
+            if _is_view(func):
+                self.views[self.paths.now()[1]] += 1
             return  # a view (even of a constant, whose memory no operator made), or a question
         path, direction = self.paths.now()
+        self.launched[direction] += 1
+        self.inner += direction == FORWARD and self.paths.in_own_loop
         costs, name = costs_of(func), base_name(func)
         named = {name: value for name, value in kwargs.items() if name != "out"}
         # What is only written over is not waited for: `out[:, t] = f(x[:, t])` in a loop is no chain.
@@ -174,6 +182,16 @@ class Ledger(TorchDispatchMode):
                 made=made,
                 recording=torch.is_grad_enabled(),
             )
+        )
+
+    def beside(self) -> Beside:
+        """What was done beside the launches up to now, for each of them."""
+        forward, backward = (max(self.launched[way], 1) for way in (FORWARD, BACKWARD))
+        return Beside(
+            views_forward=self.views[FORWARD] / forward,
+            views_backward=self.views[BACKWARD] / backward,
+            modules=self.paths.num_calls / forward,
+            inner=self.inner / forward,
         )
 
     def _blocks(self, tensors: Iterable[torch.Tensor]) -> list[Storage]:

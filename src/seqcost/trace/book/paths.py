@@ -37,6 +37,7 @@ class Paths:
             id(parameter): name.rpartition(".")[0] for name, parameter in reversed(named_parameters(module, again=True))
         }
         self._open: list[tuple[nn.Module, str]] = []  # calls that have not returned yet, with their paths
+        self.num_calls = 0  # of modules, up to now
         self.within_forward = False  # whether a call is open that was not made from within backward
         self._numbers = [0]
         self._at_number = [OUTSIDE]
@@ -93,6 +94,7 @@ class Paths:
         return self._at_number[bisect_right(self._numbers, node._sequence_nr()) - 1], BACKWARD
 
     def _enter(self, module: nn.Module) -> None:
+        self.num_calls += 1
         if not self._open:
             self.within_forward = torch._C._current_autograd_node() is None
         name = self._names.get(id(module))
@@ -106,6 +108,11 @@ class Paths:
             del self._open[places[-1] :]
             self.within_forward = self.within_forward and bool(self._open)
             self._note()
+
+    @property
+    def in_own_loop(self) -> bool:
+        """Whether the innermost call is of a module whose steps PyTorch loops over by itself."""
+        return bool(self._open) and isinstance(self._open[-1][0], nn.RNNBase)
 
     @property
     def here(self) -> str:
