@@ -23,6 +23,7 @@ import numpy as np
 from seqcost.machines import Series
 
 SMALL_S = 30e-6  # a launch that takes no longer is mostly dispatch
+STEPPED = "recurrence"  # whose first size is a number of steps
 FLAT = 0.05  # how strongly the plane is kept from tilting where points are few
 BEYOND = 0.2  # how far (natural logarithm) the plane may leave what the nearest points show
 HIT = 1e-9
@@ -114,9 +115,29 @@ class Points:
             order = at[:, 0].argsort()
             between = float(np.interp(math.exp(query[0]), np.exp(at[order, 0]), seconds[order]))
             return Found(between, basis, float(away[nearest]))
+        if self.series.kernel == STEPPED and len(np.unique(at[:, 0])) > 1:
+            return Found(self._stepped(query, flops, moved, kept), basis, float(away[nearest]))
         inside = np.clip(query, at.min(0), at.max(0))
         utilisation = math.exp(_plane(at - inside, self._log_utilisation[kept]))
         return Found(self.least(flops, moved) / utilisation, basis, float(away[nearest]))
+
+    def _stepped(self, query: np.ndarray, flops: float, moved: float, kept: np.ndarray) -> float:
+        """A fused recurrence's time is a start and so much a step: at its sizes for each number of steps, then a line.
+
+        The sizes of a step are interpolated as ever, between points of as many steps.
+        """
+        at, utilisations = self._at[kept], self._log_utilisation[kept]
+        steps, found = np.unique(at[:, 0]), []
+        for step in steps:
+            alike = at[:, 0] == step
+            away = at[alike][:, 1:] - np.clip(query[1:], at[alike][:, 1:].min(0), at[alike][:, 1:].max(0))
+            share = math.exp(step - query[0])
+            found.append(self.least(share * flops, share * moved) / math.exp(_plane(away, utilisations[alike])))
+        numbers, asked = np.exp(steps), math.exp(query[0])
+        if asked <= numbers[-1]:
+            return float(np.interp(asked, numbers, found))
+        slope = (found[-1] - found[-2]) / (numbers[-1] - numbers[-2])
+        return float(found[-1] + max(slope, 0.0) * (asked - numbers[-1]))
 
 
 def _plane(away: np.ndarray, values: np.ndarray) -> float:
