@@ -17,6 +17,7 @@ from typing import Any
 
 from accuracy_jobs import RUNS, Group, Line, groups, lines_in
 
+from seqcost.algebra.work import Beside
 from seqcost.errors import SeqcostError
 from seqcost.machines import Machine, read
 from seqcost.progress import tell
@@ -39,6 +40,8 @@ CORRECTIONS: Mapping[str, Callable[[float, float], float]] = {
     "the larger": max,
 }
 
+Counted = tuple[Count, Beside | None]
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -48,6 +51,7 @@ class Judged:
     job: Job
     run: Pooled  # corrected
     found: Prediction
+    beside: Beside | None  # what its caller does beside launches
     halves: float | None  # how far the processes of odd rounds and those of even ones are apart
 
     @property
@@ -174,21 +178,22 @@ class Folder:
             for job in jobs:
                 if job.key in counts:
                     run = self.pooled(job, times[job.key], peaks.get(job.key))
-                    found = predicted(counts[job.key], self.machines[0])
-                    out.append(Judged(group, job, run, found, halves(times[job.key])))
+                    found = predicted(counts[job.key][0], self.machines[0], counts[job.key][1])
+                    out.append(Judged(group, job, run, found, counts[job.key][1], halves(times[job.key])))
         return out
 
-    def counts(self, group: Group, jobs: Sequence[Job], *, recount: bool) -> dict[str, Count]:
-        """What each job costs, as it was counted before."""
+    def counts(self, group: Group, jobs: Sequence[Job], *, recount: bool) -> dict[str, Counted]:
+        """What each job costs and what its caller does beside, as it was counted before."""
         path = self.path / COUNTS / f"{group.name.replace(':', '.')}_{group.D}.pickle"
-        known: dict[str, Count] = {} if recount or not path.exists() else pickle.loads(path.read_bytes())
+        known: dict[str, Counted] = {} if recount or not path.exists() else pickle.loads(path.read_bytes())
         missing = [job for job in jobs if job.key not in known]
         if missing:
             tell(f"counting {group}")
             subject = resolve(group.target, group.sizes)
             for job in missing:
                 try:
-                    known[job.key] = subject.counted(Request.of(phase=job.phase, batch=job.B).at(job.T))
+                    count = subject.counted(Request.of(phase=job.phase, batch=job.B).at(job.T))
+                    known[job.key] = count, subject.beside(count)
                 except SeqcostError as error:  # told on the page as a job without a prediction
                     tell(f"{group}, {job.phase}, T {job.T}: {error}")
             path.parent.mkdir(exist_ok=True)

@@ -1,8 +1,8 @@
 """The jobs that predictions are judged by: the catalogue and other people's modules over phases, lengths and widths.
 
-A group is one target at one width: its jobs run in one process. Presets are left out, which are settings of models
-that are there; models have as few layers as show each kind of them, since more of them are more of the same. Loads no
-torch.
+A group is one target at one width: its jobs run in one process. Of the catalogue it is the models, in which all layers
+and parts stand; presets are left out, which are settings of theirs. Models have as few layers as show each kind of them,
+since more of them are more of the same. Loads no torch.
 """
 
 import json
@@ -51,7 +51,7 @@ class Group:
 def groups(threads: int, names: Sequence[str] = ()) -> Iterator[Group]:
     """Every group, or those of these names."""
     for name, entry in CATALOGUE.items():
-        if entry.group != "preset" and (not names or name in names):
+        if entry.group == "model" and (not names or name in names):
             phases = ("forward", "train", *(["decode"] if configure(name).decodes else []))
             for D in WIDTHS:
                 spec = {"kind": "catalogue", "name": name, "sizes": sizes_of(name, D)}

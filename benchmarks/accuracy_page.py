@@ -56,8 +56,8 @@ def words(folder: Folder) -> str:
     rounds = len({line["round"] for line in folder.lines})
     threads = folder.place["threads"]
     return (
-        f"What `seqcost predict` says of this CPU, {threads} thread{'s' * (threads > 1)}, beside what ran on it: every "
-        "architecture of the catalogue, its bare layers and parts among them, and modules of other packages "
+        f"What `seqcost predict` says of this CPU, {threads} thread{'s' * (threads > 1)}, beside what ran on it: the "
+        "model of every architecture of the catalogue (presets are the same at other sizes) and modules of other packages "
         f"(benchmarks/{OTHERS}.py), forward, training step and decoding, at {', '.join(map(str, LENGTHS))} tokens and "
         f"widths of {' and '.join(map(str, WIDTHS))}, one sequence, float32. No calibration has seen any of them.\n\n"
         f"Each job ran in {rounds} processes that are spread over the time of all, each between two looks at the "
@@ -217,7 +217,7 @@ def recalibrated(judged: Sequence[Judged], machines: Sequence[Machine]) -> str:
     leaves = pairs = 0
     spreads, outside = [], set()
     for one in judged:
-        found = [predicted(one.found.count, machine).seconds for machine in machines]
+        found = [predicted(one.found.count, machine, one.beside).seconds for machine in machines]
         for k, interval in enumerate(found):
             others = [other.mid for j, other in enumerate(found) if j != k]
             left = sum(mid not in interval for mid in others)

@@ -27,7 +27,7 @@ from seqcost.questions.asked.machine import machine_in
 from seqcost.questions.asked.request import Request
 from seqcost.questions.asked.runs import Runs, check_tokens, text_digest
 from seqcost.questions.measure import measured
-from seqcost.questions.predict import predicted
+from seqcost.questions.predict import beside_of, predicted
 from seqcost.questions.targets.several import resolved
 from seqcost.questions.targets.subject import Subject
 from seqcost.records import Job, Pooled
@@ -123,7 +123,7 @@ def compare(
             on_start(f"counting {name}")
         for T in ordered:
             counted = replace(subject.counted(request.at(T)), target=name)
-            foretold = None if where is None else predicted(counted, where, subject)
+            foretold = None if where is None else predicted(counted, where, beside_of(subject, counted, where))
             points.append(Point(name, T, counted, _path(subject, T), runs.get((name, T)), foretold))
     solutions, dominances = solved(points)
     orders, foretold_pairs = standings(points), pairs(points)

@@ -23,7 +23,7 @@ from seqcost.questions.asked.lengths import lengths_in, whole
 from seqcost.questions.asked.machine import calibrated_or_named
 from seqcost.questions.asked.request import Request
 from seqcost.questions.asked.runs import Runs, check_tokens, from_zero, text_digest
-from seqcost.questions.predict import predicted
+from seqcost.questions.predict import beside_of, predicted
 from seqcost.questions.targets.several import resolved
 from seqcost.questions.targets.subject import Subject
 from seqcost.records import Job, Pooled, Store, this_environment
@@ -173,7 +173,8 @@ def measured(
 def _forecast(subject: Subject, request: Request, machine: Machine) -> Forecast | None:
     """What the run was predicted to take; None in a format that the profile does not know."""
     try:
-        found = predicted(subject.counted(request), machine, subject)
+        counted = subject.counted(request)
+        found = predicted(counted, machine, beside_of(subject, counted, machine))
     except BadMachine:
         return None
     seconds = found.seconds

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from seqcost.algebra.work import Beside
 from seqcost.errors import BadTarget
 from seqcost.machines import Machine
 from seqcost.machines.shelf import HERE
@@ -80,26 +81,34 @@ def predict(
     measurable = measurable and accumulate in (1, "1")
 
     def answered(one: Count) -> Prediction:
-        return replace(predicted(one, where, subject), check=_check(one, sizes or {}) if measurable else None)
+        return replace(
+            predicted(one, where, beside_of(subject, one, where)),
+            check=_check(one, sizes or {}) if measurable else None,
+        )
 
     return [answered(one) for one in found] if isinstance(found, list) else answered(found)
 
 
-def predicted(counted: Count, machine: Machine, subject: Subject | None = None) -> Prediction:
-    """What was counted, on a machine; of a `subject`, where it is known, what its caller does beside launches, too.
+def beside_of(subject: Subject, counted: Count, machine: Machine) -> Beside | None:
+    """What a subject's caller does beside launches; None on a machine whose profile does not know what that takes."""
+    return subject.beside(counted) if VIEW in machine.host else None
+
+
+def predicted(counted: Count, machine: Machine, beside: Beside | None = None) -> Prediction:
+    """What was counted, on a machine; `beside` is what its caller does beside launches, where that is known.
 
     Raises BadTarget for what runs nothing (weights alone).
     """
     if not counted.rows:
         raise BadTarget(f"{counted.target} runs nothing that could be timed; name a model.")
-    found = as_learnt(by_kernels(counted, machine, subject), machine, counted.dtype, counted.phase)
+    found = as_learnt(by_kernels(counted, machine, beside), machine, counted.dtype, counted.phase)
     peak = counted.peak_bytes
     return Prediction(
         counted, machine, found, None if peak is None else peak + sum(size for _, size in machine.taken())
     )
 
 
-def by_kernels(counted: Count, machine: Machine, subject: Subject | None = None) -> Timed:
+def by_kernels(counted: Count, machine: Machine, beside: Beside | None = None) -> Timed:
     """The time of what was counted by the kernels of a machine alone, without what runs taught of it."""
     layers = counted.sizes.get("L") if counted.rung == "formula" else 1
     return timed(
@@ -110,7 +119,7 @@ def by_kernels(counted: Count, machine: Machine, subject: Subject | None = None)
         layers=layers if isinstance(layers, int) else 1,
         peak_bytes=counted.peak_bytes,
         resident_bytes=resident_bytes((counted.memory or {}).get("categories", {})),
-        beside=None if subject is None or VIEW not in machine.host else subject.beside(counted),
+        beside=beside,
     )
 
 

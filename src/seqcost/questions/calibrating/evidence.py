@@ -15,7 +15,7 @@ from seqcost.machines import Machine
 from seqcost.prediction.learnt import parts_of
 from seqcost.progress import tell
 from seqcost.questions.asked.request import Request
-from seqcost.questions.predict import by_kernels
+from seqcost.questions.predict import beside_of, by_kernels
 from seqcost.questions.targets.resolve import of_record
 from seqcost.records import Job, Pooled, Run, Store, pool
 from seqcost.records.reference import SLOW
@@ -80,7 +80,8 @@ def _beside(pooled: Pooled, machine: Machine) -> Evidence | None:
     try:
         request = Request.of(phase=job.phase, batch=job.B, dtype=job.dtype).at(job.T)
         subject = of_record(job.target)
-        found = by_kernels(subject.counted(request), machine, subject)
+        counted = subject.counted(request)
+        found = by_kernels(counted, machine, beside_of(subject, counted, machine))
     except (SeqcostError, ImportError, OSError):
         return None
     assert pooled.median_s is not None, "it is ok"
