@@ -1,8 +1,8 @@
 """The jobs that predictions are judged by: the catalogue and other people's modules over phases, lengths and widths.
 
 A group is one target at one width: its jobs run in one process. Of the catalogue it is the models, in which all layers
-and parts stand; presets are left out, which are settings of theirs. Models have as few layers as show each kind of them,
-since more of them are more of the same. Loads no torch.
+and parts stand; presets are left out, which are settings of theirs. Models have as few layers as show each kind of
+them, since more of them are more of the same. Loads no torch.
 """
 
 import json
