@@ -58,8 +58,9 @@ def words(folder: Folder) -> str:
     return (
         f"What `seqcost predict` says of this CPU, {threads} thread{'s' * (threads > 1)}, beside what ran on it: the "
         "model of every architecture of the catalogue (presets are the same at other sizes) and modules of other "
-        f"packages (benchmarks/{OTHERS}.py), forward, training step and decoding, at {', '.join(map(str, LENGTHS))} tokens and "
-        f"widths of {' and '.join(map(str, WIDTHS))}, one sequence, float32. No calibration has seen any of them.\n\n"
+        f"packages (benchmarks/{OTHERS}.py), forward, training step and decoding, at {', '.join(map(str, LENGTHS))} "
+        f"tokens and widths of {' and '.join(map(str, WIDTHS))}, one sequence, float32. No calibration has seen any of "
+        "them.\n\n"
         f"Each job ran in {rounds} processes that are spread over the time of all, each between two looks at the "
         "reference kernels (a product, an addition); its time is corrected by their ratio to their usual one: here by "
         f"{folder.chosen}{', on the clock of the processor' * (folder.clock == 'cpu_s')}. The time of a job "

@@ -125,12 +125,12 @@ def _learnt(told: Told, machine: Machine, dtype: str, now: str) -> Learnt | None
 
 
 def _series(told: Told, cases: Sequence[Case], date: str) -> Iterable[Series]:
-    found: dict[tuple[str, str, str, int], dict[tuple[int, ...], tuple[float, ...]]] = {}
+    found: dict[tuple[str, str, str, int, bool], dict[tuple[int, ...], tuple[float, ...]]] = {}
     for index, row in told.rows.items():
         case = cases[index]
         every = sorted(second for seconds in told.seconds[index] for second in seconds)
         quarter = (len(every) - 1) // 4
-        key = (row["kernel"], row["operator"], case.dtype, case.pool)
+        key = (row["kernel"], row["operator"], case.dtype, case.pool, case.again)
         point = (
             float(row["contraction"]),
             float(row["bytes"]),
@@ -139,10 +139,10 @@ def _series(told: Told, cases: Sequence[Case], date: str) -> Iterable[Series]:
             every[-1 - quarter],
         )
         found.setdefault(key, {}).setdefault(tuple(row["sizes"]), point)
-    for (kernel, operator, dtype, pool), points in found.items():
+    for (kernel, operator, dtype, pool, again), points in found.items():
         flops, moved, seconds, low, high = zip(*points.values(), strict=True)
         yield Series(
-            kernel=kernel, operator=operator, direction=Direction.FORWARD, dtype=dtype, pool=pool, date=date,
+            kernel=kernel, operator=operator, direction=Direction.FORWARD, dtype=dtype, pool=pool, again=again, date=date,
             source=SOURCE, sizes=tuple(points), flops=flops, bytes=moved, seconds=seconds, low=low, high=high,
         )  # fmt: skip
 

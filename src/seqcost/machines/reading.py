@@ -40,7 +40,7 @@ _NEEDED = {"name", "title", "device", "edition", "memory", "sources"}
 _VALUE = ({"amount", "unit", "source"}, {"error"})
 _SOURCE = ({"kind", "text", "date"}, set[str]())
 _LEARNT = ({"spread", "num_runs", "num_targets", "before", "after"}, {"parts", "phases"})
-_SERIES = ({"kernel", "operator", "direction", "dtype", "source", "points"}, {"pool", "causal", "tf32"})
+_SERIES = ({"kernel", "operator", "direction", "dtype", "source", "points"}, {"pool", "again", "causal", "tf32"})
 
 
 def read(path: str | Path) -> Machine:
@@ -137,7 +137,7 @@ def _series(place: str, given: object, sources: _Sources) -> Series:
         direction=_text(f"{place}.direction", table["direction"]),
         dtype=_text(f"{place}.dtype", table["dtype"]),
         pool=_whole(f"{place}.pool", table.get("pool", 0)),
-        **{flag: _flag(f"{place}.{flag}", table[flag]) for flag in ("causal", "tf32") if flag in table},
+        **{flag: _flag(f"{place}.{flag}", table[flag]) for flag in ("again", "causal", "tf32") if flag in table},
         date=date,
         source=source,
         sizes=sizes,

@@ -51,6 +51,7 @@ class Series:
     direction: str  # a value of algebra.work.Direction
     dtype: str
     pool: int = 0  # bytes that operands take turns in; 0: each launch on those of the one before
+    again: bool = False  # each launch follows itself, as in a loop over time
     causal: bool = False
     tf32: bool = False  # products of float32 in TF32
     date: str

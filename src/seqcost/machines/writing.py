@@ -82,7 +82,7 @@ def _series(series: Series, sources: Mapping[_Source, str]) -> Iterator[str]:
         yield f"{name} = {_text(getattr(series, name))}"
     if series.pool:
         yield f"pool = {series.pool}"
-    yield from (f"{flag} = true" for flag in ("causal", "tf32") if getattr(series, flag))
+    yield from (f"{flag} = true" for flag in ("again", "causal", "tf32") if getattr(series, flag))
     yield f"source = {_text(sources[_source_of_series(series)])}"
     yield "points = '''"
     columns = zip(series.flops, series.bytes, series.seconds, series.low, series.high, strict=True)

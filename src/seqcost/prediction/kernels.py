@@ -7,14 +7,14 @@ traffic that it can hold is bounded by that instead of by main memory.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
 from seqcost.algebra.work import Kernel, Row
 from seqcost.errors import BadMachine
-from seqcost.machines import Machine
+from seqcost.machines import Machine, Series
 from seqcost.prediction.interval import HALF, NINETY
 from seqcost.prediction.points import Basis, Points
 from seqcost.prediction.residence import Reused, shares_of
@@ -121,11 +121,21 @@ class Kernels:
     @cached_property
     def _by_pool(self) -> dict[tuple[str, str], dict[int, Points]]:
         found: dict[tuple[str, str], dict[int, Points]] = {}
+        for one in self._usable:
+            if not one.again:
+                found.setdefault((one.kernel, one.operator), {})[one.pool] = Points(one, self.roofline, self.floor)
+        return found
+
+    @cached_property
+    def _in_loops(self) -> dict[str, Points]:
+        """By kernel, one that was timed as it follows itself."""
+        return {one.kernel: Points(one, self.roofline, self.floor) for one in self._usable if one.again}
+
+    @property
+    def _usable(self) -> Iterator[Series]:
         for one in self.machine.series:
             if one.dtype == self.dtype and len(one) and not one.causal and (not one.tf32 or one.kernel in IN_TF32):
-                points = Points(one, self.roofline, self.floor)
-                found.setdefault((one.kernel, one.operator), {})[one.pool] = points
-        return found
+                yield one
 
     def launch(self, row: Row, reused: Reused = (), again: float = 1.0) -> Launch:
         """One launch of a row, whose amounts are those of all its launches.
@@ -147,7 +157,8 @@ class Kernels:
             sizes = [_streamed(points, sizes[0], moved)]
         found = points.find(sizes, flops, moved)
         seconds = found.seconds
-        seconds -= (1.0 - again) * min(points.start, seconds)
+        if again < 1.0:
+            seconds = self._repeated(row, points, seconds, again)
         seconds += self._fetched(row, sizes, moved, reused)
         seconds = max(seconds, self.roofline(flops, moved))  # no blend of points is quicker than the machine
         spread = self._spread(points, found.basis, found.distance)
@@ -155,6 +166,14 @@ class Kernels:
             return Launch(seconds, spread, found.basis, bound, f"{row.kernel}: {points.series.operator}")
         name = f"{row.kernel}: as {points.series.operator}"
         return Launch(seconds, math.hypot(spread, SPREAD_OF_KIN), Basis.PRIOR, bound, name)
+
+    def _repeated(self, row: Row, points: Points, seconds: float, again: float) -> float:
+        """What a launch takes that follows itself: its code is there, and so is what a thin product reads."""
+        sizes = [float(size) for size in row.sizes]
+        tight = self._in_loops.get(row.kernel)
+        if tight is not None and tight.holds(sizes):
+            return min(seconds, tight.find(sizes, *self._amounts(row.kernel, sizes)).seconds)
+        return seconds - (1.0 - again) * min(points.start, seconds)
 
     def _fetched(self, row: Row, sizes: list[float], moved: float, reused: Reused) -> float:
         """Seconds by which a launch is slower since its operands come from farther away than from one launch before.

@@ -95,6 +95,10 @@ class Points:
         rows = zip(self.series.flops, self.series.bytes, self.series.seconds, strict=True)
         return np.log([self.least(flops, moved) / seconds for flops, moved, seconds in rows])
 
+    def holds(self, sizes: Sizes) -> bool:
+        """Whether the sizes lie within those that were measured."""
+        return list(sizes) == self.clipped(sizes)
+
     def clipped(self, sizes: Sizes) -> list[float]:
         """The sizes, held within those that were measured."""
         columns = list(zip(*self.series.sizes, strict=True))

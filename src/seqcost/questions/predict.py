@@ -81,10 +81,8 @@ def predict(
     measurable = measurable and accumulate in (1, "1")
 
     def answered(one: Count) -> Prediction:
-        return replace(
-            predicted(one, where, beside_of(subject, one, where)),
-            check=_check(one, sizes or {}) if measurable else None,
-        )
+        check = _check(one, sizes or {}) if measurable else None
+        return replace(predicted(one, where, beside_of(subject, one, where)), check=check)
 
     return [answered(one) for one in found] if isinstance(found, list) else answered(found)
 

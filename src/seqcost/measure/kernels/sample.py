@@ -51,7 +51,17 @@ ROWS_AND_LENGTHS = (
     (1, 64), (64, 64), (1024, 64), (16384, 64), (1, 1024), (64, 1024), (1024, 1024), (1, 65536), (16, 65536),
 )  # fmt: skip
 
-WEIGHTS = ((64, 64), (128, 512), (256, 256), (512, 512), (512, 2048), (2048, 512), (1024, 1024), (256, 8192))
+WEIGHTS = (
+    (64, 64),
+    (128, 128),
+    (128, 512),
+    (256, 256),
+    (512, 512),
+    (512, 2048),
+    (2048, 512),
+    (1024, 1024),
+    (256, 8192),
+)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 POOLED_ROWS = (1, 4, 16, 64)
 GRADIENTS = ((64, 64, 64), (64, 512, 64), (256, 128, 256), (256, 1024, 256), (512, 64, 512), (512, 512, 512),
@@ -85,8 +95,8 @@ def cpu_cases(dtype: str) -> Iterator[Case]:
 
 
 def _all(dtype: str) -> Iterator[Case]:
-    def case(kernel: Kernel, operator: str, sizes: tuple[int, ...], *, pool: int = 0) -> Case:
-        return Case(kernel=kernel, operator=operator, sizes=sizes, dtype=dtype, pool=pool)
+    def case(kernel: Kernel, operator: str, sizes: tuple[int, ...], *, pool: int = 0, again: bool = False) -> Case:
+        return Case(kernel=kernel, operator=operator, sizes=sizes, dtype=dtype, pool=pool, again=again)
 
     several: tuple[tuple[int, ...], ...]
     for k, n in WEIGHTS:
@@ -94,6 +104,7 @@ def _all(dtype: str) -> Iterator[Case]:
             yield case(Kernel.PRODUCT, "addmm", (m, k, n))
             if m in POOLED_ROWS:
                 yield from (case(Kernel.PRODUCT, "addmm", (m, k, n), pool=pool) for pool in POOLS)
+                yield case(Kernel.PRODUCT, "addmm", (m, k, n), again=True)
         for m in ROWS[::3]:
             yield case(Kernel.PRODUCT, "mm", (m, k, n))
     for several, kernel, operators in (

@@ -58,7 +58,11 @@ def main() -> None:
                 row = row_of(case, calls[0]) if turn == 0 else None
                 if row is not None:
                     known.add(index)
-                tell(index=index, row=row, seconds=timed(calls, between) if index in known else [])
+                tell(
+                    index=index,
+                    row=row,
+                    seconds=timed(calls, calls[0] if case.again else between) if index in known else [],
+                )
                 del calls
             gc.collect()
         tell(fresh=fresh())
