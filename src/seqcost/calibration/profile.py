@@ -142,8 +142,8 @@ def _series(told: Told, cases: Sequence[Case], date: str) -> Iterable[Series]:
     for (kernel, operator, dtype, pool, again), points in found.items():
         flops, moved, seconds, low, high = zip(*points.values(), strict=True)
         yield Series(
-            kernel=kernel, operator=operator, direction=Direction.FORWARD, dtype=dtype, pool=pool, again=again, date=date,
-            source=SOURCE, sizes=tuple(points), flops=flops, bytes=moved, seconds=seconds, low=low, high=high,
+            kernel=kernel, operator=operator, direction=Direction.FORWARD, dtype=dtype, pool=pool, again=again,
+            date=date, source=SOURCE, sizes=tuple(points), flops=flops, bytes=moved, seconds=seconds, low=low, high=high,
         )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ KEPT_BYTES = 2 * MAPPED_BYTES
 # Shares of a cache, as far as it holds, between which what is touched in turn goes from hits to misses: seen with
 # additions and thin products that go through 2 to 128 MiB in turn.
 HELD, MISSED = 0.5, 1.5
+LOOP = 16  # launches of one kind at one place, from which on each mostly follows itself
 JUST_MADE = 2.0  # times as many bytes as a launch moves lie between what made its operands and the launch
 Reused = tuple[tuple[float, float], ...]  # shares of operands, each with the bytes touched between two uses of them
 
@@ -52,12 +53,13 @@ def reused(row: Row, moved_bytes: float, footprint_bytes: float, layers: int) ->
     """How many bytes a run touches between two uses of what a row reads, share by share of it.
 
     `moved_bytes` are those of the whole run, `footprint_bytes` those of all its tensors; `layers` are the equal layers
-    that one row stands for, as a formula writes them. A product's weight comes again after one pass; what an operator
+    that one row stands for, as a formula writes them. A product's weight comes again after one pass, in a loop after a step; what an operator
     reads was mostly made by the one before; on the way back half of it was kept since the way there.
     """
     near = JUST_MADE * float(row.bytes) / float(row.launches)
     if row.kernel == Kernel.PRODUCT:
-        uses = max(1.0, float(row.launches) / layers)
+        launches = float(row.launches)
+        uses = launches if launches >= LOOP * layers else max(1.0, launches / layers)
         return ((1.0, min(footprint_bytes, moved_bytes / uses)),)
     if row.direction is Direction.BACKWARD:
         return (0.5, min(near, footprint_bytes)), (0.5, footprint_bytes)

@@ -16,10 +16,9 @@ from seqcost.prediction.host import host_s
 from seqcost.prediction.interval import Interval, added, errors_of
 from seqcost.prediction.kernels import Bound, Kernels
 from seqcost.prediction.points import Basis
-from seqcost.prediction.residence import faulted_bytes, reused
+from seqcost.prediction.residence import LOOP, faulted_bytes, reused
 
 SPREAD_OF_PAGES = 0.4
-LOOP = 16  # launches of one kind at one place, from which on each mostly follows itself
 # How far whole models stray from predictions for other reasons than their kernels (Python between operators, layouts,
 # neighbours): so fitted that 90 % of runs lie in their intervals. CPU: 132 runs of eleven layers on two cores, whose
 # error was 29 % at the median and 57 % at p90; GPU: 413 runs on an H100, see benchmarks/h100_accuracy.md. A TPU has no

@@ -18,9 +18,8 @@ BACKWARD_PRODUCTS = 2.5  # of fused attention, relative to forward: five product
 class Case:
     """What is launched.
 
-    `pool`: bytes that operands take turns in, 0 where each launch has those of the one before; `again`: it follows itself
-    at once. `tf32`: float32 products are rounded.
-    `causal` belongs to attention.
+    `pool`: bytes that operands take turns in, 0 where each launch has those of the one before; `again`: it follows
+    itself at once. `tf32`: float32 products are rounded. `causal` belongs to attention.
     """
 
     kernel: Kernel
