@@ -143,7 +143,8 @@ def _series(told: Told, cases: Sequence[Case], date: str) -> Iterable[Series]:
         flops, moved, seconds, low, high = zip(*points.values(), strict=True)
         yield Series(
             kernel=kernel, operator=operator, direction=Direction.FORWARD, dtype=dtype, pool=pool, again=again,
-            date=date, source=SOURCE, sizes=tuple(points), flops=flops, bytes=moved, seconds=seconds, low=low, high=high,
+            date=date, source=SOURCE, sizes=tuple(points), flops=flops, bytes=moved, seconds=seconds, low=low,
+            high=high,
         )  # fmt: skip
 
 

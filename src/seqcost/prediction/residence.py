@@ -53,8 +53,9 @@ def reused(row: Row, moved_bytes: float, footprint_bytes: float, layers: int) ->
     """How many bytes a run touches between two uses of what a row reads, share by share of it.
 
     `moved_bytes` are those of the whole run, `footprint_bytes` those of all its tensors; `layers` are the equal layers
-    that one row stands for, as a formula writes them. A product's weight comes again after one pass, in a loop after a step; what an operator
-    reads was mostly made by the one before; on the way back half of it was kept since the way there.
+    that one row stands for, as a formula writes them. A product's weight comes again after one pass, in a loop after
+    one step; what an operator reads was mostly made by the one before; on the way back half of it was kept since the
+    way there.
     """
     near = JUST_MADE * float(row.bytes) / float(row.launches)
     if row.kernel == Kernel.PRODUCT:
