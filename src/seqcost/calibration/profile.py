@@ -28,6 +28,8 @@ from seqcost.prediction.work import SPREAD_OF_MODELS
 
 SOURCE = "seqcost calibrate"
 SIZE_OF_CACHE = "the operating system; of the largest as much as additions in turn find room in (seqcost calibrate)"
+SPREAD_OF_OWN = 0.15  # of the models that teach, which are of plain parts
+OF_OTHERS = "runs on other machines, see docs/accuracy.md"
 SMALLEST_TOKENS = 8  # of models all of whose time is the caller's; see measure/kernels/models
 TYPICAL = ("elementwise", "reduction", "copy")  # kernels whose smallest launch is all dispatch
 
@@ -116,12 +118,14 @@ def profile_of(
 
 
 def _learnt(told: Told, machine: Machine, dtype: str, now: str) -> Learnt | None:
-    """What its own models teach, which run in float32; None where that is of no help to a model that was left out."""
-    if dtype != "float32" or not told.models:
+    """What its own models teach, which run in float32; how far models of others stray is not known by them."""
+    models = [one for one in told.models if one["T"] != SMALLEST_TOKENS]
+    if dtype != "float32" or not models:
         return None
-    found = list(evidence(told.models, machine, dtype))
-    lesson = learn(found, waits=True, spread=SPREAD_OF_MODELS[machine.device], date=now, source=OF_MODELS)
-    return lesson.learnt if lesson.helps else None
+    found = list(evidence(models, machine, dtype))
+    lesson = learn(found, waits=True, spread=SPREAD_OF_OWN, date=now, source=OF_MODELS)
+    spread = Value(amount=SPREAD_OF_MODELS[machine.device], unit="1", kind=Worth.ASSUMED, source=OF_OTHERS, date=now)
+    return replace(lesson.learnt, spread=spread)
 
 
 def _series(told: Told, cases: Sequence[Case], date: str) -> Iterable[Series]:

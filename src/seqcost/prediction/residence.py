@@ -60,8 +60,9 @@ def reused(row: Row, moved_bytes: float, footprint_bytes: float, layers: int) ->
     near = JUST_MADE * float(row.bytes) / float(row.launches)
     if row.kernel == Kernel.PRODUCT:
         launches = float(row.launches)
-        uses = launches if launches >= LOOP * layers else max(1.0, launches / layers)
-        return ((1.0, min(footprint_bytes, moved_bytes / uses)),)
+        if launches >= LOOP * layers:  # it was timed as it follows itself: what others touch in a step comes on top
+            return ((1.0, min(footprint_bytes, max(moved_bytes - float(row.bytes), 0.0) / launches)),)
+        return ((1.0, min(footprint_bytes, moved_bytes / max(1.0, launches / layers))),)
     if row.direction is Direction.BACKWARD:
         return (0.5, min(near, footprint_bytes)), (0.5, footprint_bytes)
     return ((1.0, min(near, footprint_bytes)),)
