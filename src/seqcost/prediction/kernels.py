@@ -198,6 +198,8 @@ class Kernels:
                 shares[pool] = shares.get(pool, 0.0) + part * share
         if not shares:
             return 0.0
+        if row.kernel != Kernel.PRODUCT:  # what is itself as large as a pool came from as far already
+            shares = {pool: share for pool, share in shares.items() if pool > moved}
         quick = pools[0].find(inside, *self._amounts(row.kernel, inside)).seconds
         slower = (
             share * max(pools[pool].find(inside, *self._amounts(row.kernel, inside)).seconds - quick, 0.0)

@@ -5,19 +5,23 @@ is far too small; between the two a share does. A run's tensors are as large as 
 touched once a pass: in a loop over time after every step, in a chain of layers only after all others.
 
 On a CPU the C library hands freed blocks out again, but not all: a block of `MAPPED_BYTES` or more is a mapping of its
-own, whose pages fault each time anew, and free memory at the end of the heap beyond `KEPT_BYTES` goes back to the
-system (glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD, which rise to these bounds by themselves; mallopt(3)). Not
-covered: other allocators (jemalloc, tcmalloc, macOS), huge pages, caches that neighbours share.
+own, whose pages fault each time anew, and free memory at the end of the heap goes back to the system beyond
+`KEPT_TIMES` the largest block that ever was freed (glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD, which rise by
+themselves; mallopt(3)). Not covered: other allocators (jemalloc, tcmalloc, macOS), huge pages, caches that neighbours
+share, larger blocks that a process freed before the run.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from seqcost.algebra.work import Direction, Kernel, Row
 from seqcost.machines import Machine
 
 MAPPED_BYTES = 32 * 2**20
-KEPT_BYTES = 2 * MAPPED_BYTES
+KEPT_TIMES, LEAST_KEPT_BYTES = 2, 2**18
 # Shares of a cache, as far as it holds, between which what is touched in turn goes from hits to misses: seen with
 # additions and thin products that go through 2 to 128 MiB in turn.
 HELD, MISSED = 0.5, 1.5
@@ -49,29 +53,67 @@ def shares_of(touched_bytes: float, pools: Sequence[int], machine: Machine) -> d
     return {below: 1.0} if below else {}
 
 
-def reused(row: Row, moved_bytes: float, footprint_bytes: float, layers: int) -> Reused:
-    """How many bytes a run touches between two uses of what a row reads, share by share of it.
+@dataclass(frozen=True)
+class Touched:
+    """What a run touches: `footprint` bytes of all its tensors, `layers` equal layers that one row stands for."""
 
-    `moved_bytes` are those of the whole run, `footprint_bytes` those of all its tensors; `layers` are the equal layers
-    that one row stands for, as a formula writes them. A product's weight comes again after one pass, in a loop after
-    one step; what an operator reads was mostly made by the one before; on the way back half of it was kept since the
-    way there.
-    """
-    near = JUST_MADE * float(row.bytes) / float(row.launches)
-    if row.kernel == Kernel.PRODUCT:
+    rows: Sequence[Row]
+    footprint: float
+    layers: int = 1
+
+    @cached_property
+    def moved(self) -> float:
+        """Bytes that all of it moves."""
+        return sum(float(row.bytes) for row in self.rows)
+
+    @cached_property
+    def _by_direction(self) -> Counter[str]:
+        found = Counter[str]()
+        for row in self.rows:
+            found[row.direction] += float(row.bytes)  # type: ignore[assignment]  # bytes may be a fraction
+        return found
+
+    @cached_property
+    def _alike(self) -> Counter[object]:
+        return Counter(map(_kind, self.rows))
+
+    def is_loop(self, row: Row) -> bool:
+        """Whether most of a row's launches follow each other closely."""
+        return float(row.launches) >= LOOP * self.layers
+
+    def reused(self, row: Row) -> Reused:
+        """How many bytes are touched between two uses of what a row reads, share by share of it.
+
+        A product's weight comes again after one pass. In a loop all comes again after a step: what the others of the
+        loop touch counts, of which rows that are alike (one for each layer) have one each. What an operator reads was
+        mostly made by the one before; on the way back half of it was kept since the way there.
+        """
         launches = float(row.launches)
-        if launches >= LOOP * layers:  # it was timed as it follows itself: what others touch in a step comes on top
-            return ((1.0, min(footprint_bytes, max(moved_bytes - float(row.bytes), 0.0) / launches)),)
-        return ((1.0, min(footprint_bytes, moved_bytes / max(1.0, launches / layers))),)
-    if row.direction is Direction.BACKWARD:
-        return (0.5, min(near, footprint_bytes)), (0.5, footprint_bytes)
-    return ((1.0, min(near, footprint_bytes)),)
+        if self.is_loop(row):
+            a_layer = self._by_direction[row.direction] / self._alike[_kind(row)]
+            return ((1.0, min(self.footprint, max(a_layer - float(row.bytes), 0.0) / launches)),)
+        if row.kernel == Kernel.PRODUCT:
+            return ((1.0, min(self.footprint, self.moved / max(1.0, launches / self.layers))),)
+        near = min(JUST_MADE * float(row.bytes) / launches, self.footprint)
+        if row.direction is Direction.BACKWARD:
+            return (0.5, near), (0.5, self.footprint)
+        return ((1.0, near),)
+
+
+def _kind(row: Row) -> object:
+    return row.direction, row.operator, row.sizes, row.launches
 
 
 def faulted_bytes(rows: Sequence[Row], swing_bytes: float | None) -> float:
-    """Bytes that a run has to be given by the system; `swing_bytes` is how far its memory rises above what stays."""
+    """Bytes that a run has to be given by the system; `swing_bytes` is how far its memory rises above what stays.
+
+    The C library keeps twice the largest block that it ever got back, here the largest that the run itself makes.
+    """
     launched = [row for row in rows if row.launches and row.fresh]
-    mapped = sum(float(row.fresh) for row in launched if float(row.fresh) / float(row.launches) >= MAPPED_BYTES)
+    blocks = [float(row.fresh) / float(row.launches) for row in launched]
+    mapped = sum(float(row.fresh) for row, block in zip(launched, blocks, strict=True) if block >= MAPPED_BYTES)
     if swing_bytes is None:
         return mapped
-    return mapped + max(0.0, swing_bytes - mapped - KEPT_BYTES)
+    largest = max((block for block in blocks if block < MAPPED_BYTES), default=0.0)
+    kept = max(KEPT_TIMES * largest, LEAST_KEPT_BYTES) if not mapped else KEPT_TIMES * MAPPED_BYTES
+    return mapped + max(0.0, swing_bytes - mapped - kept)

@@ -16,7 +16,7 @@ from seqcost.prediction.host import host_s
 from seqcost.prediction.interval import Interval, added, errors_of
 from seqcost.prediction.kernels import Bound, Kernels
 from seqcost.prediction.points import Basis
-from seqcost.prediction.residence import LOOP, faulted_bytes, reused
+from seqcost.prediction.residence import Touched, faulted_bytes
 
 SPREAD_OF_PAGES = 0.4
 # How far whole models stray from predictions for other reasons than their kernels (Python between operators, layouts,
@@ -108,15 +108,15 @@ def timed(
     kernels = Kernels(machine, dtype)
     launched = [row for row in rows if row.launches]
     moved = sum(float(row.bytes) for row in launched)
-    footprint = moved if peak_bytes is None else peak_bytes
+    touched = Touched(launched, moved if peak_bytes is None else peak_bytes, layers)
     swing = None if peak_bytes is None else peak_bytes - resident_bytes
     out: list[TimedRow] = []
     parts: list[tuple[str, float, float]] = []
     glue_s = glue_error = 0.0
     for row in launched:
         count = float(row.launches)
-        again = _again(machine, beside) if count >= LOOP * layers else 1.0
-        launch = kernels.launch(row, reused(row, moved, footprint, layers), again)
+        again = _again(machine, beside) if touched.is_loop(row) else 1.0
+        launch = kernels.launch(row, touched.reused(row), again)
         seconds = count * launch.seconds
         glue, spread = host_s(machine, row, beside, training=training)
         glue *= again
