@@ -25,6 +25,7 @@ def evidence(told: Iterable[Mapping[str, Any]], machine: Machine, dtype: str) ->
             dtype,
             training=one["phase"] == "train",
             peak_bytes=one["peak_bytes"],
+            resident_bytes=one["peak_bytes"],  # that process keeps all memory, see measure.kernels.timing
             beside=Beside(**one["beside"]),
         )
         yield Evidence(

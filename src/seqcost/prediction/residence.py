@@ -21,7 +21,8 @@ from seqcost.algebra.work import Direction, Kernel, Row
 from seqcost.machines import Machine
 
 MAPPED_BYTES = 32 * 2**20
-KEPT_TIMES, LEAST_KEPT_BYTES = 2, 2**18
+# times the largest block, and at least as much as seen: loading a model frees blocks of some MiB
+KEPT_TIMES, LEAST_KEPT_BYTES = 2, 24 * 2**20
 # Shares of a cache, as far as it holds, between which what is touched in turn goes from hits to misses: seen with
 # additions and thin products that go through 2 to 128 MiB in turn.
 HELD, MISSED = 0.5, 1.5
