@@ -33,9 +33,9 @@ from seqcost.programs.changes import changed
 from seqcost.programs.program import prepare
 from seqcost.records import Job
 
-BUDGET_S = 0.05  # of repetitions of a job
+BUDGET_S = 0.03  # of repetitions of a job
 LEAST, MOST = 3, 50  # repetitions
-SLOW_S, SLOWER_S = 0.2, 0.5  # a first run from which on two, and one, repetitions do
+SLOW_S, SLOWER_S = 0.05, 0.15  # a first run from which on two, and one, repetitions do
 LONGEST_S = 4.0  # a first run beyond which a job, and longer ones of its kind, are left out
 LOOK_EACH_S = 1.0
 GROUP_S = 180  # the limit of a process
