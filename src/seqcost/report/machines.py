@@ -94,6 +94,7 @@ def plain(machine: Machine) -> dict[str, Any]:
                 "direction": one.direction,
                 "dtype": one.dtype,
                 "pool_bytes": one.pool,
+                "again": one.again,
                 "causal": one.causal,
                 "tf32": one.tf32,
                 "points": len(one),
