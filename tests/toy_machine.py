@@ -1,6 +1,7 @@
 """A machine whose kernels obey a rule, so that what a prediction must be is known."""
 
 from seqcost.machines import Cache, Learnt, Machine, Series, Value, Worth
+from seqcost.prediction.interval import NINETY
 
 PEAK, BANDWIDTH, NEAR, FLOOR = 1e11, 1e10, 1e11, 2e-6
 L3 = 2**25
@@ -38,6 +39,21 @@ def product_seconds(m, k, n):
     return FLOOR + 2 * m * k * n / (PEAK / 2)
 
 
+def recurrence_seconds(steps, width=64):
+    """A start of its own and so much a step, the more the wider."""
+    return 5e-5 + steps * 1e-7 * width
+
+
+def recurrence(widths=(64,), numbers=(1, 16, 64, 256)):
+    """A fused LSTM over so many steps, of one sequence."""
+    points = {
+        (T, 1, width, width): (16.0 * T * width**2, 8.0 * T * width, recurrence_seconds(T, width))
+        for width in widths
+        for T in numbers
+    }
+    return series("recurrence", "mkldnn_rnn_layer", points)
+
+
 def machine(**changes):
     adds = {(2**p,): (0.0, 12.0 * 2**p, add_seconds(2**p)) for p in (6, 12, 16, 20)}
     far = {(2**p,): (0.0, 12.0 * 2**p, add_seconds(2**p, cold=True)) for p in (12, 16, 20)}
@@ -59,3 +75,14 @@ def machine(**changes):
         "error": {"all": (0.05, 0.2)},
     }  # fmt: skip
     return Machine(**fields | changes)
+
+
+def launched_apart(**changes):
+    """One that knows what a launch, a view and a call of a module cost its caller; and a launch on average."""
+    costs = {"launch": (1e-6, 2e-6, 4e-6), "view": (1e-7, 2e-7, 4e-7), "module": (1e-5,), "any": (7e-6,)}
+    ways = ("plain", "recording", "backward")
+    host = {
+        name: {way: value(cost, "s", 0.1 * NINETY) for way, cost in zip(ways, of, strict=False)}
+        for name, of in costs.items()
+    }
+    return machine(host=host, **changes)

@@ -7,8 +7,9 @@ import pytest
 from toy_machine import learnt, machine, value
 
 from seqcost.algebra.work import Kernel, Row
+from seqcost.machines.checks import PARTS
 from seqcost.prediction import as_learnt, timed
-from seqcost.prediction.learnt import parts_of
+from seqcost.prediction.learnt import PART_OF, parts_of
 
 ROWS = [
     Row(name="a", kernel=Kernel.ELEMENTWISE, operator="add", sizes=(2**12,), launches=10, bytes=12 * 2**12 * 10),
@@ -30,11 +31,17 @@ def test_a_machine_that_no_run_taught_says_what_its_kernels_say():
 def test_each_part_takes_its_factor_and_rows_add_up_to_it():
     plain, found = asked(machine()), asked(machine(learnt={"float32": learnt(products=2.0, calls=0.5)}))
     assert parts_of(found) == pytest.approx(
-        {"products": 2 * parts_of(plain)["products"], "others": parts_of(plain)["others"],
-         "calls": plain.host_s / 2, "fresh": 0.0}
+        dict.fromkeys(PARTS, 0.0)
+        | {"products": 2 * parts_of(plain)["products"], "streams": parts_of(plain)["streams"]}
+        | {"calls": plain.host_s / 2}
     )  # fmt: skip
     assert found.seconds.mid == pytest.approx(sum(parts_of(found).values()))
     assert sum(row.seconds.mid for row in found.rows) == pytest.approx(found.seconds.mid)
+
+
+def test_each_kernel_is_of_one_part_and_each_part_has_its_kernels():
+    assert set(PART_OF) == set(Kernel)
+    assert {*PART_OF.values(), "calls", "fresh"} == set(PARTS)
 
 
 def test_the_factor_of_its_phase_counts_for_all_parts():

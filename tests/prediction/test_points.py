@@ -1,9 +1,19 @@
 """What lies between measured points, and what lies beyond them."""
 
 import math
+from dataclasses import replace
 
 import pytest
-from toy_machine import BANDWIDTH, FLOOR, PEAK, add_seconds, machine, product_seconds
+from toy_machine import (
+    BANDWIDTH,
+    FLOOR,
+    PEAK,
+    add_seconds,
+    machine,
+    product_seconds,
+    recurrence,
+    recurrence_seconds,
+)  # fmt: skip
 
 from seqcost.prediction import Basis, Kernels
 from seqcost.prediction.points import Points
@@ -60,3 +70,46 @@ def test_a_point_that_is_left_out_is_predicted_by_the_others():
 def test_utilisation_is_smooth_down_to_launches_of_nothing():
     assert asked("addmm", (1, 64, 64)).seconds == pytest.approx(FLOOR, rel=0.2)
     assert 2 * 256 * 1024 * 1024 / asked("addmm", (256, 1024, 1024)).seconds < PEAK
+
+
+def stepped(sizes, *, widths=(64,), numbers=(1, 16, 64, 256), **how):
+    kernels = Kernels(machine(), "float32")
+    points = Points(recurrence(widths, numbers), kernels.roofline, kernels.floor)
+    T, _, width, _ = sizes
+    return points.find(sizes, 16.0 * T * width**2, 8.0 * T * width, **how)
+
+
+@pytest.mark.parametrize("T", [2, 17, 100, 257, 4096, 10**6])
+def test_a_fused_recurrence_is_a_start_and_so_much_a_step_also_beyond_the_last(T):
+    found = stepped((T, 1, 64, 64))
+    assert found.seconds == pytest.approx(recurrence_seconds(T), rel=1e-6)
+    assert found.basis is (Basis.EXTRAPOLATED if T > 256 else Basis.INTERPOLATED)
+
+
+@pytest.mark.parametrize("place", range(1, 4))
+def test_a_number_of_steps_that_is_left_out_is_on_the_line_of_the_others(place):
+    T = (1, 16, 64, 256)[place]
+    assert stepped((T, 1, 64, 64), leaving_out=place).seconds == pytest.approx(recurrence_seconds(T), rel=1e-6)
+
+
+@pytest.mark.parametrize("T", [3, 100, 2000])
+@pytest.mark.parametrize("width", [64, 100, 200])
+def test_between_widths_each_number_of_steps_is_blended_and_then_the_line(T, width):
+    found = stepped((T, 1, width, width), widths=(32, 64, 128, 256))
+    assert found.seconds == pytest.approx(recurrence_seconds(T, width), rel=0.15)
+
+
+def test_more_steps_than_were_timed_take_no_less():
+    """Also where noise made the longest the quicker."""
+    kernels = Kernels(machine(), "float32")
+    one = replace(recurrence(), seconds=(9e-5, 9e-5, 9e-5, 8e-5), low=(1e-5,) * 4, high=(1e-3,) * 4)
+    points = Points(one, kernels.roofline, kernels.floor)
+    times = [points.find((T, 1, 64, 64), 16.0 * T * 64**2, 8.0 * T * 64).seconds for T in (256, 300, 10**4)]
+    assert times == pytest.approx([8e-5] * 3)
+
+
+def test_one_number_of_steps_alone_gives_its_utilisation():
+    """As any other kernel's: there is no line through one point."""
+    found = stepped((64, 1, 64, 64), numbers=(16,))
+    assert found.basis is Basis.EXTRAPOLATED
+    assert recurrence_seconds(16) < found.seconds < 4 * recurrence_seconds(16)

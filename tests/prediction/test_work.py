@@ -3,12 +3,24 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_machine import L3, add_seconds, machine, value
+from toy_machine import L3, add_seconds, launched_apart, machine, value
 
-from seqcost.algebra.work import Direction, Kernel, Row
+from seqcost.algebra.work import Beside, Direction, Kernel, Row
+from seqcost.machines import Cache
 from seqcost.prediction import Basis, Bound, Interval, timed
+from seqcost.prediction.host import host_s
 from seqcost.prediction.interval import added as sum_of
-from seqcost.prediction.residence import KEPT_BYTES, MAPPED_BYTES, cold_share, faulted_bytes, touched_between
+from seqcost.prediction.residence import (
+    HELD,
+    JUST_MADE,
+    KEPT_BYTES,
+    MAPPED_BYTES,
+    MISSED,
+    faulted_bytes,
+    reused,
+    shares_of,
+)
+from seqcost.prediction.work import LOOP
 
 TOY = machine()
 GLUE = {"plain": 1e-6, "recording": 2e-6, "backward": 3e-6}
@@ -49,29 +61,124 @@ def test_bound_by_launches_where_calls_take_longer_than_kernels():
     assert timed([row(n=2**20)], TOY, "float32", training=False).rows[0].bound is Bound.MEMORY
 
 
-def test_a_run_that_no_cache_holds_takes_longer():
-    small = timed([row(n=2**16)], TOY, "float32", training=False, peak_bytes=2**20)
-    large = timed([row(n=2**16)], TOY, "float32", training=False, peak_bytes=2**30)
-    assert large.device_s == pytest.approx(add_seconds(2**16, cold=True))
-    assert small.device_s == pytest.approx(add_seconds(2**16))
+def test_a_step_back_of_a_run_that_no_cache_holds_takes_longer():
+    """Half of what it reads was kept since the way there; forward an operator reads what was made just before."""
+
+    def seconds(direction, peak_bytes):
+        return timed([row(n=2**16, direction=direction)], TOY, "float32", training=True, peak_bytes=peak_bytes).device_s
+
+    warm, far = add_seconds(2**16), add_seconds(2**16, cold=True)
+    assert seconds(Direction.BACKWARD, 2**20) == pytest.approx(warm)
+    assert seconds(Direction.BACKWARD, 2**30) == pytest.approx((warm + far) / 2)
+    assert seconds(Direction.FORWARD, 2**30) == pytest.approx(warm)
 
 
-def test_weights_in_a_loop_over_time_stay_in_the_cache_and_those_of_layers_do_not():
-    def product(launches):
-        return Row(name="p", kernel=Kernel.PRODUCT, operator="mm", sizes=(1, 64, 64), launches=launches)
+def product(launches, direction=Direction.FORWARD):
+    return Row(name="p", kernel=Kernel.PRODUCT, operator="mm", sizes=(1, 64, 64), launches=launches,
+               direction=direction)  # fmt: skip
 
+
+def test_weights_in_a_loop_over_time_stay_near_and_those_of_layers_do_not():
     moved, footprint = 100.0 * L3, 50.0 * L3
-    assert touched_between(product(1000), moved, footprint, 1) == pytest.approx(moved / 1000)
-    assert touched_between(product(12), moved, footprint, 12) == footprint
-    assert touched_between(row(), moved, footprint, 1) == footprint
+    assert reused(product(1000), moved, footprint, 1) == ((1.0, pytest.approx(moved / 1000)),)
+    assert reused(product(12), moved, footprint, 12) == ((1.0, footprint),)
+    assert reused(product(1000, Direction.BACKWARD), moved, footprint, 1) == reused(product(1000), moved, footprint, 1)
 
 
-def test_the_cold_share_goes_from_none_to_all():
-    shares = [cold_share(touched, TOY) for touched in (1, L3 / 4, L3, 4 * L3)]
-    assert shares[0] == shares[1] == 0.0
-    assert 0.0 < shares[2] < 1.0
-    assert shares[3] == 1.0
-    assert cold_share(1e12, machine(caches=())) == 0.0
+def test_what_others_read_was_just_made_and_on_the_way_back_half_of_it_long_ago():
+    forward, back = row(launches=7), row(launches=7, direction=Direction.BACKWARD)
+    near = JUST_MADE * 12 * 2**12
+    assert reused(forward, 1e9, 1e8, 1) == ((1.0, near),)
+    assert reused(back, 1e9, 1e8, 1) == ((0.5, near), (0.5, 1e8))
+    assert reused(forward, 1e9, near / 4, 1) == ((1.0, near / 4),)
+
+
+LEVELS = machine(
+    caches=tuple(Cache(name=name, size=value(size, "B")) for name, size in (("L3", L3), ("L1", 2**16), ("L2", 2**21)))
+)
+NEAR_POOL, FAR_POOL = 2**23, 2**27
+
+
+def test_shares_go_from_none_through_the_near_pool_to_all_of_the_far_one():
+    def shares(touched):
+        return shares_of(touched, (FAR_POOL, NEAR_POOL), LEVELS)
+
+    middle = (NEAR_POOL * MISSED * L3) ** 0.5
+    assert shares(0) == shares(HELD * 2**21) == {}
+    assert shares(NEAR_POOL) == {NEAR_POOL: pytest.approx(1.0)}
+    assert shares(middle) == {NEAR_POOL: pytest.approx(0.5), FAR_POOL: pytest.approx(0.5)}
+    assert shares(MISSED * L3) == shares(1e15) == {FAR_POOL: pytest.approx(1.0)}
+    assert shares_of(1e12, (NEAR_POOL,), machine(caches=())) == shares_of(1e12, (), LEVELS) == {}
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.floats(1, 1e12), st.floats(1, 1e12), st.lists(st.integers(2**10, 2**32), min_size=1, max_size=3, unique=True),
+    st.integers(10, 30), st.integers(10, 30),
+)  # fmt: skip
+def test_more_bytes_touched_come_from_no_nearer(one, other, pools, inner, outer):
+    sizes = (("L2", 2**inner), ("L3", 2**outer))
+    on = machine(caches=tuple(Cache(name=name, size=value(size, "B")) for name, size in sizes))
+    less, more = (shares_of(touched, pools, on) for touched in sorted((one, other)))
+    for shares in (less, more):
+        assert all(share >= 0 for share in shares.values())
+        assert sum(shares.values()) <= 1 + 1e-9
+    for pool in pools:  # as much at least comes from there or beyond
+        assert sum(s for p, s in more.items() if p >= pool) >= sum(s for p, s in less.items() if p >= pool) - 1e-9
+
+
+def test_launches_of_a_loop_take_a_share_of_the_start_and_of_the_call():
+    looped = machine(again=value(0.25, "1"), inner=value(0.125, "1"))
+    warm, glue = add_seconds(2**12), GLUE["plain"]
+
+    def both(launches, beside=None, layers=1):
+        found = timed([row(launches=launches)], looped, "float32", training=False, layers=layers, beside=beside)
+        return pytest.approx(found.device_s / launches), pytest.approx(found.host_s / launches)
+
+    def expected(share):
+        return warm - (1 - share) * add_seconds(64), share * glue
+
+    assert both(LOOP - 1) == (warm, glue)
+    assert both(LOOP) == expected(0.25)
+    assert both(4 * LOOP - 1, layers=4) == (warm, glue)
+    assert both(LOOP, Beside(0, 0, 0, inner=0.4)) == expected(0.25)
+    assert both(LOOP, Beside(0, 0, 0, inner=0.6)) == expected(0.125)
+
+
+@pytest.mark.parametrize(
+    ("direction", "training", "expected"),
+    [
+        (Direction.FORWARD, False, 1e-6 + 0.5 * 1e-7 + 2 * 1e-5),
+        (Direction.FORWARD, True, 2e-6 + 0.5 * 2e-7 + 2 * 1e-5),
+        (Direction.BACKWARD, True, 4e-6 + 3 * 4e-7),
+        (Direction.OPTIMIZER, True, 2e-6 + 0.5 * 2e-7 + 2 * 1e-5),
+    ],
+)
+def test_a_launch_a_view_and_a_call_of_a_module_cost_the_host_apart(direction, training, expected):
+    beside = Beside(views_forward=0.5, views_backward=3.0, modules=2.0)
+    one = row(direction=direction)
+    assert host_s(launched_apart(), one, beside, training=training) == (pytest.approx(expected), pytest.approx(0.1))
+    assert host_s(launched_apart(), one, None, training=training)[0] == 7e-6
+
+
+def test_launches_that_nobody_calls_cost_the_host_their_modules_alone():
+    inside = Beside(views_forward=0.5, views_backward=3.0, modules=0.125, inner=1.0)
+    assert host_s(launched_apart(), row(), inside, training=False)[0] == pytest.approx(0.125 * 1e-5)
+    half = Beside(views_forward=0.5, views_backward=3.0, modules=0.125, inner=0.5)
+    assert host_s(launched_apart(), row(), half, training=False)[0] == pytest.approx(
+        0.5 * (1e-6 + 0.5 * 1e-7) + 0.125 * 1e-5
+    )
+
+
+def test_an_operator_with_a_cost_of_its_own_keeps_it():
+    host = launched_apart().host
+    own = machine(host={**host, "add": {"plain": value(5e-5, "s")}})
+    assert host_s(own, row(), Beside(1, 1, 1), training=False)[0] == 5e-5
+
+
+def test_without_any_cost_of_calls_there_is_none():
+    assert host_s(machine(host={}), row(), Beside(1, 1, 1), training=True) == (0.0, 0.0)
+    assert host_s(machine(host={}, dispatch=value(3e-6, "s")), row(), None, training=True)[0] == 3e-6
 
 
 def test_large_blocks_fault_at_every_launch_and_small_ones_as_far_as_the_heap_goes_back():

@@ -172,7 +172,7 @@ class Kernels:
         sizes = [float(size) for size in row.sizes]
         tight = self._in_loops.get(row.kernel)
         if tight is not None and tight.holds(sizes):
-            return min(seconds, tight.find(sizes, *self._amounts(row.kernel, sizes)).seconds)
+            return min(seconds, tight.find(sizes, *_amounts(tight, sizes)).seconds)
         return seconds - (1.0 - again) * min(points.start, seconds)
 
     def _fetched(self, row: Row, sizes: list[float], moved: float, reused: Reused) -> float:
@@ -190,7 +190,7 @@ class Kernels:
             one = pools[0].series
             sizes = [moved * one.sizes[0][0] / one.bytes[0]]
         inside = pools[max(pools)].clipped(sizes)
-        weights = slice(1, None) if row.kernel == Kernel.PRODUCT else slice(None)
+        weights = slice(1, None) if pools[0].series.kernel == Kernel.PRODUCT else slice(None)
         larger = math.prod(sizes[weights]) / math.prod(inside[weights])
         shares: dict[int, float] = {}
         for part, touched in reused:
@@ -200,20 +200,12 @@ class Kernels:
             return 0.0
         if row.kernel != Kernel.PRODUCT:  # what is itself as large as a pool came from as far already
             shares = {pool: share for pool, share in shares.items() if pool > moved}
-        quick = pools[0].find(inside, *self._amounts(row.kernel, inside)).seconds
+        amounts = _amounts(pools[0], inside)
+        quick = pools[0].find(inside, *amounts).seconds
         slower = (
-            share * max(pools[pool].find(inside, *self._amounts(row.kernel, inside)).seconds - quick, 0.0)
-            for pool, share in shares.items()
+            share * max(pools[pool].find(inside, *amounts).seconds - quick, 0.0) for pool, share in shares.items()
         )
         return larger * sum(slower)
-
-    @staticmethod
-    def _amounts(kernel: str, sizes: Sequence[float]) -> tuple[float, float]:
-        """FLOPs and bytes of a product in float32; of an element-wise operator FLOPs are none and time is all."""
-        if kernel != Kernel.PRODUCT:
-            return 0.0, 0.0
-        m, k, n = sizes
-        return 2 * m * k * n, 4 * (m * k + k * n + m * n)
 
     @cached_property
     def _pools(self) -> dict[str, dict[int, Points]]:
@@ -245,6 +237,18 @@ class Kernels:
         if basis is Basis.MEASURED:
             return min(tested, SPREAD_UNTESTED)
         return math.hypot(tested, WIDER_PER_DISTANCE * distance) if basis is Basis.EXTRAPOLATED else tested
+
+
+def _amounts(points: Points, sizes: Sequence[float]) -> tuple[float, float]:
+    """FLOPs and bytes of a product in the format that was timed; of what streams none, since its time is all."""
+
+    def elements(m: float, k: float, n: float) -> float:
+        return m * k + k * n + m * n
+
+    one = points.series
+    if one.kernel != Kernel.PRODUCT:
+        return 0.0, 0.0
+    return 2 * math.prod(sizes), one.bytes[0] * elements(*sizes) / elements(*map(float, one.sizes[0]))
 
 
 def _of_recurrence(points: Points, sizes: Sequence[float]) -> float:
