@@ -17,7 +17,7 @@ from typing import Any
 from seqcost.algebra.work import Direction, Kernel
 from seqcost.calibration.caches import Level
 from seqcost.calibration.error import left_out
-from seqcost.calibration.from_records import learn
+from seqcost.calibration.from_records import FEWEST_TARGETS, learn
 from seqcost.calibration.host import host_of
 from seqcost.calibration.models import SOURCE as OF_MODELS
 from seqcost.calibration.models import evidence
@@ -120,7 +120,7 @@ def profile_of(
 def _learnt(told: Told, machine: Machine, dtype: str, now: str) -> Learnt | None:
     """What its own models teach, which run in float32; how far models of others stray is not known by them."""
     models = [one for one in told.models if one["T"] != SMALLEST_TOKENS]
-    if dtype != "float32" or not models:
+    if dtype != "float32" or len({one["model"] for one in models}) < FEWEST_TARGETS:
         return None
     found = list(evidence(models, machine, dtype))
     lesson = learn(found, waits=True, spread=SPREAD_OF_OWN, date=now, source=OF_MODELS)
