@@ -6,14 +6,16 @@ import random
 import pytest
 
 from seqcost.calibration.from_records import FAR, Evidence, Fit, learn
+from seqcost.machines.checks import PARTS
 
 SPREAD = 0.3
-TRUE = {"products": 1.5, "others": 1.2, "calls": 0.6, "fresh": 1.0}
+NONE = dict.fromkeys(PARTS, 0.0)
+TRUE = dict.fromkeys(PARTS, 1.0) | {"products": 1.5, "streams": 1.2, "calls": 0.6}
 
 
 def run(target, *, phase="forward", factor=1.0, true=TRUE, seed=0, **parts):
     dice = random.Random(f"{target} {phase} {seed}")
-    parts = {part: dice.uniform(0.1, 1.0) for part in ("products", "others", "calls")} | {"fresh": 0.0} | parts
+    parts = NONE | {part: dice.uniform(0.1, 1.0) for part in ("products", "streams", "calls")} | parts
     measured = factor * sum(true[part] * seconds for part, seconds in parts.items())
     return Evidence(
         target=target, phase=phase, measured_s=measured, parts=parts, predicted_s=sum(parts.values()), spread=0.05
@@ -36,7 +38,7 @@ def test_known_factors_are_found_and_held_out_targets_come_nearer():
         assert found.predicted(one) == pytest.approx(one.measured_s, rel=0.06)
     assert lesson.helps
     assert lesson.after.median < 0.05 < lesson.before.median
-    assert lesson.learnt.parts["products"].amount > lesson.learnt.parts["others"].amount > 1
+    assert lesson.learnt.parts["products"].amount > lesson.learnt.parts["streams"].amount > 1
     assert lesson.learnt.parts["calls"].amount < 0.75
     assert (lesson.learnt.num_runs, lesson.learnt.num_targets) == (360, 60)
     assert "decode" not in lesson.learnt.phases
@@ -92,7 +94,7 @@ def test_on_a_gpu_the_side_that_counts_alone_is_taught():
     def bound_by(part, factor):
         return [
             Evidence(target=f"{part}{i}", phase="forward", measured_s=factor, predicted_s=1.0, spread=0.05,
-                     parts={"products": 0.3, "others": 0.2, "calls": 0.1, "fresh": 0.0} | {part: 1.0})
+                     parts=NONE | {"products": 0.3, "streams": 0.2, "calls": 0.1} | {part: 1.0})
             for i in range(30)
         ]  # fmt: skip
 
