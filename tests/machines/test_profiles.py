@@ -7,7 +7,7 @@ import signal
 from dataclasses import replace
 
 import pytest
-from toy_machine import learnt, machine
+from toy_machine import learnt, machine, value
 
 from seqcost.errors import BadMachine, BadTarget
 from seqcost.machines import Cache, Value, Worth, known_machines, machine_named, read, write
@@ -26,6 +26,35 @@ def test_what_is_written_is_read_again(machine, tmp_path):
 def test_what_runs_taught_is_read_again():
     taught = machine(learnt={"float32": learnt(products=1.5, calls=1 / 3, decode=1.4), "bfloat16": learnt()})
     assert parse(to_toml(taught)) == taught
+
+
+def test_pools_and_loops_are_read_again():
+    looped = machine(again=value(0.62, "1"), inner=value(1 / 3, "1", 0.2))
+    text = to_toml(looped)
+    assert parse(text) == looped
+    assert [series.pool for series in parse(text).series] == [0, 2**27, 0]
+    assert text.count("pool = ") == 1  # a series whose operands follow each other does not name one
+    assert parse(to_toml(machine())).again is parse(to_toml(machine())).inner is None
+
+
+@pytest.mark.parametrize(
+    ("pool", "said"),
+    [
+        ("-1", "series 2 (add): pool: -1 was given; a whole number of bytes of at least 0 is allowed"),
+        ("1.5", "series 2.pool: 1.5 was given; a whole number is allowed"),
+        ("true", "series 2.pool: True was given; a whole number is allowed"),
+        ('"L3"', "series 2.pool: 'L3' was given; a whole number is allowed"),
+    ],
+)
+def test_a_pool_that_cannot_be_is_refused_in_one_sentence(pool, said):
+    with pytest.raises(BadMachine) as told:
+        parse(to_toml(machine()).replace(f"pool = {2**27}", f"pool = {pool}"))
+    assert str(told.value) == said + "."
+
+
+def test_a_mark_of_older_profiles_is_refused_with_those_that_there_are():
+    with pytest.raises(BadMachine, match=r"series 2: unknown key 'cold'; choose from .*pool"):
+        parse(to_toml(machine()).replace(f"pool = {2**27}", "cold = true"))
 
 
 def test_names_that_toml_quotes_come_back():
@@ -105,6 +134,9 @@ def test_points_that_cannot_be_are_refused(points, said):
         ({"caches": (Cache(name="L9", size=H100.memory),)}, "'L9' was given"),
         ({"host": {"add": {"sideways": H100.launch}}}, "'sideways' was given"),
         ({"error": {"all": (0.1,)}}, "two numbers of at least 0"),
+        ({"again": value(0.0, "1")}, "again.amount: 0.0 was given; a finite number above 0 is allowed"),
+        ({"inner": value(-0.5, "1")}, "inner.amount: -0.5 was given"),
+        ({"again": value(0.5, "s")}, "again.unit: 's' was given; 1 is its unit"),
         ({"learnt": {"float17": learnt()}}, "'float17' was given"),
         ({"learnt": {"float32": learnt(sums=1.0)}}, "'sums' was given"),
         ({"learnt": {"float32": learnt(calls=0.0)}}, "learnt.float32.parts.calls.amount: 0.0 was given"),

@@ -1,12 +1,16 @@
 """Predictions from outside: any target that count takes, any machine, and what they say of themselves."""
 
+from dataclasses import asdict
+
 import pytest
 import torch
-from toy_machine import machine, value
+from toy_machine import launched_apart, machine, value
 
 import seqcost
 from seqcost.errors import BadMachine, BadSize, BadTarget, UnknownName
 from seqcost.questions.asked.machine import machine_in
+from seqcost.questions.targets.resolve import resolve
+from seqcost.questions.targets.subject import SHORT
 
 TOY = machine()
 
@@ -28,6 +32,38 @@ def test_formula_and_trace_of_a_layer_take_the_same_time():
     formula, trace = predicted("rnn-layer"), predicted("rnn-layer", trace=True)
     assert formula.timed.device_s == pytest.approx(trace.timed.device_s, rel=1e-6)
     assert formula.timed.host_s == pytest.approx(trace.timed.host_s, rel=1e-6)
+
+
+@pytest.mark.parametrize("phase", ["forward", "train", "decode"])
+@pytest.mark.parametrize("target", ["transformer-block", "rnn-layer"])
+def test_a_formula_has_the_views_and_calls_of_its_trace(target, phase):
+    """By a short run of the layer; where the trace of a loop ran a few tokens more, nearly so."""
+    asked = {"length": SHORT, "sizes": {"D": 64}, "phase": phase}
+    subject = resolve(target, {"D": 64}, None)
+    of_formula = subject.beside(seqcost.count(target, **asked))
+    of_trace = subject.beside(seqcost.count(target, trace=True, **asked))
+    assert asdict(of_formula) == pytest.approx(asdict(of_trace), rel=0.02)
+    assert of_formula.modules > 0
+
+
+def test_views_and_calls_do_not_depend_on_what_was_asked_before():
+    def beside(*lengths):
+        subject = resolve("rnn-layer", {"D": 64}, None)
+        return [subject.beside(seqcost.count("rnn-layer", length=T, sizes={"D": 64})) for T in lengths][-1]
+
+    assert beside(1, 16) == beside(16)
+    assert beside(16, 1024) == beside(1024) == beside(SHORT)
+
+
+def test_a_machine_that_knows_their_cost_takes_views_and_calls_into_account():
+    """Of formula and trace alike; one that knows launches alone asks for no trace."""
+    apart = launched_apart()
+    formula, trace = predicted(on=apart), predicted(on=apart, trace=True)
+    assert formula.timed.host_s == pytest.approx(trace.timed.host_s, rel=1e-6)
+    launches = sum(row.launches for row in formula.count.rows)
+    beside = resolve("transformer-block", {"D": 64}, None).beside(formula.count)
+    each = (1 - beside.inner) * (1e-6 + beside.views_forward * 1e-7) + beside.modules * 1e-5
+    assert formula.timed.host_s == pytest.approx(launches * each)
 
 
 def test_a_live_module_is_predicted_at_its_inputs():

@@ -51,7 +51,7 @@ class Subject(ABC):
     def __init__(self, name: str) -> None:
         self.name = name
         self._recipes: dict[int | None, Target] = {}
-        self._beside: dict[str, Beside | None] = {}
+        self._beside: dict[tuple[object, ...], Beside | None] = {}
 
     @property
     def config(self) -> Component | None:
@@ -77,18 +77,17 @@ class Subject(ABC):
         """
         if counted.origin is None or counted.origin.beside is not None:
             return None if counted.origin is None else counted.origin.beside
-        if counted.phase not in self._beside:
-            self._beside[counted.phase] = self._followed_beside(counted) if installed("torch") else None
-        return self._beside[counted.phase]
+        sizes = counted.sizes
+        run = (counted.phase, sizes["B"], min(sizes["T"], SHORT), sizes.get("S"))
+        if run not in self._beside:
+            self._beside[run] = self._followed_beside(*run) if installed("torch") else None
+        return self._beside[run]
 
-    def _followed_beside(self, counted: Count) -> Beside | None:
+    def _followed_beside(self, phase: str, B: int, T: int, S: int | None) -> Beside | None:
         from seqcost.trace import trace
 
-        sizes = counted.sizes
         try:
-            return trace(
-                self.recipe(sizes.get("S")), phase=counted.phase, B=sizes["B"], T=min(sizes["T"], SHORT), lengths=()
-            ).beside
+            return trace(self.recipe(S), phase=phase, B=B, T=T, lengths=()).beside
         except SeqcostError:  # a layer that cannot be followed is one whose host time is that of any other
             return None
 
