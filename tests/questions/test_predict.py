@@ -42,7 +42,7 @@ def test_a_formula_has_the_views_and_calls_of_its_trace(target, phase):
     subject = resolve(target, {"D": 64}, None)
     of_formula = subject.beside(seqcost.count(target, **asked))
     of_trace = subject.beside(seqcost.count(target, trace=True, **asked))
-    assert asdict(of_formula) == pytest.approx(asdict(of_trace), rel=0.02)
+    assert asdict(of_formula) == pytest.approx(asdict(of_trace), rel=0.04)
     assert of_formula.modules > 0
 
 

@@ -1,8 +1,8 @@
 """From kernels that were timed to a profile of this machine, and how far the profile can be trusted. No torch.
 
-profile    what was told, as a Machine        caches    the processor's caches
-host       launches, views and calls of modules
-error      its own error, point by point           merging   formats of one machine in one profile
+profile    what was told, as a Machine             caches         the processor's caches
+host       launches, views, calls of modules       models         what models of its own teach
+error      its own error, point by point           merging        formats of one machine in one profile
 """
 
 from seqcost.calibration.caches import levels as levels

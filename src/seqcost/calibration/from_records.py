@@ -1,6 +1,6 @@
 """What runs on record have in common beside their predictions: few factors, drawn to 1, and how far the rest strays.
 
-Measured time ≈ phase × Σ part × seconds of the part, in the logarithm, where parts are products, other kernels, calls
+Measured time ≈ phase × Σ part × seconds of the part, in the logarithm, where parts are kernels by what they do, calls
 and fresh memory, and phases are forward, train and decode. Each factor's logarithm has a normal prior around 0, and
 each run an error as whole models have; so few runs move a factor little. All runs of a target in a phase count as one,
 since they err together. A run far off what the others say (another program, something broken) pulls no more than one

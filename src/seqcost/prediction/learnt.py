@@ -1,9 +1,9 @@
 """What whole runs taught of a machine, put into a prediction: factors of its parts and of its phase, and the spread.
 
-A run's time consists of its kernels, of the calls around them and of fresh memory. Where runs on
-record have taught it (`seqcost calibrate --from-records`), each part takes its factor times that of the phase, and how
-far whole models stray for other reasons is what the runs there showed, not what those of other machines did. A factor
-belongs to the kernels beside which it was fitted: a profile that is calibrated anew has none.
+A run's time consists of its kernels, by what they do, of the calls around them and of fresh memory. Where runs have
+taught it (a calibration's own models, or those on record by `seqcost calibrate --from-records`), each part takes its
+factor times that of the phase, and how far whole models stray for other reasons is what the runs there showed, not what
+those of other machines did. A factor belongs to the kernels beside which it was fitted: a calibration anew drops it.
 """
 
 import math
