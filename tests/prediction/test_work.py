@@ -13,14 +13,15 @@ from seqcost.prediction.interval import added as sum_of
 from seqcost.prediction.residence import (
     HELD,
     JUST_MADE,
-    KEPT_BYTES,
+    KEPT_TIMES,
+    LEAST_KEPT_BYTES,
+    LOOP,
     MAPPED_BYTES,
     MISSED,
+    Touched,
     faulted_bytes,
-    reused,
     shares_of,
-)
-from seqcost.prediction.work import LOOP
+)  # fmt: skip
 
 TOY = machine()
 GLUE = {"plain": 1e-6, "recording": 2e-6, "backward": 3e-6}
@@ -78,19 +79,36 @@ def product(launches, direction=Direction.FORWARD):
                direction=direction)  # fmt: skip
 
 
-def test_weights_in_a_loop_over_time_stay_near_and_those_of_layers_do_not():
-    moved, footprint = 100.0 * L3, 50.0 * L3
-    assert reused(product(1000), moved, footprint, 1) == ((1.0, pytest.approx(moved / 1000)),)
-    assert reused(product(12), moved, footprint, 12) == ((1.0, footprint),)
-    assert reused(product(1000, Direction.BACKWARD), moved, footprint, 1) == reused(product(1000), moved, footprint, 1)
+def filler(moved, direction=Direction.FORWARD):
+    """Whatever else a run moves."""
+    return Row(name="f", kernel=Kernel.OTHER, operator="f", sizes=(1,), bytes=moved, direction=direction)
+
+
+def test_weights_come_again_after_one_pass():
+    """In a loop after a step, of which the row itself is no part."""
+    moved, footprint = 100 * L3, 50.0 * L3
+    for launches, layers, between in ((LOOP, 1, moved / LOOP), (10, 1, moved / 10), (12, 12, footprint)):
+        one = product(launches)
+        assert Touched((one, filler(moved)), footprint, layers).reused(one) == ((1.0, pytest.approx(between)),)
+
+
+def test_in_a_loop_what_others_of_its_layer_touch_in_a_step_lies_between():
+    one = row(launches=100)
+    others, back = filler(10**8), filler(10**9, Direction.BACKWARD)
+    assert Touched((one, others, back), 1e12).reused(one) == ((1.0, pytest.approx(10**6)),)
+    both = Touched((one, one, others), 1e12).reused(one)  # a row for each of two layers
+    assert both == ((1.0, pytest.approx(10**6 / 2)),)
+    assert Touched((one,), 1e12).reused(one) == ((1.0, 0.0),)
+    assert Touched((one, others), 1e3).reused(one) == ((1.0, 1e3),)
+    assert not Touched((one,), 1e12, layers=7).is_loop(one)
 
 
 def test_what_others_read_was_just_made_and_on_the_way_back_half_of_it_long_ago():
     forward, back = row(launches=7), row(launches=7, direction=Direction.BACKWARD)
     near = JUST_MADE * 12 * 2**12
-    assert reused(forward, 1e9, 1e8, 1) == ((1.0, near),)
-    assert reused(back, 1e9, 1e8, 1) == ((0.5, near), (0.5, 1e8))
-    assert reused(forward, 1e9, near / 4, 1) == ((1.0, near / 4),)
+    assert Touched((forward,), 1e8).reused(forward) == ((1.0, near),)
+    assert Touched((back,), 1e8).reused(back) == ((0.5, near), (0.5, 1e8))
+    assert Touched((forward,), near / 4).reused(forward) == ((1.0, near / 4),)
 
 
 LEVELS = machine(
@@ -185,8 +203,11 @@ def test_large_blocks_fault_at_every_launch_and_small_ones_as_far_as_the_heap_go
     large = row(launches=3, fresh=MAPPED_BYTES)
     assert faulted_bytes([large], None) == 3 * MAPPED_BYTES
     small = row(launches=3, fresh=2**20)
-    assert faulted_bytes([small], KEPT_BYTES) == 0
-    assert faulted_bytes([small], KEPT_BYTES + 5) == 5
+    assert faulted_bytes([small], LEAST_KEPT_BYTES) == 0
+    assert faulted_bytes([small], LEAST_KEPT_BYTES + 5) == 5
+    middle = row(launches=3, fresh=MAPPED_BYTES - 1)
+    assert faulted_bytes([small, middle], KEPT_TIMES * (MAPPED_BYTES - 1) + 5) == 5
+    assert faulted_bytes([small, large], 3 * MAPPED_BYTES + KEPT_TIMES * MAPPED_BYTES + 5) == 3 * MAPPED_BYTES + 5
     paged = machine(fresh=value(1e-9, "s/B"))
     found = timed([large], paged, "float32", training=False)
     assert found.pages_s == pytest.approx(3e-9 * MAPPED_BYTES)
