@@ -181,7 +181,7 @@ def test_launches_in_loops_take_the_middle_of_their_shares_and_at_most_all():
     assert found.again is found.inner is None
 
 
-def test_its_own_models_teach_it_where_that_helps_one_that_was_left_out():
+def test_its_own_models_teach_it():
     """Six models of which each takes four times what its kernels say; of float32 alone, in which they ran."""
     several = tuple((f"m{number}", T) for number in range(6) for T in (8, 64))
     told = told_of(CASES, models=several)

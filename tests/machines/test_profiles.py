@@ -30,6 +30,8 @@ def test_what_runs_taught_is_read_again():
 
 def test_pools_and_loops_are_read_again():
     looped = machine(again=value(0.62, "1"), inner=value(1 / 3, "1", 0.2))
+    marked = replace(looped, series=tuple(replace(one, again=True) for one in looped.series))
+    assert parse(to_toml(marked)) == marked != looped
     text = to_toml(looped)
     assert parse(text) == looped
     assert [series.pool for series in parse(text).series] == [0, 2**27, 0]
