@@ -33,19 +33,19 @@ def benchmark(monkeypatch):
 def lines(jobs, folder, factor, slow_rounds=()):
     """Every process of a few targets takes what is predicted times a factor, and more in rounds with neighbours."""
     chance = random.Random(1)
-    for group in jobs.groups(1, ["attention-layer", "lstm-layer", "gru-layer"]):
+    for group in jobs.groups(1, ["transformer", "lstm", "gru"]):
         counts = folder.counts(group, group.jobs, recount=False)
         for job in group.jobs:
             from seqcost.questions.predict import predicted
 
-            mid = predicted(counts[job.key], folder.machines[0]).seconds.mid
+            mid = predicted(counts[job.key][0], folder.machines[0]).seconds.mid
             for k in range(1, ROUNDS + 1):
                 lost = 1.5 if k in slow_rounds else 1.0
                 seconds = mid * factor * lost * chance.uniform(0.99, 1.01)
                 yield {
                     "round": k, "name": group.name, "D": group.D, "family": group.family, "key": job.key,
                     **job.to_dict(), "status": "ok", "wall_s": [seconds] * 3, "cpu_s": [seconds] * 3,
-                    "peak_allocated_bytes": counts[job.key].peak_bytes, "other_cores": 0.0,
+                    "peak_allocated_bytes": counts[job.key][0].peak_bytes, "other_cores": 0.0,
                     "at": "2026-01-01T00:00:00+00:00",
                     "reference": {name: [s * lost for s in pair] for name, pair in LOOK.items()},
                 }  # fmt: skip

@@ -61,3 +61,9 @@ def test_on_a_gpu_the_longer_side_counts_still():
     gpu = machine(device="gpu", host=slow, learnt={"float32": learnt(calls=0.5)})
     assert asked(gpu).seconds.mid == pytest.approx(13 * 1e-3 / 2)
     assert replace(gpu, learnt={}).device == "gpu"
+
+
+def test_who_taught_is_said():
+    assert learnt().runs.endswith("models of its own")
+    kept = replace(learnt(), parts={"calls": replace(value(1.2, "1"), source="seqcost calibrate --from-records")})
+    assert kept.runs.endswith("targets")

@@ -84,6 +84,12 @@ class Learnt:
     before: tuple[float, float]
     after: tuple[float, float]
 
+    @property
+    def runs(self) -> str:
+        """How many of which taught it, in words: those on record, or of a calibration's own models."""
+        on_record = any("--from-records" in value.source for value in (*self.parts.values(), *self.phases.values()))
+        return f"{self.num_runs:,} runs of {self.num_targets:,} {'targets' if on_record else 'models of its own'}"
+
     def values(self) -> Iterator[tuple[str, Value]]:
         """Every number with its place: "spread", "parts.calls", "phases.train"."""
         yield "spread", self.spread

@@ -107,6 +107,7 @@ def plain(machine: Machine) -> dict[str, Any]:
         "environment": dict(machine.environment),
         "learnt": {
             dtype: {
+                "runs": learnt.runs,
                 "num_runs": learnt.num_runs,
                 "num_targets": learnt.num_targets,
                 "before": dict(zip(("median", "p90"), learnt.before, strict=True)),
@@ -165,8 +166,8 @@ def sentences(found: Row) -> Iterator[str]:
     for dtype, learnt in found["learnt"].items():
         before, after = (" and ".join(_errors(learnt[key])) for key in ("before", "after"))
         yield (
-            f"learnt from {learnt['num_runs']:,} runs of {learnt['num_targets']:,} targets in {dtype}: of targets held "
-            f"out, predictions erred by {after} (median and p90), by kernels alone by {before}"
+            f"learnt from {learnt['runs']} in {dtype}: of those held out, predictions erred by {after} (median and "
+            f"p90), by kernels alone by {before}"
         )
     if found["aliases"]:
         yield f"also called {', '.join(found['aliases'])}"

@@ -69,7 +69,7 @@ class Prediction:
         """The machine, and what its profile is worth."""
         kind = "measured profile" if self.machine.is_measured else "no measured kernel"
         if (learnt := self.machine.learnt.get(self.count.dtype)) is not None:
-            kind += f" that learnt from {learnt.num_runs:,} runs of {learnt.num_targets:,} targets"
+            kind += f" that learnt from {learnt.runs}"
         return f"{self.machine.title} ({self.machine.key}, {kind})"
 
     def roofline(self) -> list[tuple[str, float, float]]:
