@@ -57,7 +57,7 @@ def words(folder: Folder) -> str:
     threads = folder.place["threads"]
     return (
         f"What `seqcost predict TARGET` says of this CPU, {threads} thread{'s' * (threads > 1)}, beside what ran on "
-        "it: the model of every architecture of the catalogue (presets are the same at other sizes) and modules of other "
+        "it: the model of every architecture of the catalogue (presets are the same at other sizes), modules of other "
         f"packages (benchmarks/{OTHERS}.py), forward, training step and decoding, at {', '.join(map(str, LENGTHS))} "
         f"tokens and widths of {' and '.join(map(str, WIDTHS))}, one sequence, float32. No calibration has seen any of "
         "them.\n\n"
