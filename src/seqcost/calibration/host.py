@@ -57,14 +57,16 @@ def host_of(told: Iterable[Mapping[str, Any]], machine: Machine, value: Any) -> 
     runs = [_Run.of(one, kernels) for one in told]
     plain, steps = ([run for run in runs if run.training is training] for training in (False, True))
     cost = _least_squares([run.forward for run in plain], [run.left_s for run in plain], plain)
-    forward_s = [sum(number * each for number, each in zip(run.forward, cost, strict=True)) for run in steps]
+    said, forward_s = (
+        [sum(number * each for number, each in zip(run.forward, cost, strict=True)) for run in some]
+        for some in (plain, steps)
+    )
     back = _least_squares(
         [(sum(run.forward[:2]), *run.backward) for run in steps],
         [run.left_s - seconds for run, seconds in zip(steps, forward_s, strict=True)],
         steps,
     )
     recorded, back_launch, back_view = back
-    said = [sum(n * each for n, each in zip(run.forward, cost, strict=True)) for run in plain]
     said_of_steps = [
         seconds + recorded * sum(run.forward[:2]) + back_launch * run.backward[0] + back_view * run.backward[1]
         for run, seconds in zip(steps, forward_s, strict=True)

@@ -158,7 +158,7 @@ class Kernels:
         found = points.find(sizes, flops, moved)
         seconds = found.seconds
         if again < 1.0:
-            seconds = self._repeated(row, points, seconds, again)
+            seconds = self._repeated(row.kernel, sizes, points, seconds, again)
         seconds += self._fetched(row, sizes, moved, reused)
         seconds = max(seconds, self.roofline(flops, moved))  # no blend of points is quicker than the machine
         spread = self._spread(points, found.basis, found.distance)
@@ -167,10 +167,9 @@ class Kernels:
         name = f"{row.kernel}: as {points.series.operator}"
         return Launch(seconds, math.hypot(spread, SPREAD_OF_KIN), Basis.PRIOR, bound, name)
 
-    def _repeated(self, row: Row, points: Points, seconds: float, again: float) -> float:
+    def _repeated(self, kernel: str, sizes: list[float], points: Points, seconds: float, again: float) -> float:
         """What a launch takes that follows itself: its code is there, and so is what a thin product reads."""
-        sizes = [float(size) for size in row.sizes]
-        tight = self._in_loops.get(row.kernel)
+        tight = self._in_loops.get(kernel)
         if tight is not None and tight.holds(sizes):
             return min(seconds, tight.find(sizes, *_amounts(tight, sizes)).seconds)
         return seconds - (1.0 - again) * min(points.start, seconds)

@@ -13,6 +13,7 @@ from seqcost.questions.asked.arguments import flag, sizes_in
 from seqcost.questions.asked.lengths import lengths_in, names_several
 from seqcost.questions.asked.request import Request
 from seqcost.questions.targets.resolve import resolve
+from seqcost.questions.targets.subject import Subject
 
 NAMED = 3  # uncounted operators that a refusal names
 
@@ -117,7 +118,7 @@ def count(
 
     """
     several = names_several(length)
-    lengths: list[int | None] = [None] if length is None else [*lengths_in(length)]
+    lengths = asked_lengths(length)
     request = Request.of(
         phase=phase,
         batch=batch,
@@ -129,11 +130,23 @@ def count(
         trace=trace,
     )
     strict = flag(strict, "strict")
-    subject = resolve(target, sizes_in(sizes), inputs)
-    answers = [subject.counted(request.at(T)) for T in lengths]
+    _, answers = counts_of(target, lengths, request, sizes, inputs)
     if strict:
         refuse_uncounted(answers)
     return answers if several else answers[0]
+
+
+def asked_lengths(length: int | str | Sequence[int | str] | None) -> list[int | None]:
+    """The lengths that were asked for; None is the target's own."""
+    return [None] if length is None else [*lengths_in(length)]
+
+
+def counts_of(
+    target: Any, lengths: Sequence[int | None], request: Request, sizes: Mapping[str, Any] | None, inputs: Any
+) -> tuple[Subject, list[Count]]:
+    """The subject that a target is, resolved once, and what it costs at each length."""
+    subject = resolve(target, sizes_in(sizes), inputs)
+    return subject, [subject.counted(request.at(T)) for T in lengths]
 
 
 def refuse_uncounted(answers: Sequence[Count]) -> None:

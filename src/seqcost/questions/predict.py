@@ -16,10 +16,10 @@ from seqcost.prediction import Timed, as_learnt, timed
 from seqcost.prediction.host import VIEW
 from seqcost.questions.answers.count import Count
 from seqcost.questions.answers.prediction import Prediction
-from seqcost.questions.asked.arguments import sizes_in
+from seqcost.questions.asked.lengths import names_several
 from seqcost.questions.asked.machine import machine_in
-from seqcost.questions.count import count
-from seqcost.questions.targets.resolve import resolve
+from seqcost.questions.asked.request import Request
+from seqcost.questions.count import asked_lengths, counts_of
 from seqcost.questions.targets.subject import Subject
 
 STAYS = ("parameters", "buffers", "inputs", "state", "optimizer_state")  # categories of memory, see algebra/peak
@@ -71,12 +71,12 @@ def predict(
 
     """
     where = machine_in(machine, threads=threads)
-    several: Any = length  # one or a list of them: `count` tells by it what it returns
-    subject = resolve(target, sizes_in(sizes), inputs)
-    found = count(
-        target, length=several, batch=batch, source=source, phase=phase, dtype=dtype, sizes=sizes, inputs=inputs,
-        trace=trace, optimizer=optimizer, accumulate=accumulate,
-    )  # fmt: skip
+    several = names_several(length)
+    lengths = asked_lengths(length)
+    request = Request.of(
+        phase=phase, batch=batch, source=source, dtype=dtype, trace=trace, optimizer=optimizer, accumulate=accumulate
+    )
+    subject, found = counts_of(target, lengths, request, sizes, inputs)
     measurable = isinstance(target, str) and where.name == HERE and not (optimizer or source or trace)
     measurable = measurable and accumulate in (1, "1")
 
@@ -84,7 +84,7 @@ def predict(
         check = _check(one, sizes or {}) if measurable else None
         return replace(predicted(one, where, beside_of(subject, one, where)), check=check)
 
-    return [answered(one) for one in found] if isinstance(found, list) else answered(found)
+    return [answered(one) for one in found] if several else answered(found[0])
 
 
 def beside_of(subject: Subject, counted: Count, machine: Machine) -> Beside | None:

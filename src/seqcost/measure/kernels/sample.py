@@ -3,8 +3,7 @@
 Each operator is measured from a launch of next to nothing, which is its dispatch, to sizes that no cache holds. Thin
 products, which decoding needs, and one streaming operator for all are measured three times: on operands in the nearest
 caches, and on those that take turns in pools (`POOLS`), as a model has them that touches so much between two uses.
-Not covered:
-what costs more than `MOST_FLOPS` a launch; prediction holds the utilisation of the largest that was measured.
+Not covered: what costs more than `MOST_FLOPS` a launch; prediction holds the utilisation of the largest measured one.
 """
 
 from collections.abc import Iterator
