@@ -13,10 +13,10 @@ from toy_machine import machine
 from seqcost.algebra.work import Kernel
 from seqcost.calibration import Told, differences, left_out, levels, merged, profile_of
 from seqcost.calibration.caches import Level
-from seqcost.calibration.models import SOURCE
 from seqcost.calibration.profile import held
 from seqcost.errors import BadMachine
 from seqcost.machines import read, write
+from seqcost.machines.values import OWN_MODELS
 from seqcost.measure.kernels.between import Between
 from seqcost.measure.kernels.case import Case
 from seqcost.measure.kernels.sample import POOLS, cpu_cases
@@ -195,7 +195,7 @@ def test_its_own_models_teach_it():
     assert set(taught) == {"float32"}
     assert taught["float32"].num_targets == 6
     assert 1.5 < taught["float32"].parts["streams"].amount * taught["float32"].phases["forward"].amount < 4
-    assert taught["float32"].parts["streams"].source == SOURCE
+    assert taught["float32"].parts["streams"].source == OWN_MODELS
     assert profile().learnt == {}  # one model is too few
     halves = [replace(case, dtype="bfloat16") for case in CASES]
     assert profile_of(told_of(halves, models=several), halves, **how).learnt == {}

@@ -1,5 +1,6 @@
 """A profile that runs on record teach: which runs count, what is refused, and what becomes of it."""
 
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import seqcost
 from seqcost.errors import BadMachine, BadTarget
 from seqcost.machines import read, write
 from seqcost.machines.shelf import own_profile
+from seqcost.machines.values import OWN_MODELS
 from seqcost.questions.calibrate import FACTS, _with_other_formats
 from seqcost.records import Job, Run, Store, this_environment
 
@@ -126,6 +128,16 @@ def test_a_calibration_anew_drops_what_was_learnt_and_says_so(tmp_path):
     write(old, tmp_path / "here.toml")
     with pytest.warns(seqcost.errors.SeqcostWarning, match="what 30 runs taught of float32 .* is dropped"):
         assert _with_other_formats(machine(), tmp_path / "here.toml", own=True).learnt == {}
+
+
+def test_what_own_models_taught_is_dropped_without_a_word(tmp_path):
+    """They run with every calibration."""
+    taught = learnt(calls=2.0)
+    own = replace(taught.parts["calls"], source=OWN_MODELS)
+    write(machine(learnt={"float32": replace(taught, parts={"calls": own}, phases={})}), tmp_path / "here.toml")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _with_other_formats(machine(), tmp_path / "here.toml", own=True)
 
 
 def test_the_command_says_what_it_found(store):

@@ -13,8 +13,6 @@ from seqcost.machines import Machine
 from seqcost.prediction.learnt import parts_of
 from seqcost.prediction.work import timed
 
-SOURCE = "seqcost calibrate: models of its own"
-
 
 def evidence(told: Iterable[Mapping[str, Any]], machine: Machine, dtype: str) -> Iterator[Evidence]:
     """Each run of a model beside what the kernels of the machine say of it."""

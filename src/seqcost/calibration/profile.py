@@ -19,9 +19,9 @@ from seqcost.calibration.caches import Level
 from seqcost.calibration.error import left_out
 from seqcost.calibration.from_records import FEWEST_TARGETS, learn
 from seqcost.calibration.host import host_of
-from seqcost.calibration.models import SOURCE as OF_MODELS
 from seqcost.calibration.models import evidence
 from seqcost.machines import Cache, Learnt, Machine, Series, Value, Worth
+from seqcost.machines.values import OWN_MODELS
 from seqcost.measure.kernels.case import Case
 from seqcost.prediction.interval import HALF
 from seqcost.prediction.work import SPREAD_OF_MODELS
@@ -123,7 +123,7 @@ def _learnt(told: Told, machine: Machine, dtype: str, now: str) -> Learnt | None
     if dtype != "float32" or len({one["model"] for one in models}) < FEWEST_TARGETS:
         return None
     found = list(evidence(models, machine, dtype))
-    lesson = learn(found, waits=True, spread=SPREAD_OF_OWN, date=now, source=OF_MODELS)
+    lesson = learn(found, waits=True, spread=SPREAD_OF_OWN, date=now, source=OWN_MODELS)
     spread = Value(amount=SPREAD_OF_MODELS[machine.device], unit="1", kind=Worth.ASSUMED, source=OF_OTHERS, date=now)
     return replace(lesson.learnt, spread=spread)
 

@@ -68,6 +68,9 @@ class Series:
         return len(self.sizes)
 
 
+OWN_MODELS = "seqcost calibrate: models of its own"  # the source of what they teach
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learnt:
     """What whole runs taught of a machine in one format, beside the kernels of its profile.
@@ -85,10 +88,15 @@ class Learnt:
     after: tuple[float, float]
 
     @property
+    def is_of_records(self) -> bool:
+        """Whether runs on record taught it, and not a calibration's own models, which run with every one."""
+        return any(value.source != OWN_MODELS for value in (*self.parts.values(), *self.phases.values()))
+
+    @property
     def runs(self) -> str:
-        """How many of which taught it, in words: those on record, or of a calibration's own models."""
-        on_record = any("--from-records" in value.source for value in (*self.parts.values(), *self.phases.values()))
-        return f"{self.num_runs:,} runs of {self.num_targets:,} {'targets' if on_record else 'models of its own'}"
+        """How many of which taught it, in words."""
+        which = "targets" if self.is_of_records else "models of its own"
+        return f"{self.num_runs:,} runs of {self.num_targets:,} {which}"
 
     def values(self) -> Iterator[tuple[str, Value]]:
         """Every number with its place: "spread", "parts.calls", "phases.train"."""

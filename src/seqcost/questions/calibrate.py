@@ -166,6 +166,8 @@ def _with_other_formats(machine: Machine, path: Path, *, own: bool) -> Machine:
             return machine
         raise
     for dtype, learnt in old.learnt.items():
+        if not learnt.is_of_records:
+            continue
         warnings.warn(
             f"what {learnt.num_runs:,} runs taught of {dtype} belonged to the kernels timed before and is dropped; "
             "seqcost calibrate --from-records learns it anew.",
